@@ -1,0 +1,44 @@
+"""cnn_zoo: convolutional networks for Keras 3, and what it takes to train, judge and understand them.
+
+Importing this package imports neither TensorFlow nor Keras; the first call that needs them does, quietly.
+"""
+
+__version__ = "0.1.0"
+
+_MODULES = {  # public name -> the module that defines it
+    "Augment": "augment",
+    "Data": "datasets",
+    "ModelCard": "cards",
+    "Recipe": "recipes",
+    "Run": "runs",
+    "ZooError": "errors",
+    "build_model": "registry",
+    "evaluate": "inference",
+    "feature_extractor": "explain",
+    "list_datasets": "sources",
+    "list_models": "registry",
+    "load_data": "datasets",
+    "load_run": "runs",
+    "model_card": "cards",
+    "predict": "inference",
+    "register": "registry",
+    "train": "training",
+}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    from .quiet import quiet_import
+
+    with quiet_import():
+        module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

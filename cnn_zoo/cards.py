@@ -1,0 +1,167 @@
+"""Model cards: what a model is and what it costs, counted from the layers of the built model."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .registry import build_model, catalogue
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of a card. `macs` are for one image; `output_shape` is without the batch."""
+
+    name: str
+    type: str
+    output_shape: tuple[int | None, ...]
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What model_card returns. One MAC is one multiplication and one addition, 2 FLOP."""
+
+    name: str
+    layout: str | None
+    input_shape: tuple[int | None, ...]
+    output_shape: tuple[int | None, ...]
+    parameters: int
+    trainable: int
+    macs: int
+    layers: tuple[LayerRow, ...]
+    paper: str | None
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [
+            ("input", shape_text(self.input_shape)),
+            ("output", shape_text(self.output_shape)),
+            ("parameters", f"{self.parameters:,} ({self.trainable:,} trainable)"),
+            ("multiply-accumulates", f"{self.macs:,} an image"),
+        ]
+        if self.layout:
+            facts.insert(0, ("layout", self.layout))
+        if self.paper:
+            facts.append(("paper", self.paper))
+        return facts
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (row.name, row.type, shape_text(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}")
+            for row in self.layers
+        ]
+
+    def __str__(self) -> str:
+        table = text_table(("layer", "type", "output", "parameters", "MACs"), self._cells(), right=(2, 3, 4))
+        return "\n".join([self.name, *(f"  {key:21}{value}" for key, value in self._facts()), "", table])
+
+    def _repr_html_(self) -> str:
+        def row(cells, tag="td"):
+            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        facts = "<br>".join(f"{html.escape(key)}: {html.escape(value)}" for key, value in self._facts())
+        head = row(("layer", "type", "output", "parameters", "MACs"), "th")
+        body = "".join(map(row, self._cells()))
+        return f"<b>{html.escape(self.name)}</b><br>{facts}<table>{head}{body}</table>"
+
+
+def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
+    """Count parameters and multiply-accumulates of a model, layer by layer.
+
+    Args:
+        model: a name, with build_model's arguments, or any built Keras model made of standard layers.
+
+    Raises:
+        UsageError: as build_model does; or when a layer is of a kind whose cost is not known here.
+    """
+    if isinstance(model, str):
+        model = build_model(model, compile=False, **build_options)
+    elif build_options:
+        raise TypeError(f"{', '.join(build_options)}: only a model that is given by name can take options")
+    rows = tuple(_row(layer) for layer in model.layers if type(layer).__name__ != "InputLayer")
+    published = next((row for row in catalogue() if row["name"] == model.name), None)
+    return ModelCard(
+        name=model.name,
+        layout=getattr(model, "zoo_layout", None),
+        input_shape=tuple(model.input_shape[1:]),
+        output_shape=tuple(model.output_shape[1:]),
+        parameters=model.count_params(),
+        trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
+        macs=sum(row.macs for row in rows),
+        layers=rows,
+        paper=published and published["paper"],
+    )
+
+
+def _row(layer) -> LayerRow:
+    kind = type(layer).__name__
+    shape = tuple(layer.output.shape[1:])
+    for base in type(layer).__mro__:  # a subclass costs what its base does
+        if base.__name__ in MACS and base.__module__.startswith("keras."):
+            macs = MACS[base.__name__](layer, shape)
+            return LayerRow(layer.name, kind, shape, layer.count_params(), macs)
+    raise NotImplementedError(
+        f"layer {layer.name!r} is a {kind}, whose multiply-accumulates cnn_zoo.cards does not know; add it to MACS there"
+    )
+
+
+def _positions(layer, shape: tuple) -> int:
+    """The number of output positions: all dimensions but the channels."""
+    first = getattr(layer, "data_format", "channels_last") == "channels_first"
+    return math.prod(shape[1:] if first else shape[:-1])
+
+
+def _conv(layer, shape):
+    return math.prod(layer.kernel.shape) * _positions(layer, shape)
+
+
+def _conv_transpose(layer, shape):
+    """Every input position is multiplied with the whole kernel."""
+    return math.prod(layer.kernel.shape) * _positions(layer, tuple(layer.input.shape[1:]))
+
+
+def _separable(layer, shape):
+    kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
+    return kernels * _positions(layer, shape)
+
+
+def _free(layer, shape):
+    return 0
+
+
+# Multiply-accumulates of one image by layer class, as papers count them: additions, comparisons, normalisation
+# (which folds into the convolution before it) and activations are free. The kernel of a grouped convolution is
+# already smaller by the number of groups.
+MACS: dict[str, Callable] = {
+    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "Dense"), _conv),
+    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _conv_transpose),
+    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
+    **dict.fromkeys(
+        """InputLayer Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout1D SpatialDropout2D
+        SpatialDropout3D GaussianNoise GaussianDropout Flatten Reshape Permute Identity BatchNormalization
+        LayerNormalization GroupNormalization Add Subtract Multiply Average Maximum Minimum Concatenate
+        MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D
+        GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
+        GlobalMaxPooling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D
+        UpSampling2D UpSampling3D Rescaling Normalization ActivityRegularization""".split(),
+        _free,
+    ),
+}
+
+
+def shape_text(shape: tuple) -> str:
+    """(28, 28, 1) -> "28x28x1"."""
+    return "x".join("?" if side is None else str(side) for side in shape)
+
+
+def text_table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
+    """Rows of text under their heads, in columns; those whose numbers are in `right` are set to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in [head, *rows]
+    )

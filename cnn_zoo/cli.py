@@ -1,0 +1,319 @@
+"""The command line: cnn-zoo list | info | train | evaluate | predict | data.
+
+Nothing here imports TensorFlow or Keras before the arguments are known to be good.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+from typing import Any
+
+from . import __version__
+from .errors import UsageError, ZooError, unknown
+from .quiet import quiet_import
+from .recipes import RECIPES, get_recipe
+from .registry import catalogue, check_model_name, list_models
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with one line on standard error for a bad argument."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 2 for a usage error, 1 for a failure."""
+    parser = _make_parser()
+    args = parser.parse_args(arguments)
+    if not args.command:
+        parser.print_help()
+        return 0
+    try:
+        status = args.run(args)
+        sys.stdout.flush()
+        return status or 0
+    except ZooError as error:
+        return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt as interrupt:
+        return _fail("; ".join(getattr(interrupt, "__notes__", [])) or "interrupted")
+    except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}")
+
+
+def _fail(message: str, status: int = 1) -> int:
+    print(f"cnn-zoo: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="cnn-zoo",
+        description="Build, train and use convolutional networks.",
+        epilog="cnn-zoo COMMAND --help says more. Without arguments, cnn-zoo train trains a small net on 3,600 digits in half a minute.",
+    )
+    parser.add_argument("--version", action="version", version=f"cnn-zoo {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    add = commands.add_parser("list", help="the models", description="List the models of the zoo.")
+    add.add_argument("pattern", nargs="?", default="*", help='a shell pattern such as "vgg*"')
+    add.set_defaults(run=_list)
+
+    add = commands.add_parser("info", help="layers, parameters and cost of a model")
+    add.add_argument("model")
+    add.add_argument("--input-shape", type=_shape, metavar="HxWxC", help="such as 32x32x3; default: the family's own")
+    add.add_argument("--num-classes", type=int, help="default: as published")
+    add.add_argument("--layout", choices=("auto", "paper", "small"), default="auto")
+    _add_set(add)
+    add.set_defaults(run=_info)
+
+    add = commands.add_parser(
+        "train",
+        help="train a model and write a run folder",
+        description="Train a model on a data set, judge it on the test set and write a run folder with the weights, "
+        "the history, figures and a report.",
+    )
+    add.add_argument("model", nargs="?", default="conv_stack", help="see cnn-zoo list (default: %(default)s)")
+    add.add_argument(
+        "--data", default="mnist5k", help="a data set (see cnn-zoo data) or a folder with a sub-folder of images per class (default: %(default)s)"
+    )
+    add.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA)")
+    add.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
+    add.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default: %(default)s)")
+    add.add_argument("--epochs", type=int, help="default: by the recipe and the size of the data set")
+    add.add_argument("--batch-size", type=int)
+    add.add_argument("--learning-rate", type=float)
+    add.add_argument("--early-stopping", type=int, metavar="N", help="stop after N epochs without a lower validation loss, keep the best")
+    add.add_argument("--seed", type=int, default=0)
+    add.add_argument("--deterministic", action="store_true", help="the same weights from the same seed on this machine")
+    add.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard into the run folder")
+    _add_set(add)
+    _add_data_options(add)
+    add.set_defaults(run=_train)
+
+    add = commands.add_parser("evaluate", help="accuracy of a run on its test set, or on another data set")
+    add.add_argument("run_folder", metavar="RUN")
+    add.add_argument("--data", help="default: what it was trained on")
+    add.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    add.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be read")
+    add.set_defaults(run=_evaluate)
+
+    add = commands.add_parser(
+        "predict",
+        help="name the class of image files",
+        description="Name the most probable classes of image files. Images of any size, grey or colour, are brought to "
+        "the size and channels that the model was trained with. Brightness is not guessed: the digits of MNIST are "
+        "light on dark, so for ink on paper use --invert.",
+    )
+    add.add_argument("run_folder", metavar="RUN")
+    add.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, BMP, GIF or WebP")
+    add.add_argument("--top", type=int, default=3, help="how many classes (default: %(default)s)")
+    add.add_argument("--invert", action="store_true", help="exchange black and white first")
+    add.add_argument("--skip-broken", action="store_true", help="report files that cannot be read and go on")
+    add.set_defaults(run=_predict)
+
+    add = commands.add_parser(
+        "data",
+        help="the data sets, or what is in one",
+        description="List the names of the data sets; or check one, or a folder of images, and say what is in it.",
+    )
+    add.add_argument("data", nargs="?", help="a data set or a folder")
+    _add_data_options(add)
+    add.set_defaults(run=_data)
+    return parser
+
+
+def _add_set(parser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], type=_setting, metavar="OPTION=VALUE", dest="settings",
+        help="an argument of build_model, such as filters=32,64 or dropout=0.5; may be repeated",
+    )  # fmt: skip
+
+
+def _add_data_options(parser) -> None:
+    parser.add_argument("--image-size", type=_size, metavar="N or HxW", help="resize images to this")
+    parser.add_argument("--channels", type=int, choices=(1, 3, 4), help="1 grey, 3 colour")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be read")
+
+
+def _integers(text: str, counts: tuple[int, ...], form: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in counts:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}")
+    return numbers
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return _integers(text, (3,), "HxWxC, such as 32x32x3")
+
+
+def _size(text: str) -> int | tuple[int, ...]:
+    numbers = _integers(text, (1, 2), "N or HxW, such as 64 or 48x64")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """filters=32,64 -> ("filters", (32, 64)); what is not a Python literal is text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form OPTION=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return name, value
+
+
+def _list(args) -> None:
+    from .cards import text_table
+
+    names = list_models(args.pattern)
+    if not names:
+        raise UsageError(unknown("model", args.pattern, list_models()))
+    heads = ("model", "layout", "input", "classes", "parameters", "MACs", "year", "paper")
+    rows = []
+    for row in catalogue():
+        if row["name"] in names:
+            numbers = (f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f} M")
+            rows.append((row["name"], row["layout"], row["input"], row["classes"], *numbers, row["year"], row["paper"]))
+    print(text_table(heads, rows, right=(3, 4, 5)))
+
+
+def _info(args) -> None:
+    check_model_name(args.model)
+    published = [row for row in catalogue() if row["name"] == args.model]
+    wanted = next((row for row in published if args.layout in ("auto", row["layout"])), published[0])
+    shape = args.input_shape or tuple(int(side) for side in wanted["input"].split("x"))
+    classes = int(wanted["classes"]) if args.num_classes is None else args.num_classes
+    from .cards import model_card
+
+    print(model_card(args.model, input_shape=shape, num_classes=classes, layout=args.layout, **dict(args.settings)))
+
+
+def _train(args) -> None:
+    from .sources import check_data_name
+
+    check_model_name(args.model)
+    check_data_name(args.data)
+    get_recipe(
+        args.recipe,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        early_stopping=args.early_stopping,
+    )
+    with quiet_import():
+        from .training import train
+    from .runs import summary
+
+    run = train(
+        args.model,
+        args.data,
+        recipe=args.recipe,
+        out=args.out,
+        resume=args.resume,
+        seed=args.seed,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        early_stopping=args.early_stopping,
+        tensorboard=args.tensorboard,
+        deterministic=args.deterministic,
+        model_options=dict(args.settings),
+        data_options={"image_size": args.image_size, "channels": args.channels, "skip_broken": args.skip_broken},
+    )
+    print()
+    for name, text in summary(run):
+        print(f"{name:15}{text}")
+    print(f"{'run folder':15}{run.path}")
+    print(f"\nSee {run.path / 'report.md'}; name an image with: cnn-zoo predict {run.path} IMAGE")
+
+
+def _evaluate(args) -> None:
+    from .sources import check_data_name
+
+    if args.data:
+        check_data_name(args.data)
+    from .runs import load_run, wilson
+
+    run = load_run(args.run_folder)
+    from .inference import evaluate
+
+    options = {"skip_broken": True} if args.skip_broken else {}
+    data = run.load_data(args.data, **options)
+    result = evaluate(run, data, args.split)
+    correct = round(result["accuracy"] * result["images"])
+    low, high = wilson(correct, result["images"])
+    print(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split")
+    print(f"accuracy  {result['accuracy']:.2%} of {result['images']:,} images (95 % interval {low:.1%} to {high:.1%})")
+    print(f"loss      {result['loss']:.4f}")
+
+
+def _predict(args) -> int:
+    if args.top < 1:
+        raise UsageError(f"--top must be at least 1; got {args.top}")
+    from pathlib import Path
+
+    from .runs import read_config
+
+    height, width, channels = read_config(Path(args.run_folder))["input_shape"]
+    from .errors import DataError, MissingError
+    from .images import read_image
+
+    arrays, readable, failed = [], [], 0
+    for path in args.images:  # before the framework is loaded: a wrong file name is told at once
+        try:
+            arrays.append(read_image(path, (height, width), channels))
+            readable.append(path)
+        except (DataError, MissingError) as error:
+            if not args.skip_broken:
+                raise
+            failed = _fail(f"skipped {error}")
+    if not arrays:
+        raise DataError("none of the files could be read")
+    from .inference import predict
+    from .runs import load_run
+
+    longest = max(len(path) for path in readable)
+    for path, best in zip(readable, predict(load_run(args.run_folder), arrays, top=args.top, invert=args.invert), strict=True):
+        print(f"{path:{longest}}  " + "   ".join(f"{name} {probability:.1%}" for name, probability in best))
+    return failed
+
+
+def _data(args) -> None:
+    from .sources import EMBEDDED, TFDS, check_data_name
+
+    if not args.data:
+
+        print(f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download\n\nthrough tensorflow_datasets, downloaded at first use:")
+        import textwrap
+
+        print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
+        print("\nor a folder with a sub-folder of images per class")
+        return
+    check_data_name(args.data)
+    from . import load_data
+
+    say = lambda message: print(message, file=sys.stderr)  # noqa: E731
+    data = load_data(args.data, image_size=args.image_size, channels=args.channels, skip_broken=args.skip_broken, progress=say)
+    from .cards import shape_text, text_table
+
+    print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")
+    statistics = {key: ", ".join(f"{v:.4f}" for v in values) for key, values in data.statistics.items()}
+    print(f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}")
+    counts = [data.class_counts(split) for split in data.splits]
+    rows = [(name, *map("{:,}".format, row)) for name, row in zip(data.class_names, zip(*counts, strict=True), strict=True)]
+    rows.append(("all", *(f"{sum(count):,}" for count in counts)))
+    print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
+    for line in data.skipped:
+        print(f"skipped {line}")
+

@@ -1,0 +1,268 @@
+"""tf.data pipelines: splits, order, batches.
+
+The order of the training images and their augmentation are pure functions of (seed, epoch, index): no shuffle
+buffer, no random state. Images stay uint8 until they are in a batch. Every dataset has a known cardinality, because
+Keras takes an extra optimizer step an epoch for one that has not.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .augment import Augment, augment, to_float
+from .errors import DataError, UsageError
+from .sources import MEMORY_LIMIT, FileArray, Source, read_source
+
+TEST_FRACTION = 0.2  # of a set that comes without a test split
+_SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged on the same test images
+
+
+class Data:
+    """Images and labels as tf.data pipelines; made by load_data.
+
+    Attributes:
+        name: the data set's name or folder.
+        class_names: list of str, by label.
+        num_classes: their number.
+        input_shape: (height, width, channels).
+        batch_size: images a batch.
+        seed: of order and augmentation.
+        splits: {"train": …, "validation": …, "test": …}, indices of the images of each; no image is in two.
+        labels: int64, of all images.
+        skipped: one line for each file that was left out.
+        options: load_data's arguments that lead to the same images and splits again.
+    """
+
+    def __init__(self, source: Source, *, batch_size: int, validation: float, seed: int, how: Augment, options: dict):
+        self.name = source.name
+        self.labels = source.labels
+        self.class_names = source.class_names
+        self.num_classes = len(source.class_names)
+        self.input_shape = tuple(source.images.shape[1:])
+        self.batch_size = batch_size
+        self.seed = seed
+        self.augment = how
+        self.skipped = source.skipped
+        self.options = options
+        self.splits = _split(source, validation)
+        self._images, self._gather = _gatherer(source.images)
+        self._label_tensor = tf.constant(self.labels)
+        self._passes = tf.Variable(0, dtype=tf.int64, trainable=False)  # how often `train` has been iterated over
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(indices):,} {split}" for split, indices in self.splits.items())
+        shape = "x".join(map(str, self.input_shape))
+        return f"<{self.name}: {shape}, {self.num_classes} classes, {sizes}>"
+
+    @functools.cached_property
+    def train(self) -> tf.data.Dataset:
+        """Training batches, shuffled and augmented anew each time it is iterated over: the k-th time is epoch k."""
+        epoch = tf.data.Dataset.from_tensors(0).map(lambda _: self._passes.assign_add(1) - 1)
+        return self._training(epoch, 1, self.augment, self.batch_size)
+
+    @functools.cached_property
+    def validation(self) -> tf.data.Dataset:
+        """Validation batches, in fixed order; empty when there is no validation split."""
+        return self.ordered("validation")
+
+    @functools.cached_property
+    def test(self) -> tf.data.Dataset:
+        """Test batches, in fixed order."""
+        return self.ordered("test")
+
+    def epochs(self, start: int, stop: int, *, how: Augment | None = None, batch_size: int | None = None) -> tf.data.Dataset:
+        """The training batches of epochs start … stop - 1, one after another."""
+        how = self.augment if how is None else how
+        return self._training(tf.data.Dataset.range(start, stop), stop - start, how, batch_size or self.batch_size)
+
+    def steps(self, batch_size: int | None = None) -> int:
+        """Training batches an epoch."""
+        return -(-len(self.splits["train"]) // (batch_size or self.batch_size))
+
+    def ordered(self, split: str, batch_size: int | None = None) -> tf.data.Dataset:
+        """The batches of a split in fixed order, without augmentation."""
+        indices = tf.constant(self.splits[split])
+        size = batch_size or self.batch_size
+        steps = -(-len(self.splits[split]) // size)
+
+        def batch(step):
+            chosen = indices[step * size : (step + 1) * size]
+            return to_float(self._gather(chosen)), tf.gather(self._label_tensor, chosen)
+
+        return _finish(tf.data.Dataset.range(steps).map(batch, num_parallel_calls=2, deterministic=True), steps)
+
+    def images(self, split: str) -> np.ndarray:
+        """The images of a split as uint8 (n, height, width, channels), in the order of `ordered`."""
+        return self._images[self.splits[split]]
+
+    @functools.cached_property
+    def statistics(self) -> dict[str, list[float]]:
+        """Mean and standard deviation of the training images in [0, 1], a number a channel."""
+        total, squares, count = 0.0, 0.0, 0
+        for part in np.array_split(self.splits["train"], max(1, len(self.splits["train"]) // 1000)):
+            images = self._images[part].astype(np.float64) / 255
+            total, squares = total + images.sum((0, 1, 2)), squares + (images**2).sum((0, 1, 2))
+            count += images[..., 0].size
+        mean = total / count
+        return {"mean": mean.tolist(), "std": np.sqrt(squares / count - mean**2).tolist()}
+
+    def class_counts(self, split: str) -> list[int]:
+        """Images of each class in a split, by label."""
+        return np.bincount(self.labels[self.splits[split]], minlength=self.num_classes).tolist()
+
+    def _training(self, epochs: tf.data.Dataset, number: int, how: Augment, size: int) -> tf.data.Dataset:
+        indices, seed, steps = tf.constant(self.splits["train"]), self.seed, self.steps(size)
+
+        def chosen_indices(epoch):
+            order = tf.random.experimental.stateless_shuffle(indices, seed=tf.stack([tf.cast(seed, tf.int64), epoch]))
+            return tf.data.Dataset.range(steps).map(lambda step: (epoch, step, order[step * size : (step + 1) * size]))
+
+        def batch(epoch, step, chosen):
+            images = self._gather(chosen)
+            if how:
+                draw = tf.random.experimental.stateless_fold_in(tf.stack([tf.cast(seed, tf.int64), epoch]), step)
+                images = augment(images, how, draw)
+            else:
+                images = to_float(images)
+            return images, tf.gather(self._label_tensor, chosen)
+
+        dataset = epochs.flat_map(chosen_indices).map(batch, num_parallel_calls=2, deterministic=True)
+        return _finish(dataset, number * steps)
+
+
+def _gatherer(images: np.ndarray | FileArray) -> tuple[np.ndarray | FileArray, Callable[[tf.Tensor], tf.Tensor]]:
+    """The images, and a function from indices to those images as one uint8 tensor."""
+    if isinstance(images, FileArray):
+
+        def from_file(chosen):
+            rows = tf.numpy_function(images.__getitem__, [chosen], tf.uint8, stateful=False)
+            return tf.ensure_shape(rows, (None, *images.shape[1:]))
+
+        return images, from_file
+    tensor = tf.constant(images)
+    return tensor.numpy(), lambda chosen: tf.gather(tensor, chosen)  # .numpy() shares the tensor's memory
+
+
+def _finish(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+    """Known cardinality, two batches ahead; without autotuning, which can hold `fit` after its last batch."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    return dataset.prefetch(2).with_options(options)
+
+
+def load_data(
+    name: str | Path | tuple[Any, Any] = "mnist5k",
+    *,
+    batch_size: int = 32,
+    validation: float = 0.1,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    augment: Augment | dict | None = None,
+    seed: int = 0,
+    skip_broken: bool = False,
+    memory_limit: int = MEMORY_LIMIT,
+    progress: Callable[[str], None] | None = None,
+) -> Data:
+    """Load a data set as tf.data pipelines of (float32 images in [0, 1], NHWC; int64 labels), batched.
+
+    Args:
+        name: one of list_datasets(); a folder with a sub-folder of images per class (or with such folders under
+            train, test and perhaps validation); or a pair of arrays (images, labels).
+        batch_size: images a batch; the last of an epoch may be smaller.
+        validation: fraction of the training images, stratified, that is set aside. The test set is the official one
+            where there is one, else a stratified fifth. Neither depends on `seed`.
+        image_size: side, or (height, width), that images are resized to (stretched, antialiased). None: their own if
+            all are of one size of at most 224 pixels, else 64 x 64.
+        channels: 1 grey, 3 colour; None: as they are.
+        augment: changes to training images, such as {"translate": 0.1, "flip": True}; see augment.Augment.
+        seed: of the order and augmentation of training images.
+        skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
+        memory_limit: bytes of images held in memory; more are read from a temporary file, a batch at a time.
+        progress: called with a line of text now and then while images are read.
+
+    Raises:
+        UsageError, MissingError, DataError: with one line that says what to do.
+    """
+    options = {
+        "validation": _check_fraction(validation),
+        "image_size": _check_size(image_size),
+        "channels": _check_channels(channels),
+        "skip_broken": bool(skip_broken),
+    }
+    for key, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+            raise UsageError(f"{key} must be an integer of at least {least}; got {value!r}")
+    how = Augment.of(augment)
+    source = read_source(
+        name,
+        image_size=options["image_size"],
+        channels=channels,
+        skip_broken=skip_broken,
+        memory_limit=memory_limit,
+        progress=progress,
+    )
+    return Data(source, batch_size=int(batch_size), validation=validation, seed=int(seed), how=how, options=options)
+
+
+def _split(source: Source, validation: float) -> dict[str, np.ndarray]:
+    """Disjoint indices of train, validation and test."""
+    splits = dict(source.splits)
+    train = splits.get("train", splits.get("all", np.arange(len(source.labels))))
+    test = splits.get("test")
+    if test is None:
+        train, test = _set_aside(source, train, TEST_FRACTION)
+    kept = splits.get("validation")
+    if kept is None:
+        train, kept = _set_aside(source, train, validation)
+    return {"train": train, "validation": kept, "test": test}
+
+
+def _set_aside(source: Source, indices: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Split indices in two, class by class: (the rest, about `fraction` of each class but at least one)."""
+    if not fraction:
+        return indices, indices[:0]
+    rng = np.random.default_rng(_SPLIT_SEED)
+    aside = []
+    for label, class_name in enumerate(source.class_names):
+        members = indices[source.labels[indices] == label]
+        if len(members) == 1:
+            raise DataError(
+                f"{source.name}: class {class_name!r} has too few images to set some aside; three are the least"
+            )
+        aside.append(rng.permutation(members)[: max(1, round(fraction * len(members)))] if len(members) else members)
+    chosen = np.sort(np.concatenate(aside))
+    return np.setdiff1d(indices, chosen), chosen
+
+
+def _check_fraction(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise UsageError(f"validation must be a fraction from 0 to below 1; got {value!r}")
+    return float(value)
+
+
+def _check_size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    sides = (value, value) if hasattr(value, "__index__") else tuple(value)
+    if len(sides) != 2 or not all(hasattr(s, "__index__") and 1 <= s <= 4096 for s in sides):
+        raise UsageError(f"image_size must be a side or (height, width) from 1 to 4096 pixels; got {value!r}")
+    return int(sides[0]), int(sides[1])
+
+
+def _check_channels(value: Any) -> int | None:
+    if value not in (None, 1, 3, 4):
+        raise UsageError(f"channels must be 1, 3 or 4; got {value!r}")
+    return value
+
+
+def data_folder(name: str | Path) -> str:
+    """A data set's name as a run records it: a folder as an absolute path."""
+    return os.path.abspath(name) if os.path.isdir(name) else os.fspath(name)

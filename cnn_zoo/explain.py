@@ -1,0 +1,44 @@
+"""Looking inside a model: what its stages compute."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from .errors import UsageError, unknown
+
+
+def stages(model) -> dict[str, str]:
+    """The last layer of every stage: {"stage1": "stage1_pool", …}, in the order of the model."""
+    last = {}
+    for layer in model.layers:
+        if match := re.match(r"(stage\d+)_", layer.name):
+            last[match[1]] = layer.name
+    return last
+
+
+def feature_extractor(model, layers: Iterable[str] | str | None = None):
+    """A model that returns the outputs of named layers.
+
+    Args:
+        model: a Keras model, of the zoo or with layers named likewise.
+        layers: names of layers, or of stages ("stage2" is the last layer of that stage), in the order wanted;
+            None: every stage. One name as a string returns one output.
+
+    Returns:
+        A keras.Model from the model's input to a list of feature maps; it shares the model's weights.
+    """
+    import keras
+
+    ends = stages(model)
+    if layers is None and not ends:
+        raise UsageError(f"{model.name} has no layers named stage1_…; name the layers to return")
+    wanted = [layers] if isinstance(layers, str) else list(ends.values()) if layers is None else list(layers)
+    by_name = {layer.name: layer for layer in model.layers}
+    outputs = []
+    for name in wanted:
+        name = ends.get(name, name)
+        if name not in by_name:
+            raise UsageError(unknown(f"layer of {model.name}", name, [*by_name, *ends]))
+        outputs.append(by_name[name].output)
+    return keras.Model(model.inputs, outputs[0] if isinstance(layers, str) else outputs, name=f"{model.name}_features")

@@ -1,0 +1,173 @@
+"""Using a trained model: predict the class of images, evaluate on a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .errors import DataError, UsageError
+from .images import read_image, to_array
+from .sources import check_floats
+
+
+def predict(
+    run_or_model: Any, images: Any, *, top: int | None = None, class_names: list[str] | None = None, invert: bool = False
+) -> list:
+    """Name the class of images.
+
+    Args:
+        run_or_model: a Run, or a classifier of the zoo (or any Keras model that ends in softmax or logits).
+        images: a path, a Pillow image, or a list of these; or an array, uint8 or float in [0, 1], of shape
+            (height, width), (height, width, channels), (n, height, width) or (n, height, width, channels). Grey
+            becomes colour and colour grey as the model needs; sizes are stretched to the model's.
+        top: None gives one pair an image; a number gives a list of that many pairs, the most probable first.
+        class_names: for a model; a run knows its own. Default: the labels as text.
+        invert: exchange black and white first, for dark digits on light paper.
+
+    Returns:
+        For each image (class name, probability), or a list of such pairs.
+
+    Raises:
+        MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
+    """
+    model = getattr(run_or_model, "model", run_or_model)
+    names = class_names or getattr(run_or_model, "class_names", None)
+    batch = as_batch(images, tuple(model.input_shape[1:]))
+    if invert:
+        batch = 1 - batch
+    probabilities = model_probabilities(model, batch)
+    names = names or [str(label) for label in range(probabilities.shape[1])]
+    if len(names) != probabilities.shape[1]:
+        raise UsageError(f"{model.name} has {probabilities.shape[1]} classes; class_names has {len(names)}")
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
+    pairs = [[(names[j], float(row[j])) for j in best] for best, row in zip(order, probabilities, strict=True)]
+    return pairs if top else [best[0] for best in pairs]
+
+
+def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
+    """Images of any kind that predict takes, as float32 in [0, 1] of shape (n, *input_shape)."""
+    height, width, channels = input_shape
+    size = (height or None) and (height, width)
+    if isinstance(images, str | os.PathLike | Image.Image):
+        images = [images]
+    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
+        images = list(_image_array(np.asarray(images)))
+    if not isinstance(images, Iterable):
+        raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
+    batch = [_one(image, size, channels) for image in images]
+    if not batch:
+        return np.empty((0, *input_shape), np.float32)
+    if len({image.shape for image in batch}) > 1:
+        raise DataError("images of different sizes need a model with a fixed input size")
+    return np.stack(batch)
+
+
+def _image_array(array: np.ndarray) -> np.ndarray:
+    """An array of images as (n, height, width, channels)."""
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+        array = array[None]
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] not in (1, 3, 4):
+        raise DataError(
+            f"an array of images is (height, width), (height, width, channels), (n, height, width) or "
+            f"(n, height, width, channels) with 1, 3 or 4 channels; got {array.shape}"
+        )
+    return array
+
+
+def _one(image: Any, size: tuple[int, int] | None, channels: int) -> np.ndarray:
+    if isinstance(image, str | os.PathLike):
+        return read_image(Path(image), size, channels).astype(np.float32) / np.float32(255)
+    if isinstance(image, Image.Image):
+        return to_array(image, size, channels).astype(np.float32) / np.float32(255)
+    array = _image_array(np.asarray(image))[0]
+    fits = array.shape == (*(size or array.shape[:2]), channels)
+    if array.dtype == np.uint8:
+        pixels = array if fits else to_array(_pillow(array), size, channels)
+        return pixels.astype(np.float32) / np.float32(255)
+    array = check_floats(array).astype(np.float32)
+    if fits:
+        return array
+    planes = [Image.fromarray(array[..., c]) for c in range(array.shape[2])]  # mode F keeps the floats
+    if size and array.shape[:2] != size:
+        planes = [plane.resize((size[1], size[0]), Image.Resampling.BILINEAR) for plane in planes]
+    array = np.clip(np.stack([np.asarray(plane) for plane in planes], -1), 0, 1)
+    return _float_channels(array, channels)
+
+
+def _pillow(array: np.ndarray) -> Image.Image:
+    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+
+
+def _float_channels(array: np.ndarray, channels: int) -> np.ndarray:
+    """Grey to colour by repeating; colour to grey with the weights of ITU-R 601, as Pillow does."""
+    if array.shape[2] == channels:
+        return array
+    opacity = array[..., 3:] if array.shape[2] == 4 else np.ones_like(array[..., :1])
+    colour = np.repeat(array, 3, -1) if array.shape[2] == 1 else array[..., :3]
+    if channels == 4:
+        return np.concatenate([colour, opacity], -1)
+    colour = colour * opacity + (1 - opacity)  # transparent parts become white
+    return colour if channels == 3 else (colour @ np.float32([0.299, 0.587, 0.114]))[..., None]
+
+
+def model_probabilities(model, batch: Any) -> np.ndarray:
+    """Class probabilities (n, classes) of float images (n, …) or of a dataset of (images, labels)."""
+    if getattr(batch, "shape", (1,))[0] == 0:
+        return np.empty((0, model.output_shape[-1]), np.float32)
+    outputs = np.asarray(model.predict(batch, verbose=0), np.float32)
+    if outputs.ndim != 2:
+        raise UsageError(f"{model.name} is not a classifier: its output has shape {outputs.shape[1:]} per image")
+    if model.layers[-1].get_config().get("activation") in (None, "linear"):
+        outputs = np.exp(outputs - outputs.max(1, keepdims=True))
+        outputs /= outputs.sum(1, keepdims=True)
+    return outputs
+
+
+def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[str, Any]:
+    """Accuracy and loss on a split of a data set.
+
+    Args:
+        run_or_model: a Run, or a classifier.
+        data: a Data object; for a Run, None is the data set it was trained on.
+        split: "train", "validation" or "test".
+
+    Returns:
+        {"accuracy", "loss" (mean cross-entropy, nats), "images", "confusion" (true by predicted), "labels",
+        "probabilities"}.
+    """
+    model = getattr(run_or_model, "model", run_or_model)
+    if data is None:
+        if not hasattr(run_or_model, "load_data"):
+            raise UsageError("evaluate(model) needs data; only a run knows its own")
+        data = run_or_model.load_data()
+    if split not in data.splits:
+        raise UsageError(f"split must be one of {', '.join(data.splits)}; got {split!r}")
+    labels = data.labels[data.splits[split]]
+    classes = model.output_shape[-1]
+    if data.num_classes > classes:
+        raise DataError(f"{data.name} has {data.num_classes} classes, {model.name} only {classes}: labels out of range")
+    if tuple(model.input_shape[1:]) != tuple(data.input_shape):
+        raise DataError(
+            f"{data.name} has images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}; "
+            "load them with that image_size and channels"
+        )
+    probabilities = model_probabilities(model, data.ordered(split, 256))
+    predicted = probabilities.argmax(1)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    likelihood = np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)  # as Keras clips it
+    return {
+        "accuracy": float((predicted == labels).mean()),
+        "loss": float(-np.log(likelihood).mean()),
+        "images": len(labels),
+        "confusion": confusion,
+        "labels": labels,
+        "probabilities": probabilities,
+    }

@@ -1,0 +1,29 @@
+"""The convolution stack that introductions to CNNs begin with: [3x3 convolution, 2x2 pooling] with 32, 64, 128 filters.
+
+No paper: the pattern is Fukushima's and LeCun's (10.1162/neco.1989.1.4.541), the widths are those of many tutorials.
+"""
+
+from ..layers import chain, conv_norm_act, head, pool
+from ..registry import register
+
+
+@register("conv_stack", layouts={"small": (28, 28, 1)}, year=1989, paper="10.1162/neco.1989.1.4.541")
+def conv_stack(
+    spec, *, filters=(32, 64, 128), kernel_size=3, padding="valid", pool_kind="max", pool_size=2, units=(128,)
+):
+    """One stage per entry of `filters`, then fully connected layers of `units`.
+
+    Args:
+        filters: of each convolution.
+        kernel_size: of all convolutions, an integer or a pair.
+        padding: "valid" or "same", of the convolutions.
+        pool_kind: "max" or "average", or None for no pooling.
+        pool_size: side and stride of the pooling window.
+        units: widths of the hidden fully connected layers.
+    """
+    stack = []
+    for stage, width in enumerate(filters, 1):
+        stack += conv_norm_act(spec, width, kernel_size, padding=padding, name=f"stage{stage}_conv1")
+        if pool_kind:
+            stack += pool(pool_kind, pool_size, name=f"stage{stage}_pool")
+    return chain(spec, stack + head(spec, units=units, flatten=True))

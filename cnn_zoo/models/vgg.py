@@ -1,0 +1,39 @@
+"""VGG: stacks of 3x3 convolutions. Simonyan & Zisserman 2015, arXiv:1409.1556, table 1.
+
+Differs from the paper: no local response normalisation (variant A-LRN), weights start from He's initialisation. The
+small layout has global average pooling in place of the two hidden fully connected layers, which hold 119.5 of VGG-16's
+138.4 million parameters. With batch normalisation the convolutions keep their biases, as torchvision's do.
+"""
+
+from ..layers import chain, conv_norm_act, head, pool
+from ..registry import register
+
+CONVOLUTIONS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+FILTERS = (64, 128, 256, 512, 512)
+
+
+@register(
+    *CONVOLUTIONS,
+    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
+    year=2014,
+    paper="arXiv:1409.1556",
+    dropout=0.5,
+)
+def vgg(spec, *, filters=FILTERS, units=None, pool_kind="max"):
+    """Five stages of 3x3 convolutions and 2x2 pooling.
+
+    Args:
+        filters: of the convolutions of each stage.
+        units: of the hidden fully connected layers; None: (4096, 4096) in the paper layout, none in the small one.
+        pool_kind: "max" or "average".
+    """
+    if len(filters) != len(FILTERS):
+        raise ValueError(f"filters must have {len(FILTERS)} entries, one a stage; got {filters!r}")
+    stack = []
+    for stage, (convolutions, width) in enumerate(zip(CONVOLUTIONS[spec.name], filters, strict=True), 1):
+        for number in range(1, convolutions + 1):
+            stack += conv_norm_act(spec, width, 3, use_bias=True, name=f"stage{stage}_conv{number}")
+        stack += pool(pool_kind, 2, padding="same", name=f"stage{stage}_pool")
+    paper = spec.layout == "paper"
+    units = ((4096, 4096) if paper else ()) if units is None else units
+    return chain(spec, stack + head(spec, units=units, flatten=paper))

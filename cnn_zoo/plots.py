@@ -1,0 +1,120 @@
+"""Figures for the reports of runs and for notebooks. Each function returns a matplotlib Figure."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from .files import atomic
+
+# Okabe and Ito's colours, which the colour-blind can tell apart
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.grid": False,
+    "font.size": 10,
+    "figure.dpi": 110,
+}
+
+
+@contextlib.contextmanager
+def _figure(width: float, height: float) -> Iterator[Figure]:
+    with rc_context(STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Figure, path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with atomic(path) as temporary:
+        figure.savefig(temporary)
+
+
+def curves(history: dict[str, list[float]], best_epoch: int | None = None) -> Figure:
+    """Loss and accuracy by epoch, training and validation; history as in a run's history.csv."""
+    with _figure(9, 3.4) as figure:
+        epochs = history["epoch"]
+        for axes, key, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("", " (%)"), strict=True):
+            scale = 100 if unit else 1
+            series = [(key, "training", BLUE, "-"), (f"val_{key}", "validation", ORANGE, "--")]
+            for column, label, colour, line in series:
+                if column in history:
+                    values = np.multiply(history[column], scale)
+                    axes.plot(epochs, values, line, color=colour, marker="o", markersize=3)
+                    axes.annotate(
+                        f" {label} {values[-1]:.{2 if unit else 3}f}", (epochs[-1], values[-1]), color=colour,
+                        va="bottom" if (column == key) == (unit == "") else "top", fontsize=9,
+                    )  # fmt: skip
+            if best_epoch:
+                axes.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":")
+            axes.set_title(key.capitalize() + unit)
+            axes.set_xlabel("epoch")
+            axes.set_xlim(epochs[0] - 0.1, epochs[0] + max(1, epochs[-1] - epochs[0]) * 1.35)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        return figure
+
+
+def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
+    """A confusion matrix: rows are true classes, columns predicted ones, colour the share of the row."""
+    matrix = np.asarray(matrix)
+    count = len(class_names)
+    side = min(12, max(4.2, 1.8 + 0.42 * count))
+    with _figure(side + 0.6, side) as figure:
+        axes = figure.subplots()
+        share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        correct, total = int(np.trace(matrix)), int(matrix.sum())
+        axes.set_title(f"{total - correct:,} of {total:,} test images are put in a wrong class")
+        axes.set(xlabel="predicted class", ylabel="true class")
+        if count <= 40:
+            names = [name if len(name) <= 16 else name[:15] + "…" for name in class_names]
+            upright = max(map(len, names)) <= 2
+            axes.set_xticks(range(count), names, rotation=0 if upright else 90)
+            axes.set_yticks(range(count), names)
+        if count <= 20:
+            for i, j in np.ndindex(matrix.shape):
+                if matrix[i, j]:
+                    colour = "white" if share[i, j] > 0.5 else RED if i != j else "black"
+                    axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", fontsize=8, color=colour)
+        return figure
+
+
+def mistakes(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: list[str], rows: int = 3, columns: int = 8
+) -> Figure:
+    """The test images that the model is most wrong about: highest probability for a wrong class first."""
+    predicted = probabilities.argmax(1)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][: rows * columns]
+    if not len(worst):
+        with _figure(6, 1) as figure:
+            figure.text(0.5, 0.5, "no test image is misclassified", ha="center", va="center")
+            return figure
+    captions = [
+        f"{class_names[labels[i]][:14]}\n→ {class_names[predicted[i]][:14]} {probabilities[i, predicted[i]]:.0%}" for i in worst
+    ]
+    figure = gallery(images[worst], captions, columns)
+    figure.suptitle(f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class", x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def gallery(images: np.ndarray, captions: list[str], columns: int = 8) -> Figure:
+    """Images (n, height, width, channels), each with its caption above it."""
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    with _figure(max(5.5, 1.15 * columns), (1.1 + 0.17 * lines) * rows + 0.4) as figure:
+        for axes, image, caption in zip(np.ravel(figure.subplots(rows, columns, squeeze=False)), images, captions, strict=False):
+            image = image[..., 0] if image.shape[-1] == 1 else image
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+            axes.set_title(caption, fontsize=7.5, loc="center", pad=2)
+        for axes in figure.axes:
+            axes.set_axis_off()
+        return figure

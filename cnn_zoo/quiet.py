@@ -1,0 +1,36 @@
+"""A start without TensorFlow's log lines, on a terminal and in a notebook.
+
+TF_CPP_MIN_LOG_LEVEL does not reach the lines that TensorFlow's C++ code writes before its logging is set up, so
+file descriptor 2 is turned away while the framework is imported for the first time. Nothing is lost when the import
+fails: what was written is then shown.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def quiet_import():
+    """Import Keras and TensorFlow inside this block without their start-up lines on standard error.
+
+    Does nothing once Keras is imported. TF_CPP_MIN_LOG_LEVEL, if not set by the user, becomes "3".
+    """
+    if "keras" in sys.modules:
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log:
+        stderr = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            log.seek(0)
+            os.write(stderr, log.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -1,0 +1,105 @@
+"""Recipes: how long and how a model is trained, as data with a reason beside each number."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from .errors import UsageError, unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        optimizer: "adam", "adamw" or "sgd" (Nesterov momentum 0.9).
+        learning_rate: the largest of the training.
+        schedule: "constant", or "cosine": up from a tenth over `warmup`, then down to zero along a cosine.
+        warmup: fraction of the training in which the learning rate rises.
+        batch_size: images a step.
+        epochs: passes over the training images; None: as many as show `images` images, within `least` and `most`.
+        images, least, most: see epochs.
+        weight_decay: of "adamw" and "sgd" (arXiv:1711.05101).
+        augment: changes to the training images, attributes of augment.Augment.
+        early_stopping: stop after so many epochs without a lower validation loss, and keep the best; 0: never.
+    """
+
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    warmup: float = 0.0
+    batch_size: int = 32
+    epochs: int | None = None
+    images: int = 60_000
+    least: int = 1
+    most: int = 100
+    weight_decay: float = 0.0
+    augment: dict[str, Any] = dataclasses.field(default_factory=dict)
+    early_stopping: int = 0
+
+    def __post_init__(self):
+        for name, choices in (("optimizer", ("adam", "adamw", "sgd")), ("schedule", ("constant", "cosine"))):
+            if getattr(self, name) not in choices:
+                raise UsageError(unknown(name, getattr(self, name), choices))
+        for name, least in (("batch_size", 1), ("images", 1), ("least", 1), ("most", 1), ("early_stopping", 0)):
+            _check(name, getattr(self, name), int, least)
+        if self.epochs is not None:
+            _check("epochs", self.epochs, int, 1)
+        for name in ("learning_rate", "warmup", "weight_decay"):
+            _check(name, getattr(self, name), (int, float), 0)
+
+    def epochs_for(self, train_images: int) -> int:
+        """The number of epochs for a training set of that many images."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(max(math.ceil(self.images / train_images), self.least), self.most)
+
+    def make_optimizer(self, steps: int):
+        """A Keras optimizer for a training of that many steps."""
+        import keras
+
+        rate = self.learning_rate
+        if self.schedule == "cosine":
+            rising = round(self.warmup * steps)
+            rate = keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=rate / 10 if rising else rate,
+                decay_steps=max(1, steps - rising),
+                warmup_target=rate if rising else None,
+                warmup_steps=rising,
+            )
+        if self.optimizer == "adam":
+            return keras.optimizers.Adam(rate)
+        if self.optimizer == "adamw":
+            return keras.optimizers.AdamW(rate, weight_decay=self.weight_decay)
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay or None)
+
+
+def _check(name: str, value: Any, kind: Any, least: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
+        raise UsageError(f"{name} must be {'an integer' if kind is int else 'a number'} of at least {least}; got {value!r}")
+
+
+RECIPES = {
+    # What an introduction would do: Keras' defaults, no augmentation, no schedule.
+    "baseline": Recipe(epochs=5),
+    "fast": Recipe(
+        learning_rate=3e-3,  # three times Adam's default, which the warm-up and the decay to zero make safe
+        schedule="cosine",
+        warmup=0.1,
+        batch_size=64,  # larger steps are cheaper on a CPU, but a few thousand images need the number of steps
+        images=60_000,  # seventeen epochs of the embedded digits: under half a minute for the stack on two cores
+        least=3,  # with fewer, the learning rate falls before the net has seen much
+        augment={"translate": 0.08},  # two of 28 pixels
+    ),
+}
+
+
+def get_recipe(recipe: str | Recipe, **changes: Any) -> Recipe:
+    """A recipe by name, or the one given, with changes to its attributes; None leaves an attribute as it is."""
+    if not isinstance(recipe, Recipe):
+        if recipe not in RECIPES:
+            raise UsageError(unknown("recipe", recipe, RECIPES))
+        recipe = RECIPES[recipe]
+    return dataclasses.replace(recipe, **{name: value for name, value in changes.items() if value is not None})

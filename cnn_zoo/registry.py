@@ -1,0 +1,300 @@
+"""The register of models: their names, and build_model, which turns a name into a Keras model.
+
+Listing names imports no framework: they stand in catalogue.csv, which tools/update.py writes from the family files
+and a test compares with them.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import OptionError, UsageError, ZooError, unknown
+from .quiet import quiet_import
+
+SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a family file registers under one name."""
+
+    name: str
+    family: str
+    build: Callable[..., Any]
+    layouts: dict[str, tuple[int, int, int]]  # layout -> the input shape it is published for
+    year: int
+    paper: str  # DOI or arXiv number, or what else the architecture comes from
+    dropout: float
+    batch_norm: bool
+
+    def options(self) -> dict[str, inspect.Parameter]:
+        """The family's own options, beyond those that every model has."""
+        parameters = inspect.signature(self.build).parameters.values()
+        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What build_model was asked for, checked, with the family's defaults filled in. Builders read it."""
+
+    name: str
+    input_shape: tuple[int, int, int]
+    num_classes: int = 10
+    layout: str = "small"
+    include_top: bool = True
+    pooling: str | None = None
+    activation: Any = "relu"
+    classifier_activation: str | None = "softmax"
+    dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    batch_norm: bool = False
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(
+    *names: str,
+    layouts: dict[str, tuple[int, int, int]],
+    year: int,
+    paper: str,
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+) -> Callable:
+    """Register a builder under one or more names.
+
+    Args:
+        names: the names that build_model and list_models know it by.
+        layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
+            the default input shape.
+        year, paper: of the publication; paper is a DOI or an arXiv number.
+        dropout, batch_norm: the family's own setting of these options.
+
+    The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
+    which variant to build. A name that is taken is a ValueError.
+    """
+
+    def add(build: Callable) -> Callable:
+        family = build.__module__.rpartition(".")[2]
+        for name in names:
+            if name in _ENTRIES:
+                raise ValueError(f"a model named {name!r} is already registered, by {_ENTRIES[name].family}")
+            _ENTRIES[name] = Entry(name, family, build, layouts, year, paper, dropout, batch_norm)
+        return build
+
+    return add
+
+
+@functools.cache
+def catalogue() -> list[dict[str, str]]:
+    """The rows of catalogue.csv: name, layout, family, year, paper, input, classes, parameters, macs."""
+    with open(Path(__file__).with_name("catalogue.csv"), newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that match a shell pattern such as "*resnet*", sorted."""
+    names = {row["name"] for row in catalogue()} | set(_ENTRIES)
+    return sorted(fnmatch.filter(names, pattern))
+
+
+def check_model_name(name: str) -> str:
+    """Return the name if there is such a model, else raise UsageError naming the closest matches."""
+    if name not in list_models():
+        raise UsageError(unknown("model", name, list_models()))
+    return name
+
+
+def entry(name: str) -> Entry:
+    """The registered entry of a name; imports the family files, and with them Keras."""
+    if name not in _ENTRIES:
+        with quiet_import():
+            models = importlib.import_module(".models", __package__)
+            for module in pkgutil.iter_modules(models.__path__):
+                importlib.import_module(f"{models.__name__}.{module.name}")
+    if name not in _ENTRIES:
+        raise UsageError(unknown("model", name, {*list_models(), *_ENTRIES}))
+    return _ENTRIES[name]
+
+
+def build_model(
+    name: str = "conv_stack",
+    input_shape: tuple[int, int, int] | None = None,
+    num_classes: int = 10,
+    *,
+    layout: str = "auto",
+    weights: str | Path | None = None,
+    include_top: bool = True,
+    pooling: str | None = None,
+    activation: Any = "relu",
+    classifier_activation: str | None = "softmax",
+    dropout: float | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    batch_norm: bool | None = None,
+    compile: bool = True,
+    **family_options: Any,
+):
+    """Build a model of the zoo.
+
+    The model takes float images in [0, 1] of shape (batch, height, width, channels) and returns float32
+    probabilities of shape (batch, num_classes), or logits, or features.
+
+    Args:
+        name: one of list_models().
+        input_shape: (height, width, channels); None is the family's own default.
+        num_classes: at least 2.
+        layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
+            side is below 96 pixels. A family with one layout ignores it.
+        weights: None for random ones, or the path of a weights file that `train` wrote for this model.
+        include_top: False leaves out everything after the last stage; such a model is not compiled.
+        pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
+        activation: of the hidden layers, a Keras name or a function.
+        classifier_activation: "softmax", or None for logits.
+        dropout: rate before the fully connected layers of the head; None is the family's own, 0 none.
+        l1, l2: weights of the penalties on the kernels of all convolutions and fully connected layers.
+        batch_norm: batch normalisation between convolution and activation; None is the family's own.
+        compile: with Adam at Keras' default rate, sparse categorical cross-entropy that matches the head, and
+            accuracy.
+        **family_options: such as filters=(32, 64) or padding="same"; see the family's file.
+
+    Returns:
+        A keras.Sequential for chains, a functional keras.Model for graphs.
+
+    Raises:
+        UsageError (a ValueError): an unknown name or a value out of range, saying what was expected.
+        OptionError (a TypeError): an option that the family does not have.
+    """
+    found = entry(name)
+    options = found.options()
+    for option in family_options:
+        if option not in options:
+            common = [p for p in inspect.signature(build_model).parameters if p not in ("name", "family_options")]
+            raise OptionError(f"{name}: {unknown('option', option, [*options, *common])}")
+    input_shape = _check_input_shape(next(iter(found.layouts.values())) if input_shape is None else input_shape)
+    spec = Spec(
+        name=name,
+        input_shape=input_shape,
+        num_classes=_check_num_classes(num_classes),
+        layout=_choose_layout(found, layout, input_shape),
+        include_top=bool(include_top),
+        pooling=_check_choice("pooling", pooling, (None, "avg", "max")),
+        activation=_check_activation(activation),
+        classifier_activation=_check_choice("classifier_activation", classifier_activation, ("softmax", None)),
+        dropout=_check_number("dropout", found.dropout if dropout is None else dropout, below=1),
+        l1=_check_number("l1", l1),
+        l2=_check_number("l2", l2),
+        batch_norm=found.batch_norm if batch_norm is None else bool(batch_norm),
+    )
+    model = _build(found, spec, family_options)
+    if weights is not None:
+        from .weights import load_weights
+
+        load_weights(model, weights)
+    if compile and include_top:
+        compile_model(model)
+    return model
+
+
+def compile_model(model, optimizer: Any = "adam") -> None:
+    """Compile a classifier of the zoo with the loss that matches its head, and accuracy."""
+    import keras
+
+    logits = model.layers[-1].get_config().get("activation") in (None, "linear")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+
+
+def _build(found: Entry, spec: Spec, options: dict[str, Any]):
+    """Call the builder; where the image is too small for it, say how large it must be."""
+    try:
+        return found.build(spec, **options)
+    except ZooError:
+        raise
+    except ValueError as error:
+        if "negative" not in str(error) and "output size" not in str(error):
+            raise UsageError(f"{spec.name}: {' '.join(str(error).split())}") from error
+        height, width, channels = spec.input_shape
+        minimum = _smallest_side(found, spec, options)
+        raise UsageError(
+            f"{spec.name} needs images of at least {minimum}x{minimum} pixels with these options; "
+            f"input_shape is {spec.input_shape}. Resize them: ({max(height, minimum)}, {max(width, minimum)}, {channels})"
+        ) from error
+
+
+def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: int = 1024) -> int:
+    """The shortest side of a square image that the builder accepts, by bisection on building it."""
+    low, high = min(spec.input_shape[:2]), largest  # low fails; high is taken to work
+    while high - low > 1:
+        middle = (low + high) // 2
+        shape = (middle, middle, spec.input_shape[2])
+        try:
+            found.build(Spec(**{**vars(spec), "input_shape": shape}), **options)
+            high = middle
+        except ValueError:
+            low = middle
+    return high
+
+
+def _choose_layout(found: Entry, layout: str, input_shape: tuple[int, int, int]) -> str:
+    _check_choice("layout", layout, ("auto", "paper", "small"))
+    if len(found.layouts) == 1:
+        return next(iter(found.layouts))
+    if layout == "auto":
+        return "small" if min(input_shape[:2]) < SMALL_BELOW else "paper"
+    return layout
+
+
+def _check_input_shape(shape: Any) -> tuple[int, int, int]:
+    try:
+        sides = tuple(shape)
+        whole = tuple(int(side) for side in sides)
+    except (TypeError, ValueError):
+        sides, whole = shape, ()
+    if len(whole) != 3 or whole != sides or min(whole) < 1:
+        raise UsageError(f"input_shape must be three positive integers (height, width, channels); got {shape!r}")
+    return whole
+
+
+def _check_num_classes(value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 2:
+        raise UsageError(f"num_classes must be an integer of at least 2; got {value!r}")
+    return int(value)
+
+
+def _check_choice(name: str, value: Any, choices: tuple) -> Any:
+    if value not in choices:
+        raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def _check_number(name: str, value: Any, below: float = float("inf")) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 <= number < below:
+        limit = "" if below == float("inf") else f" and below {below:g}"
+        raise UsageError(f"{name} must be a number of at least 0{limit}; got {value!r}")
+    return number
+
+
+def _check_activation(activation: Any) -> Any:
+    import keras
+
+    if callable(activation):
+        return activation
+    names = [n for n in dir(keras.activations) if n.islower() and n not in ("deserialize", "get", "serialize")]
+    if activation not in names:
+        raise UsageError(unknown("activation", activation, [n for n in names if not n.startswith("_")]))
+    return activation

@@ -1,0 +1,231 @@
+"""Run folders: what a training leaves behind, and how it is read again."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import platform
+import shlex
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import MissingError, RunError, UsageError, ZooError
+from .files import write_text
+from .registry import build_model, check_model_name
+from .weights import load_weights
+
+CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
+CHECKPOINT = "checkpoint.npz"  # there only while a training is unfinished
+FORMAT = 1
+_CONFIG_TYPES = {
+    "format": int, "model": str, "model_options": dict, "data": str, "data_options": dict, "class_names": list,
+    "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "deterministic": bool, "versions": dict,
+}  # fmt: skip
+
+
+@dataclasses.dataclass
+class Run:
+    """A training: its model, what it was told and how it went.
+
+    Attributes:
+        model: the trained, compiled Keras model.
+        history: {"epoch": [1, 2, …], "loss": […], "accuracy": […], …}, a number an epoch.
+        metrics: test_accuracy, test_loss, fit_seconds, epochs, parameters, status …
+        path: the run folder.
+        config: what was asked for: model, data, recipe, seed, versions …
+    """
+
+    model: Any
+    history: dict[str, list[float]]
+    metrics: dict[str, Any]
+    path: Path
+    config: dict[str, Any]
+
+    def __repr__(self) -> str:
+        accuracy = self.metrics.get("test_accuracy")
+        result = self.metrics.get("status") if accuracy is None else f"{accuracy:.2%} test accuracy"
+        return f"<{self.config['model']} on {self.config['data']}: {result}, {self.path}>"
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes, by label."""
+        return self.config["class_names"]
+
+    def load_data(self, name: Any = None, **options: Any):
+        """The data set it was trained on (or another, `name`) with the image size and channels of the model."""
+        from .datasets import load_data
+
+        if name is None:
+            name = self.config["data"]
+            if name == "arrays":
+                raise UsageError(f"{self.path} was trained on arrays, which it does not keep; pass the data")
+            options = {**self.config["data_options"], **options}
+        height, width, channels = self.config["input_shape"]
+        return load_data(name, **{**options, "image_size": (height, width), "channels": channels})
+
+
+def versions() -> dict[str, str]:
+    """What a result can depend on: versions, processor, threads."""
+    found = {"python": platform.python_version()}
+    for package in ("keras", "tensorflow", "numpy"):
+        found[package] = metadata.version(package)
+    return found | {"machine": platform.machine(), "cores": str(os.cpu_count())}
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        MissingError: there is no such folder.
+        RunError: a file is missing or damaged, or the weights are those of another model.
+    """
+    path = Path(path)
+    config = read_config(path)
+    if not (path / WEIGHTS).is_file():
+        hint = "; its training is unfinished, go on with it: cnn-zoo train --resume" if (path / CHECKPOINT).exists() else ""
+        raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
+    try:
+        model = build_model(
+            config["model"], tuple(config["input_shape"]), len(config["class_names"]), **config["model_options"]
+        )
+    except ZooError as error:
+        raise RunError(f"{path / CONFIG} does not describe a model of this zoo: {error}") from None
+    load_weights(model, path / WEIGHTS)
+    return Run(model, read_history(path), read_metrics(path), path, config)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The checked config.json of a run folder."""
+    if not path.exists():
+        raise MissingError(f"{path}: no such run folder")
+    if not (path / CONFIG).is_file():
+        raise RunError(f"{path} is not a run folder: it has no {CONFIG}")
+    config = _read_json(path / CONFIG)
+    for key, kind in _CONFIG_TYPES.items():
+        if not isinstance(config.get(key), kind):
+            raise RunError(f"{path / CONFIG}: {key!r} is missing or not a {kind.__name__}")
+    if config["format"] != FORMAT:
+        raise RunError(f"{path / CONFIG}: written in format {config['format']}; this version reads {FORMAT}")
+    if not all(isinstance(name, str) for name in config["class_names"]):
+        raise RunError(f"{path / CONFIG}: 'class_names' must be texts")
+    try:
+        check_model_name(config["model"])
+    except UsageError as error:
+        raise RunError(f"{path / CONFIG}: {error}") from None
+    return config
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """metrics.json of a run folder; {"status": "unfinished"} when it is not there yet."""
+    return _read_json(path / METRICS) if (path / METRICS).is_file() else {"status": "unfinished"}
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """history.csv of a run folder as columns of numbers; empty when no epoch was finished."""
+    if not (path / HISTORY).is_file():
+        return {}
+    try:
+        with open(path / HISTORY, newline="", encoding="utf-8") as file:
+            head, *rows = csv.reader(file)
+        columns = {name: [float(row[i]) for row in rows] for i, name in enumerate(head)}
+    except (ValueError, IndexError) as error:
+        raise RunError(f"{path / HISTORY} is damaged ({error})") from None
+    return {name: [int(v) for v in values] if name == "epoch" else values for name, values in columns.items()}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{file} is damaged ({' '.join(str(error).split())[:100]})") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{file} is damaged (not an object)")
+    return value
+
+
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion (Wilson 1927, 10.1080/01621459.1927.10502953)."""
+    z, p = 1.959964, correct / total
+    middle = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return middle - half, middle + half
+
+
+def summary(run: Run) -> list[tuple[str, str]]:
+    """What came out, as (name, text), for the terminal and the report."""
+    metrics, config = run.metrics, run.config
+    facts = [
+        ("model", f"{config['model']}, {metrics['parameters']:,} parameters"),
+        ("data", f"{config['data']}, {metrics['train_images']:,} training images in {len(run.class_names)} classes"),
+        ("training", f"{metrics['epochs']} epochs in {metrics['fit_seconds']:.1f} s, seed {config['seed']}"),
+    ]
+    if "test_accuracy" in metrics:
+        images = metrics["test_images"]
+        low, high = wilson(round(metrics["test_accuracy"] * images), images)
+        facts.append(
+            (
+                "test accuracy",
+                f"{metrics['test_accuracy']:.2%} of {images:,} images (95 % interval {low:.1%} to {high:.1%})",
+            )
+        )
+        facts.append(("test loss", f"{metrics['test_loss']:.4f}"))
+    return facts
+
+
+def write_report(run: Run, data, result: dict[str, Any]) -> None:
+    """Draw curves.png, confusion.png and mistakes.png, and write report.md, which shows them."""
+    from . import plots
+
+    best = run.metrics.get("best_epoch")
+    plots.save(plots.curves(run.history, best), run.path / "curves.png")
+    plots.save(plots.confusion(result["confusion"], run.class_names), run.path / "confusion.png")
+    images = data.images("test") if len(result["labels"]) <= 20_000 else None
+    if images is not None:
+        figure = plots.mistakes(images, result["labels"], result["probabilities"], run.class_names)
+        plots.save(figure, run.path / "mistakes.png")
+    confused = np.array(result["confusion"])
+    np.fill_diagonal(confused, 0)
+    worst = np.unravel_index(confused.argmax(), confused.shape)
+    lines = [
+        f"# {run.config['model']} on {Path(run.config['data']).name}",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {text} |" for name, text in summary(run)),
+        f"| recipe | {', '.join(f'{key} {value}' for key, value in run.config['recipe'].items() if value)} |",
+        f"| versions | {', '.join(f'{key} {value}' for key, value in run.config['versions'].items())} |",
+        "",
+        "The test images were used once, after the training had ended. The interval is what the number of test images "
+        "alone leaves open; other seeds differ too.",
+        "",
+        "## How it went",
+        "",
+        "![Loss and accuracy by epoch](curves.png)",
+        "",
+        "## What it confuses",
+        "",
+        f"Most often {run.class_names[worst[0]]} is taken for {run.class_names[worst[1]]}: {confused.max()} times."
+        if confused.max()
+        else "Nothing.",
+        "",
+        "![Confusion matrix](confusion.png)",
+        "",
+    ]
+    if images is not None:
+        lines += ["## Where it is surest and wrong", "", "![Misclassified test images](mistakes.png)", ""]
+    lines += [
+        "## Use it",
+        "",
+        "```bash",
+        f"cnn-zoo predict {shlex.quote(str(run.path))} photo.png",
+        f"cnn-zoo evaluate {shlex.quote(str(run.path))}",
+        "```",
+        "",
+    ]
+    write_text(run.path / "report.md", "\n".join(lines))

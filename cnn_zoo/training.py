@@ -1,0 +1,330 @@
+"""Training: a model of the zoo, a data set and a recipe in, a run folder out."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from . import runs
+from .augment import Augment
+from .datasets import Data, data_folder, load_data
+from .errors import RunError, TrainingError, UsageError
+from .files import atomic, write_csv, write_json
+from .inference import evaluate
+from .recipes import Recipe, get_recipe
+from .registry import build_model, check_model_name, compile_model
+from .runs import CHECKPOINT, CONFIG, HISTORY, METRICS, WEIGHTS, Run
+from .sources import check_data_name
+from .weights import save_weights
+
+
+def train(
+    model: str = "conv_stack",
+    data: str | Path | tuple[Any, Any] | Data = "mnist5k",
+    *,
+    recipe: str | Recipe = "fast",
+    out: str | Path | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    early_stopping: int | None = None,
+    augment: dict | None = None,
+    tensorboard: bool = False,
+    deterministic: bool = False,
+    verbose: str | int = "auto",
+    model_options: dict[str, Any] | None = None,
+    data_options: dict[str, Any] | None = None,
+) -> Run:
+    """Train a model of the zoo and judge it once on the test set.
+
+    Args:
+        model: one of list_models().
+        data: a data set's name, a folder, a pair of arrays, or what load_data returned.
+        recipe: "fast", "baseline" or a Recipe.
+        out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
+        resume: go on with an unfinished run in `out`; a finished one is returned as it is, none is begun.
+        seed: of the weights, the order of the images and their augmentation.
+        epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's.
+        tensorboard: write logs for TensorBoard into the run folder.
+        deterministic: TensorFlow's deterministic operations, for this process: the same seed gives the same weights
+            on one machine with one number of threads.
+        verbose: "auto": Keras' progress bar on a terminal, else one line an epoch; 0 nothing, 1 bar, 2 lines.
+        model_options: further arguments of build_model.
+        data_options: further arguments of load_data.
+
+    Returns:
+        A Run; its folder holds config.json, history.csv, metrics.json, model.weights.h5, curves.png, confusion.png,
+        mistakes.png and report.md.
+
+    Raises:
+        UsageError, DataError, MissingError: as build_model and load_data do.
+        RunError: `out` holds another run.
+        TrainingError: the loss is not a number any more.
+        KeyboardInterrupt: after saving what there is, so that the folder can be used, and the training resumed.
+    """
+    check_model_name(model)
+    recipe = get_recipe(
+        recipe,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        early_stopping=early_stopping,
+        augment=augment,
+    )
+    Augment.of(recipe.augment)
+    if verbose == "auto":
+        verbose = 1 if sys.stdout.isatty() else 2
+    if tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise UsageError("the package tensorboard is not installed: pip install tensorboard")
+    say = print if verbose else (lambda message: None)
+    if not isinstance(data, Data):
+        if not isinstance(data, tuple):
+            check_data_name(data)
+        _check_folder(out, resume)
+        data = load_data(data, seed=seed, **{"progress": say, **(data_options or {})})
+    elif data_options:
+        raise UsageError("data_options are for data given by name; pass them to load_data")
+
+    folder = Path(out) if out is not None else _free_folder(model, data.name)
+    config = _config(model, data, recipe, seed, deterministic, model_options or {})
+    _check_folder(folder, resume, config)
+    if resume and runs.read_metrics(folder).get("status") == "complete":
+        return runs.load_run(folder)
+
+    keras.utils.set_random_seed(seed)
+    if deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    net = build_model(model, data.input_shape, data.num_classes, compile=False, **(model_options or {}))
+    steps = data.steps(recipe.batch_size)
+    compile_model(net, recipe.make_optimizer(config["epochs"] * steps))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG, config)
+
+    state = _State(net, folder, recipe.early_stopping)
+    if resume:
+        state.restore()
+    _fit(state, data, recipe, config, say, verbose, tensorboard)
+    return _finish(state, data, config)
+
+
+class _State:
+    """Where a training stands: what a checkpoint holds."""
+
+    def __init__(self, model, folder: Path, patience: int):
+        self.model, self.folder, self.patience = model, folder, patience
+        model.optimizer.build(model.trainable_variables)
+        self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self.best: list[np.ndarray] | None = None  # weights of the epoch with the lowest validation loss
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.history.get("epoch", []))
+
+    @property
+    def best_epoch(self) -> int | None:
+        losses = self.history.get("val_loss")
+        return 1 + int(np.argmin(losses)) if losses and self.patience else None
+
+    def variables(self) -> list:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def save(self) -> None:
+        """Write everything that the rest of the training depends on into one file, atomically."""
+        arrays = {f"variable{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.variables())}
+        arrays |= {f"best{i}": value for i, value in enumerate(self.best or [])}
+        about = json.dumps({"history": self.history, "seconds": self.seconds})
+        with atomic(self.folder / CHECKPOINT) as temporary, open(temporary, "wb") as file:
+            np.savez(file, about=np.frombuffer(about.encode(), np.uint8), **arrays)
+
+    def restore(self) -> None:
+        """Go back to the last checkpoint, if there is one."""
+        if not (self.folder / CHECKPOINT).is_file():
+            return
+        try:
+            with np.load(self.folder / CHECKPOINT, allow_pickle=False) as arrays:
+                about = json.loads(arrays["about"].tobytes())
+                for i, variable in enumerate(self.variables()):
+                    variable.assign(arrays[f"variable{i}"])
+                if "best0" in arrays:
+                    self.best = [arrays[f"best{i}"] for i in range(len(self.model.weights))]
+                self.history, self.seconds = about["history"], about["seconds"]
+        except Exception as error:
+            raise RunError(f"{self.folder / CHECKPOINT} is damaged ({error}); remove it to begin anew") from None
+
+
+class _Keeper(keras.callbacks.Callback):
+    """After each epoch: history, a checkpoint, early stopping, and an end when the loss is not a number."""
+
+    def __init__(self, state: _State, epochs: int, say: Callable[[str], None] | None):
+        super().__init__()
+        self.state, self.epochs, self.say = state, epochs, say
+
+    def on_train_begin(self, logs=None):
+        self.begun = time.perf_counter() - self.state.seconds
+
+    def on_epoch_end(self, epoch, logs=None):
+        state = self.state
+        if not math.isfinite(logs["loss"]):
+            raise TrainingError(
+                f"the loss became {logs['loss']} in epoch {epoch + 1}; try a lower learning rate "
+                "(--learning-rate), or batch normalisation"
+            )
+        seconds = time.perf_counter() - self.begun
+        row = {"epoch": epoch + 1, **{key: float(value) for key, value in logs.items()}, "seconds": seconds}
+        for key, value in row.items():
+            state.history.setdefault(key, []).append(value)
+        if state.best_epoch == epoch + 1:
+            state.best = state.model.get_weights()
+        if state.best_epoch and epoch + 1 - state.best_epoch >= state.patience:
+            self.model.stop_training = True
+        if self.say:
+            shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "seconds"))
+            self.say(f"epoch {epoch + 1}/{self.epochs}  {shown}  {seconds:.1f} s")
+        state.seconds = seconds
+        if epoch + 1 < self.epochs and not self.model.stop_training:
+            state.save()
+
+
+def _fit(state: _State, data: Data, recipe: Recipe, config: dict, say, verbose: int, tensorboard: bool) -> None:
+    """Run the epochs that are left; on Ctrl-C save what there is and pass the interruption on."""
+    epochs, steps = config["epochs"], data.steps(recipe.batch_size)
+    callbacks = [_Keeper(state, epochs, say if verbose == 2 else None)]
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(state.folder / "tensorboard"))
+    if verbose:
+        say(f"{config['model']} on {data!r}: {epochs} epochs of {steps} steps")
+    try:
+        state.model.fit(
+            data.epochs(state.epoch, epochs, how=Augment.of(recipe.augment), batch_size=recipe.batch_size),
+            epochs=epochs,
+            initial_epoch=state.epoch,
+            steps_per_epoch=steps,
+            validation_data=data.ordered("validation", 256) if len(data.splits["validation"]) else None,
+            callbacks=callbacks,
+            verbose=1 if verbose == 1 else 0,
+            shuffle=False,  # the pipeline shuffles; Keras warns otherwise
+        )
+    except KeyboardInterrupt as interrupt:
+        _write(state, config, data, status="interrupted")
+        interrupt.add_note(
+            f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were; "
+            f"go on with: the same command and --out {state.folder} --resume"
+        )
+        raise
+
+
+def _write(state: _State, config: dict, data: Data, **metrics: Any) -> Run:
+    """Write weights, history and metrics; returns the run."""
+    save_weights(state.model, state.folder / WEIGHTS)
+    write_csv(state.folder / HISTORY, state.history or {"epoch": []})
+    images = len(data.splits["train"])
+    metrics |= {
+        "epochs": state.epoch,
+        "fit_seconds": round(state.seconds, 3),
+        "images_per_second": round(images * state.epoch / state.seconds, 1) if state.seconds else None,
+        "parameters": state.model.count_params(),
+        "train_images": images,
+    }
+    if state.best_epoch:
+        metrics["best_epoch"] = state.best_epoch
+    write_json(state.folder / METRICS, metrics)
+    return Run(state.model, state.history, metrics, state.folder, config)
+
+
+def _finish(state: _State, data: Data, config: dict) -> Run:
+    """Take the best weights, judge them on the test set, write the run folder."""
+    if state.best is not None:
+        state.model.set_weights(state.best)
+    save_weights(state.model, state.folder / WEIGHTS)  # first: an interruption from here on costs only the report
+    result = evaluate(state.model, data)
+    run = _write(
+        state,
+        config,
+        data,
+        status="complete",
+        test_accuracy=result["accuracy"],
+        test_loss=result["loss"],
+        test_images=result["images"],
+    )
+    runs.write_report(run, data, result)
+    (state.folder / CHECKPOINT).unlink(missing_ok=True)
+    return run
+
+
+def _config(model: str, data: Data, recipe: Recipe, seed: int, deterministic: bool, model_options: dict) -> dict:
+    if "weights" in model_options:
+        raise UsageError("model_options cannot hold weights; a run starts from random ones")
+    config = {
+        "format": runs.FORMAT,
+        "model": model,
+        "model_options": model_options,
+        "data": data_folder(data.name),
+        "data_options": data.options,
+        "class_names": data.class_names,
+        "input_shape": data.input_shape,
+        "recipe": dataclasses.asdict(recipe),
+        "epochs": recipe.epochs_for(len(data.splits["train"])),
+        "seed": seed,
+        "deterministic": deterministic,
+        "versions": runs.versions(),
+    }
+    try:
+        return json.loads(json.dumps(config))  # as it will be read again: tuples are lists
+    except TypeError as error:
+        raise UsageError(f"model_options must be plain numbers, texts and lists, to be written down: {error}") from None
+
+
+def _free_folder(model: str, data: str) -> Path:
+    stem = Path("runs") / f"{model}-{Path(data).resolve().name if os.path.isdir(data) else data.replace('/', '-')}"
+    number = 1
+    while (path := stem if number == 1 else stem.with_name(f"{stem.name}-{number}")).exists():
+        number += 1
+    return path
+
+
+def _check_folder(out: str | Path | None, resume: bool, config: dict | None = None) -> None:
+    """Refuse an output folder that holds something else or cannot be written, before any work is done."""
+    if out is None:
+        if resume:
+            raise UsageError("resume needs the run folder: out=… (--out FOLDER)")
+        return
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; a run needs a folder")
+    present = folder.is_dir() and [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if present and not (folder / CONFIG).is_file():
+        raise RunError(f"{folder} is not empty and not a run folder; choose another one for the run")
+    if present and not resume:
+        raise RunError(f"{folder} already holds a run; choose another folder, or resume it (--resume)")
+    if present and config:
+        old = runs.read_config(folder)
+        for key in config:
+            if key != "versions" and old.get(key) != config[key]:
+                raise RunError(
+                    f"{folder} holds another run: its {key} is {_short(old.get(key))}, not {_short(config[key])}"
+                )
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(parent, os.W_OK):
+        raise RunError(f"no permission to write in {parent}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,90 @@
+"""Weights files: written whole, checked before they reach a model. Nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .errors import MissingError, RunError
+from .files import atomic
+
+OVERHEAD = 4_000_000  # bytes that an HDF5 file may have beyond its weights
+
+
+def save_weights(model, path: str | Path) -> None:
+    """Write the weights of a model, without its optimizer, as a Keras .weights.h5 file."""
+    import keras
+
+    bare = keras.models.clone_model(model)  # a model that was compiled and fitted would store its optimizer too
+    bare.set_weights(model.get_weights())
+    with atomic(path) as temporary:
+        bare.save_weights(temporary)
+
+
+def load_weights(model, path: str | Path) -> None:
+    """Fill a model from a .weights.h5 file that save_weights wrote for the same architecture.
+
+    Raises:
+        MissingError: there is no such file.
+        RunError: it is damaged, holds links or numbers that are not finite, or belongs to another model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingError(f"{path}: no such weights file")
+    if not path.name.endswith(".weights.h5"):
+        raise RunError(f"{path}: not a .weights.h5 file; only weights that cnn_zoo wrote are loaded")
+    needed = sum(math.prod(v.shape) * 4 for v in model.variables)
+    if path.stat().st_size > 2 * needed + OVERHEAD:
+        raise RunError(f"{path}: larger than the weights of {model.name} can be")
+    wanted = sorted(tuple(w.shape) for w in model.weights)
+    found = sorted(_shapes(path))
+    if found != wanted:
+        raise RunError(f"{path}: the weights of another model: {_difference(found, wanted)} for {model.name}")
+    before = model.get_weights()
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        model.set_weights(before)
+        raise RunError(f"{path}: the weights of another model ({' '.join(str(error).split())[:150]})") from None
+
+
+def _shapes(path: Path) -> list[tuple[int, ...]]:
+    """Shapes of all arrays in a weights file, after checking that each is plain and finite."""
+    import h5py
+
+    shapes = []
+
+    def visit(group):
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise RunError(f"{path}: holds a link, {key!r}; such files are refused")
+            child = group[key]
+            if isinstance(child, h5py.Group):
+                visit(child)
+                continue
+            if child.external or child.is_virtual or child.dtype.kind != "f":
+                raise RunError(f"{path}: {child.name} is not a plain array of floats")
+            if child.size * child.dtype.itemsize > 64 * os.path.getsize(path):
+                raise RunError(f"{path}: {child.name} claims shape {child.shape}, more than the file can hold")
+            if not np.isfinite(child[()]).all():
+                raise RunError(f"{path}: {child.name} holds numbers that are not finite")
+            shapes.append(child.shape)
+
+    try:
+        with h5py.File(path, "r") as file:
+            visit(file)
+    except RunError:
+        raise
+    except Exception as error:
+        raise RunError(f"{path}: damaged or not a weights file ({' '.join(str(error).split())[:100]})") from None
+    return shapes
+
+
+def _difference(found: list[tuple], wanted: list[tuple]) -> str:
+    if len(found) != len(wanted):
+        return f"{len(found)} arrays, not {len(wanted)}"
+    pair = next((f, w) for f, w in zip(found, wanted, strict=True) if f != w)
+    return f"an array of shape {pair[0]}, not {pair[1]},"
