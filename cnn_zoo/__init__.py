@@ -25,6 +25,7 @@ _MODULES = {  # public name -> the module that defines it
     "train": "training",
 }
 __all__ = sorted(_MODULES)
+_NEED_NO_FRAMEWORK = {"Recipe", "ZooError", "list_datasets", "list_models", "register"}
 
 
 def __getattr__(name):
@@ -35,6 +36,8 @@ def __getattr__(name):
     from .quiet import quiet_import
 
     with quiet_import():
+        if name not in _NEED_NO_FRAMEWORK:
+            import keras  # noqa: F401 - now, so that a script's own `import keras` after this one is quiet too
         module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     value = globals()[name] = getattr(module, name)
     return value

@@ -27,7 +27,6 @@ class ModelCard:
     """What model_card returns. One MAC is one multiplication and one addition, 2 FLOP."""
 
     name: str
-    layout: str | None
     input_shape: tuple[int | None, ...]
     output_shape: tuple[int | None, ...]
     parameters: int
@@ -43,8 +42,6 @@ class ModelCard:
             ("parameters", f"{self.parameters:,} ({self.trainable:,} trainable)"),
             ("multiply-accumulates", f"{self.macs:,} an image"),
         ]
-        if self.layout:
-            facts.insert(0, ("layout", self.layout))
         if self.paper:
             facts.append(("paper", self.paper))
         return facts
@@ -79,14 +76,16 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         UsageError: as build_model does; or when a layer is of a kind whose cost is not known here.
     """
     if isinstance(model, str):
-        model = build_model(model, compile=False, **build_options)
+        import keras
+
+        with keras.StatelessScope(initialize_variables=False):  # counting needs shapes, not 138 million numbers
+            model = build_model(model, compile=False, **build_options)
     elif build_options:
         raise TypeError(f"{', '.join(build_options)}: only a model that is given by name can take options")
-    rows = tuple(_row(layer) for layer in model.layers if type(layer).__name__ != "InputLayer")
+    rows = tuple(_row(layer) for layer in _flat(model) if type(layer).__name__ != "InputLayer")
     published = next((row for row in catalogue() if row["name"] == model.name), None)
     return ModelCard(
         name=model.name,
-        layout=getattr(model, "zoo_layout", None),
         input_shape=tuple(model.input_shape[1:]),
         output_shape=tuple(model.output_shape[1:]),
         parameters=model.count_params(),
@@ -95,6 +94,11 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         layers=rows,
         paper=published and published["paper"],
     )
+
+
+def _flat(model) -> list:
+    """The layers of a model, with those of models inside it in their place."""
+    return [inner for layer in model.layers for inner in (_flat(layer) if hasattr(layer, "layers") else [layer])]
 
 
 def _row(layer) -> LayerRow:

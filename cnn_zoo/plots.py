@@ -42,22 +42,18 @@ def curves(history: dict[str, list[float]], best_epoch: int | None = None) -> Fi
     with _figure(9, 3.4) as figure:
         epochs = history["epoch"]
         for axes, key, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("", " (%)"), strict=True):
-            scale = 100 if unit else 1
             series = [(key, "training", BLUE, "-"), (f"val_{key}", "validation", ORANGE, "--")]
             for column, label, colour, line in series:
                 if column in history:
-                    values = np.multiply(history[column], scale)
-                    axes.plot(epochs, values, line, color=colour, marker="o", markersize=3)
-                    axes.annotate(
-                        f" {label} {values[-1]:.{2 if unit else 3}f}", (epochs[-1], values[-1]), color=colour,
-                        va="bottom" if (column == key) == (unit == "") else "top", fontsize=9,
-                    )  # fmt: skip
+                    values = np.multiply(history[column], 100 if unit else 1)
+                    label = f"{label}, at the end {values[-1]:.{1 if unit else 3}f}"
+                    axes.plot(epochs, values, line, color=colour, marker="o", markersize=3, label=label)
             if best_epoch:
-                axes.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":")
+                axes.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":", label="best epoch, kept")
             axes.set_title(key.capitalize() + unit)
             axes.set_xlabel("epoch")
-            axes.set_xlim(epochs[0] - 0.1, epochs[0] + max(1, epochs[-1] - epochs[0]) * 1.35)
             axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.legend(frameon=False, loc="lower right" if unit else "upper right")
         return figure
 
 

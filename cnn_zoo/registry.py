@@ -13,7 +13,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -233,13 +233,16 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
 
 
 def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: int = 1024) -> int:
-    """The shortest side of a square image that the builder accepts, by bisection on building it."""
+    """The shortest side of a square image that the builder accepts, by bisection on building it without weights."""
+    import keras
+
     low, high = min(spec.input_shape[:2]), largest  # low fails; high is taken to work
     while high - low > 1:
         middle = (low + high) // 2
         shape = (middle, middle, spec.input_shape[2])
         try:
-            found.build(Spec(**{**vars(spec), "input_shape": shape}), **options)
+            with keras.StatelessScope(initialize_variables=False):
+                found.build(replace(spec, input_shape=shape), **options)
             high = middle
         except ValueError:
             low = middle

@@ -6,7 +6,9 @@ larger than a limit. Nothing here knows of batches or training.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
+import io
 import os
 import shutil
 import tempfile
@@ -203,7 +205,7 @@ def _read_tfds(name, size, channels, memory_limit, progress) -> Source:
     with quiet_import():
         import tensorflow_datasets as tfds
     tfds.disable_progress_bar()
-    builder = _prepared(tfds, name)
+    builder = _prepared(tfds, name, progress)
     image_key, label_key = builder.info.supervised_keys
     feature, label = builder.info.features[image_key], builder.info.features[label_key]
     fixed = feature.shape[:2] if None not in feature.shape[:2] else None
@@ -229,7 +231,7 @@ def _read_tfds(name, size, channels, memory_limit, progress) -> Source:
     return Source(name, images, labels, list(label.names), splits)
 
 
-def _prepared(tfds, name: str):
+def _prepared(tfds, name: str, progress: Progress):
     """The builder of a set whose files are there, downloaded now if they were not."""
     from tensorflow_datasets.core.download import downloader
     from tensorflow_datasets.core.utils import gcs_utils
@@ -238,7 +240,10 @@ def _prepared(tfds, name: str):
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 0  # else a dead network is tried for 200 s
     try:
         builder = tfds.builder(name)
-        builder.download_and_prepare()
+        if not builder.is_prepared():
+            progress(f"downloading {name} to {builder.data_dir}")
+        with contextlib.redirect_stdout(io.StringIO()):  # tfds prints there, results do too
+            builder.download_and_prepare()
         return builder
     except ZooError:
         raise

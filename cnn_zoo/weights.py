@@ -16,9 +16,7 @@ OVERHEAD = 4_000_000  # bytes that an HDF5 file may have beyond its weights
 
 def save_weights(model, path: str | Path) -> None:
     """Write the weights of a model, without its optimizer, as a Keras .weights.h5 file."""
-    import keras
-
-    bare = keras.models.clone_model(model)  # a model that was compiled and fitted would store its optimizer too
+    bare = type(model).from_config(model.get_config())  # the model itself, once fitted, would store its optimizer too
     bare.set_weights(model.get_weights())
     with atomic(path) as temporary:
         bare.save_weights(temporary)
@@ -43,12 +41,12 @@ def load_weights(model, path: str | Path) -> None:
     found = sorted(_shapes(path))
     if found != wanted:
         raise RunError(f"{path}: the weights of another model: {_difference(found, wanted)} for {model.name}")
-    before = model.get_weights()
+    bare = type(model).from_config(model.get_config())  # a compiled model would look for its optimizer in the file
     try:
-        model.load_weights(path)
+        bare.load_weights(path)
     except Exception as error:
-        model.set_weights(before)
         raise RunError(f"{path}: the weights of another model ({' '.join(str(error).split())[:150]})") from None
+    model.set_weights(bare.get_weights())
 
 
 def _shapes(path: Path) -> list[tuple[int, ...]]:

@@ -1,0 +1,14 @@
+"""Settings for the notebooks under `pytest --nbval`."""
+
+
+def pytest_configure(config):
+    # run the notebooks in the interpreter that runs pytest, whatever a kernel on this machine is called
+    if hasattr(config.option, "nbval_current_env"):
+        config.option.nbval_current_env = True
+
+
+def pytest_collection_modifyitems(items):
+    # nbval gives a cell five seconds of silence after its last output; a training needs more
+    for item in items:
+        if hasattr(item, "output_timeout"):
+            item.output_timeout = 120

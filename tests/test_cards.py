@@ -1,0 +1,92 @@
+"""Counts equal the published ones, and costs are counted right."""
+
+import csv
+
+import keras
+import pytest
+from conftest import ROOT
+
+from cnn_zoo import build_model, list_models, model_card
+from cnn_zoo.registry import catalogue
+
+with open(ROOT / "tests/reference/architectures.csv", newline="") as file:
+    PUBLISHED = [row for row in csv.DictReader(file) if row["name"].split("(")[0] in list_models()]
+
+
+def published_arguments(row):
+    """("resnet20(shortcut='projection')", …) -> name and build_model's arguments."""
+    name, _, options = row["name"].partition("(")
+    options = eval(f"dict({options}") if options else {}
+    return name, {
+        "input_shape": tuple(map(int, row["input"].split("x"))),
+        "num_classes": int(row["classes"]),
+        "layout": row["layout"],
+        **options,
+    }
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row['name']}-{row['input']}")
+def test_counts_equal_the_published_ones(row):
+    name, arguments = published_arguments(row)
+    card = model_card(name, **arguments)
+    assert card.trainable == int(row["trainable"])
+    assert card.parameters == int(row["total"])
+    assert round(card.macs / 1e6, 3) == pytest.approx(float(row["mmacs"]), abs=0.0011)
+
+
+def test_a_card_of_a_name_equals_the_card_of_the_model():
+    by_name, by_model = model_card("lenet5"), model_card(build_model("lenet5"))
+    assert by_name.layers == by_model.layers
+    assert by_name.parameters == build_model("lenet5").count_params()
+    assert by_model.paper == "10.1109/5.726791"
+
+
+def test_rows_add_up_and_both_texts_hold_them():
+    card = model_card("vgg11", input_shape=(32, 32, 3), batch_norm=True)
+    assert sum(row.parameters for row in card.layers) == card.parameters > card.trainable
+    assert sum(row.macs for row in card.layers) == card.macs
+    for text in (str(card), card._repr_html_()):
+        assert all(row.name in text for row in card.layers)
+        assert f"{card.parameters:,}" in text
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "macs"),
+    [
+        (keras.layers.Conv1D(4, 3, padding="same"), (10, 2), 10 * 3 * 2 * 4),
+        (keras.layers.Conv2D(8, 3, strides=2, groups=2), (9, 9, 4), 4 * 4 * 9 * 2 * 8),
+        (keras.layers.Conv2D(8, 3, dilation_rate=2), (9, 9, 4), 5 * 5 * 9 * 4 * 8),
+        (keras.layers.Conv3D(2, 2), (4, 4, 4, 3), 27 * 8 * 3 * 2),
+        (keras.layers.DepthwiseConv2D(3, depth_multiplier=2), (5, 5, 4), 9 * 9 * 8),
+        (keras.layers.SeparableConv2D(6, 3), (5, 5, 4), 9 * (9 * 4 + 4 * 6)),
+        (keras.layers.Conv2DTranspose(6, 3, strides=2), (5, 5, 4), 25 * 9 * 4 * 6),
+        (keras.layers.Dense(7), (5,), 35),
+        (keras.layers.Dense(7), (3, 5), 105),
+        (keras.layers.BatchNormalization(), (5, 5, 4), 0),
+    ],
+)
+def test_multiply_accumulates_by_hand(layer, shape, macs):
+    assert model_card(keras.Sequential([keras.Input(shape), layer])).macs == macs
+
+
+def test_a_nested_model_is_counted_layer_by_layer():
+    inner = build_model("lenet5", include_top=False)
+    outer = keras.Sequential([keras.Input((28, 28, 1)), inner, keras.layers.Flatten(), keras.layers.Dense(10)])
+    assert model_card(outer).macs == model_card(inner).macs + 400 * 10
+
+
+def test_a_layer_of_unknown_cost_is_an_error_and_not_a_zero():
+    attention = keras.layers.LSTM(3)
+    with pytest.raises(NotImplementedError, match="is a LSTM"):
+        model_card(keras.Sequential([keras.Input((4, 4)), attention]))
+
+
+def test_options_need_a_name():
+    with pytest.raises(TypeError, match="num_classes: only a model that is given by name"):
+        model_card(build_model("lenet5"), num_classes=3)
+
+
+def test_the_catalogue_names_every_model_once_a_layout():
+    keys = [(row["name"], row["layout"]) for row in catalogue()]
+    assert len(set(keys)) == len(keys)
+    assert {name for name, _ in keys} == set(list_models())

@@ -1,0 +1,250 @@
+"""Data sets: splits that share nothing, order and augmentation that depend on the seed alone, errors that name the file."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_zoo import list_datasets, load_data
+from cnn_zoo.errors import DataError, MissingError, UsageError
+from cnn_zoo.sources import FileArray
+
+
+def batches(dataset):
+    return [(x.numpy(), y.numpy()) for x, y in dataset]
+
+
+def same(a, b):
+    return len(a) == len(b) and all(np.array_equal(p, q) for x, y in zip(a, b, strict=True) for p, q in zip(x, y, strict=True))
+
+
+def test_the_embedded_digits(digits):
+    assert (digits.name, digits.input_shape, digits.num_classes) == ("mnist5k", (28, 28, 1), 10)
+    assert digits.class_names == list("0123456789")
+    assert {split: len(indices) for split, indices in digits.splits.items()} == {"train": 3600, "validation": 400, "test": 1000}
+    for split, each in (("train", 360), ("validation", 40), ("test", 100)):
+        assert digits.class_counts(split) == [each] * 10
+    for dataset, count in ((digits.train, 36), (digits.validation, 4), (digits.test, 10)):
+        assert int(dataset.cardinality()) == count == len(batches(dataset))
+    images, labels = next(iter(digits.train))
+    assert (images.shape, images.dtype.name, labels.shape, labels.dtype.name) == ((100, 28, 28, 1), "float32", (100,), "int64")
+    assert images.numpy().min() == 0
+    assert images.numpy().max() == 1
+
+
+def test_no_image_is_in_two_splits(digits):
+    everything = np.concatenate(list(digits.splits.values()))
+    assert len(np.unique(everything)) == len(everything) == 5000
+    rows = {split: {image.tobytes() for image in digits.images(split)} for split in digits.splits}
+    assert not rows["train"] & rows["test"]
+    assert not rows["train"] & rows["validation"]
+    assert not rows["validation"] & rows["test"]
+
+
+def test_statistics_are_those_of_the_training_images(digits):
+    images = digits.images("train") / 255
+    assert digits.statistics["mean"] == pytest.approx([images.mean()], rel=1e-9)
+    assert digits.statistics["std"] == pytest.approx([images.std()], rel=1e-9)
+
+
+def test_every_training_image_comes_once_an_epoch_in_an_order_of_its_own(digits):
+    first, second = (np.concatenate([y for _, y in batches(digits.epochs(e, e + 1))]) for e in (0, 1))
+    assert sorted(first) == sorted(second) == sorted(digits.labels[digits.splits["train"]])
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("augment", [None, {"translate": 0.1, "rotate": 10, "zoom": 0.1, "cutout": 0.3, "brightness": 0.2, "flip": True}])
+def test_the_same_seed_gives_the_same_batches_and_another_seed_others(augment):
+    one, two, other = (load_data("mnist5k", batch_size=500, seed=seed, augment=augment) for seed in (3, 3, 4))
+    passes = [batches(data.train) + batches(data.train) for data in (one, two, other)]
+    assert same(passes[0], passes[1])
+    assert not same(passes[0], passes[2])
+    # the k-th pass is epoch k, and an epoch does not depend on what came before it
+    assert same(passes[0], batches(one.epochs(0, 2)))
+    assert same(batches(one.epochs(1, 2)), batches(one.epochs(0, 2))[8:])
+    # test images are the same for every seed, and never augmented
+    assert same(batches(one.test), batches(other.test))
+
+
+def test_fit_takes_as_many_steps_as_there_are_batches():
+    data = load_data("mnist5k", batch_size=64)
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data.train, epochs=2, verbose=0, shuffle=False)
+    assert int(model.optimizer.iterations) == 2 * data.steps() == 2 * 57
+
+
+def test_resizing_and_channels_on_request():
+    data = load_data("mnist5k", image_size=(20, 24), channels=3, validation=0)
+    assert data.input_shape == (20, 24, 3)
+    assert len(data.splits["validation"]) == 0 == int(data.validation.cardinality())
+    expected = np.asarray(Image.fromarray(load_data("mnist5k").images("test")[0, ..., 0]).resize((24, 20), Image.BILINEAR))
+    assert np.array_equal(data.images("test")[0], np.stack([expected] * 3, -1))
+
+
+def test_arrays_are_a_data_set():
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((60, 8, 8)), rng.permutation(60) % 3
+    data = load_data((images, labels), batch_size=10)
+    assert (data.input_shape, data.num_classes) == ((8, 8, 1), 3)
+    np.testing.assert_allclose(data.images("test")[..., 0] / 255, images[data.splits["test"]], atol=0.5 / 255)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 2]), "labels must be 4 integers"),
+        (np.zeros((4, 8, 8), np.uint8), np.array([0, 1, -1, 0]), "labels must be 0, 1, 2 …; the smallest is -1"),
+        (np.zeros((4, 8, 8), np.uint8), np.array([0.0, 1, 1, 0]), "integers; got float64"),
+        (np.full((4, 8, 8), np.nan), np.array([0, 1, 1, 0]), "NaN"),
+        (np.full((4, 8, 8), 255.0), np.array([0, 1, 1, 0]), "divide by 255"),
+        (np.zeros((4, 8, 8), np.int32), np.array([0, 1, 1, 0]), "uint8 or floats"),
+        (np.zeros((4, 8), np.uint8), np.array([0, 1, 1, 0]), r"images must be .* got \(4, 8\)"),
+    ],
+)
+def test_arrays_that_are_not_images_and_labels(images, labels, message):
+    with pytest.raises(DataError, match=message):
+        load_data((images, labels))
+
+
+def test_a_folder_of_photos(photos):
+    data = load_data(photos, batch_size=5)
+    assert data.class_names == ["dark", "dim", "light"]
+    assert data.input_shape == (64, 64, 3)  # of different sizes and colours
+    assert [sum(data.class_counts(split)) for split in data.splits] == [27, 3, 6]
+    brightness = [data.images("train")[data.labels[data.splits["train"]] == label].mean() for label in range(3)]
+    assert brightness == sorted(brightness)
+    assert load_data(photos, image_size=16, channels=1).input_shape == (16, 16, 1)
+
+
+def test_a_folder_of_images_of_one_size_keeps_it(photos):
+    for path in photos.rglob("*.*"):
+        Image.new("L", (30, 20)).save(path)
+    assert load_data(photos).input_shape == (20, 30, 1)
+
+
+def test_the_order_of_files_on_disk_does_not_matter(photos, tmp_path):
+    copy = tmp_path / "copy"
+    for path in sorted(photos.rglob("*.*"), reverse=True):
+        target = copy / path.relative_to(photos)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    assert same(batches(load_data(photos).train), batches(load_data(copy).train))
+
+
+def test_folders_for_splits_are_used_as_they_are(photos, tmp_path):
+    for split in ("train", "test", "val"):
+        for name in ("dark", "light"):
+            target = tmp_path / "split" / split / name
+            target.mkdir(parents=True)
+            for path in sorted((photos / name).iterdir())[: {"train": 6, "test": 4, "val": 2}[split]]:
+                (target / path.name).write_bytes(path.read_bytes())
+    data = load_data(tmp_path / "split")
+    assert [sum(data.class_counts(split)) for split in ("train", "validation", "test")] == [12, 4, 8]
+    (tmp_path / "split/test/unseen").mkdir()
+    with pytest.raises(DataError, match="'unseen' is not among the training classes"):
+        load_data(tmp_path / "split")
+
+
+def test_what_file_managers_leave_behind_is_ignored(photos):
+    before = load_data(photos).splits["train"]
+    (photos / ".DS_Store").write_text("x")
+    (photos / "dark" / "Thumbs.db").write_text("x")
+    (photos / ".git").mkdir()
+    assert np.array_equal(load_data(photos).splits["train"], before)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n truncated"])
+def test_a_broken_file_is_named_and_can_be_skipped(photos, content):
+    (photos / "dim" / "bad.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"dim/bad\.png: .*skip_broken \(--skip-broken\)"):
+        load_data(photos)
+    data = load_data(photos, skip_broken=True)
+    assert len(data.skipped) == 1
+    assert "dim/bad.png" in data.skipped[0]
+    assert sum(len(indices) for indices in data.splits.values()) == 36
+
+
+def test_a_class_whose_files_are_all_broken_is_an_error_even_when_skipping(photos):
+    for path in (photos / "dim").iterdir():
+        path.write_bytes(b"x")
+    with pytest.raises(DataError, match="class 'dim' has no readable image"):
+        load_data(photos, skip_broken=True)
+
+
+def test_folders_that_are_no_data_set(tmp_path):
+    with pytest.raises(MissingError, match="no such folder"):
+        load_data(tmp_path / "missing")
+    with pytest.raises(DataError, match="at least two classes; found none"):
+        load_data(tmp_path)
+    (tmp_path / "only").mkdir()
+    with pytest.raises(DataError, match="found only one, 'only'"):
+        load_data(tmp_path)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError, match="only: no images"):
+        load_data(tmp_path)
+    for name in ("only", "other"):
+        Image.new("L", (8, 8)).save(tmp_path / name / "0.png")
+    with pytest.raises(DataError, match="too few images"):
+        load_data(tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="not a folder"):
+        load_data(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "minst"}, r"unknown data set 'minst'; did you mean mnist"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
+        ({"validation": 1.0}, "validation must be a fraction"),
+        ({"image_size": 0}, "image_size must be a side"),
+        ({"image_size": (8, 8, 1)}, "image_size must be a side"),
+        ({"channels": 2}, "channels must be 1, 3 or 4; got 2"),
+        ({"seed": -1}, "seed must be an integer of at least 0"),
+        ({"augment": {"rotation": 3}}, "unknown augmentation 'rotation'; did you mean rotate"),
+        ({"augment": {"translate": 2}}, "translate must be a number from 0 to below 1; got 2"),
+        ({"augment": {"flip": 1}}, "flip must be True or False"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        load_data(**arguments)
+
+
+def test_images_larger_than_the_limit_come_from_a_file_and_are_the_same(photos):
+    in_memory, on_disk = load_data(photos), load_data(photos, memory_limit=1000)
+    assert isinstance(on_disk._images, FileArray)
+    assert same(batches(in_memory.train), batches(on_disk.train))
+    assert same(batches(in_memory.test), batches(on_disk.test))
+    assert in_memory.statistics == on_disk.statistics
+
+
+def test_a_file_of_images_that_does_not_fit_the_disk_is_refused():
+    with pytest.raises(DataError, match="GB free; ask for smaller ones"):
+        FileArray((10**9, 1000, 1000, 3))
+
+
+def test_names_of_data_sets():
+    assert {"mnist5k", "mnist", "fashion_mnist", "cifar10"} <= set(list_datasets())
+
+
+def test_the_list_of_tfds_names_is_what_tfds_has():
+    import tensorflow_datasets as tfds
+
+    assert set(list_datasets()) - {"mnist5k"} <= set(tfds.list_builders())
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_full_sets_where_they_are_prepared(name):
+    import tensorflow_datasets as tfds
+
+    if not tfds.builder(name).is_prepared():
+        pytest.skip(f"{name} is not prepared in TFDS_DATA_DIR")
+    data = load_data(name)
+    assert [len(data.splits[s]) for s in ("train", "validation", "test")] == {
+        "mnist": [54000, 6000, 10000], "fashion_mnist": [54000, 6000, 10000], "cifar10": [45000, 5000, 10000],
+    }[name]  # fmt: skip
+    official = next(tfds.load(name, split="test", as_supervised=True).batch(100).as_numpy_iterator())
+    assert np.array_equal(data.images("test")[:100], official[0])
+    assert np.array_equal(data.labels[data.splits["test"][:100]], official[1])

@@ -1,0 +1,268 @@
+"""Every model of the registry keeps the contract; options do what they say."""
+
+import keras
+import numpy as np
+import pytest
+
+from cnn_zoo import build_model, feature_extractor, list_models, register
+from cnn_zoo.explain import stages
+from cnn_zoo.registry import entry
+
+TINY = {  # options that make a model small enough to train and save many times
+    "conv_stack": {"filters": (4, 8), "units": (8,)},
+    "lenet5": {},
+    **{name: {"filters": (4, 4, 8, 8, 8)} for name in ("vgg11", "vgg13", "vgg16", "vgg19")},
+}
+ALL = list_models()
+
+
+def tiny(name, input_shape=(32, 32, 1), **options):
+    keras.utils.set_random_seed(0)
+    return build_model(name, input_shape, **{**TINY[name], **options})
+
+
+def images(model, count=4, seed=0):
+    return np.random.default_rng(seed).random((count, *model.input_shape[1:]), dtype=np.float32)
+
+
+def relative_difference(a, b):
+    return float(np.max(np.abs(a - b)) / (np.max(np.abs(b)) + 1e-12))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("shape", "classes"), [((28, 28, 1), 2), ((32, 32, 3), 10), ((40, 56, 4), 100)])
+def test_outputs_are_probabilities_of_the_right_shape(name, shape, classes):
+    model = tiny(name, shape, num_classes=classes)
+    outputs = model.predict(images(model), verbose=0)
+    assert outputs.shape == (4, classes)
+    assert outputs.dtype == np.float32
+    np.testing.assert_allclose(outputs.sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_trainable_weight_gets_a_finite_gradient_that_is_not_zero(name):
+    import tensorflow as tf
+
+    model = tiny(name, dropout=0.0)
+    x, y = images(model, 16), np.arange(16) % 10
+    with tf.GradientTape() as tape:
+        loss = keras.losses.SparseCategoricalCrossentropy()(y, model(x, training=True))
+    for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True):
+        assert np.isfinite(gradient).all(), weight.path
+        assert np.abs(gradient).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_saved_model_computes_the_same(name, tmp_path):
+    model = tiny(name, compile=False)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    x = images(model)
+    assert relative_difference(again.predict(x, verbose=0), model.predict(x, verbose=0)) < 1e-6
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_the_top_plus_its_head_is_the_whole(name):
+    whole, features = tiny(name), tiny(name, include_top=False)
+    shared = len(features.layers)
+    features.set_weights([w for layer in whole.layers[:shared] for w in layer.get_weights()])
+    x = images(whole)
+    outputs = keras.ops.convert_to_tensor(features.predict(x, verbose=0))
+    assert len(outputs.shape) == 4
+    for layer in whole.layers[shared:]:
+        outputs = layer(outputs)
+    assert relative_difference(np.asarray(outputs), whole.predict(x, verbose=0)) < 1e-6
+    assert not features.compiled
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_pooling_without_the_top_gives_a_vector(name, pooling):
+    model = tiny(name, include_top=False, pooling=pooling)
+    features = feature_extractor(model, list(stages(model))[-1])
+    x = images(model)
+    reduce = np.mean if pooling == "avg" else np.max
+    expected = reduce(features.predict(x, verbose=0), axis=(1, 2))
+    assert relative_difference(model.predict(x, verbose=0), expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_mixed_precision_leaves_float32_outputs(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tiny(name)
+        assert model.layers[0].compute_dtype == "bfloat16"
+        assert keras.ops.dtype(model(images(model))) == "float32"
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("conv_stack", {}), ("lenet5", {}), ("vgg11", {"filters": (8, 16, 32, 32, 32), "batch_norm": True, "dropout": 0})],
+)
+def test_a_small_batch_is_learnt_by_heart(name, options):
+    keras.utils.set_random_seed(0)
+    model = build_model(name, (28, 28, 1), **options)
+    x, y = images(model, 32), np.arange(32) % 10
+    model.optimizer.learning_rate = 3e-3
+    accuracy = model.fit(x, y, batch_size=32, epochs=80, verbose=0).history["accuracy"]
+    assert accuracy[0] < 0.5 < max(accuracy) == 1
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_layer_names_are_stable_and_say_where_a_layer_is(name):
+    first, second = ([layer.name for layer in tiny(name).layers] for _ in range(2))
+    assert first == second
+    assert len(set(first)) == len(first)
+    assert first[-1] == "predictions"
+    assert all(n.startswith(("stage", "flatten", "avg_pool", "fc", "dropout", "predictions")) for n in first), first
+
+
+def test_layer_names_of_the_stack():
+    assert [layer.name for layer in build_model().layers] == [
+        "stage1_conv1", "stage1_pool", "stage2_conv1", "stage2_pool", "stage3_conv1", "stage3_pool",
+        "flatten", "fc1", "predictions",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_features_of_every_stage(name):
+    model = tiny(name)
+    maps = feature_extractor(model).predict(images(model), verbose=0)
+    assert len(maps) == len(stages(model)) >= 2
+    assert [m.shape[1] for m in maps] == sorted((m.shape[1] for m in maps), reverse=True)
+
+
+def test_named_features_and_a_wrong_name():
+    model = tiny("lenet5")
+    assert feature_extractor(model, ["stage1", "fc1"]).output_shape == [(None, 14, 14, 6), (None, 120)]
+    assert feature_extractor(model, "fc2").output_shape == (None, 84)
+    with pytest.raises(ValueError, match=r"'fc3'; did you mean fc2"):
+        feature_extractor(model, ["fc3"])
+    with pytest.raises(ValueError, match="no layers named stage1_"):
+        feature_extractor(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+
+
+def test_chains_are_sequential_and_compiled_to_match_their_head():
+    for classifier_activation, from_logits in (("softmax", False), (None, True)):
+        model = build_model(classifier_activation=classifier_activation)
+        assert isinstance(model, keras.Sequential)
+        assert model.loss.from_logits is from_logits
+    x, y = images(model), np.array([1, 2, 3, 4])
+    log_probabilities = keras.ops.log_softmax(model.predict(x, verbose=0))
+    expected = -np.mean(np.asarray(log_probabilities)[np.arange(4), y])
+    assert model.evaluate(x, y, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=1e-5)
+    assert not build_model(compile=False).compiled
+
+
+def test_options_reach_the_layers():
+    model = build_model(
+        "conv_stack", l1=0.1, l2=0.2, batch_norm=True, dropout=0.3, activation="tanh", pool_kind="average", kernel_size=5,
+        padding="same", filters=(4, 8), units=(16, 16),
+    )  # fmt: skip
+    conv = model.get_layer("stage1_conv1")
+    assert (conv.kernel_regularizer.l1, conv.kernel_regularizer.l2) == (pytest.approx(0.1), pytest.approx(0.2))
+    assert conv.kernel_size == (5, 5)
+    assert not conv.use_bias  # batch normalisation has its own
+    assert isinstance(model.get_layer("stage2_conv1_norm"), keras.layers.BatchNormalization)
+    assert model.get_layer("stage2_conv1_act").activation is keras.activations.tanh
+    assert isinstance(model.get_layer("stage1_pool"), keras.layers.AveragePooling2D)
+    assert model.get_layer("fc2_dropout").rate == 0.3
+    assert model.get_layer("predictions").kernel_regularizer is not None
+
+
+def test_penalties_are_part_of_the_loss():
+    model = build_model("lenet5", l2=0.5)
+    kernels = [w for w in model.trainable_weights if w.name == "kernel"]
+    expected = 0.5 * sum(float(np.sum(np.square(w))) for w in kernels)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_layout_follows_the_size_of_the_images():
+    assert build_model("vgg11", (95, 95, 3), filters=(4,) * 5).layers[-2].name == "dropout"
+    paper = build_model("vgg11", (96, 96, 3), filters=(4,) * 5, units=(8, 8))
+    assert [layer.name for layer in paper.layers][-6:] == [
+        "flatten", "fc1", "fc1_dropout", "fc2", "fc2_dropout", "predictions",
+    ]  # fmt: skip
+    assert build_model("vgg11", (32, 32, 3), layout="paper", filters=(4,) * 5, units=(8,)).layers[-3].name == "fc1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "resnt"}, "unknown model 'resnt'"),
+        ({"name": "vgg61"}, "did you mean .*vgg16"),
+        ({"num_classes": 1}, "num_classes must be an integer of at least 2; got 1"),
+        ({"num_classes": 2.5}, "got 2.5"),
+        ({"input_shape": (28, 28)}, r"three positive integers .* got \(28, 28\)"),
+        ({"input_shape": (28, 0, 1)}, r"got \(28, 0, 1\)"),
+        ({"input_shape": (28, -28, 1)}, r"got \(28, -28, 1\)"),
+        ({"input_shape": (28.5, 28, 1)}, "three positive integers"),
+        ({"input_shape": "28x28x1"}, "three positive integers"),
+        ({"layout": "tiny"}, "layout must be one of 'auto', 'paper', 'small'; got 'tiny'"),
+        ({"pooling": "mean", "include_top": False}, "pooling must be one of None, 'avg', 'max'"),
+        ({"activation": "rellu"}, "unknown activation 'rellu'; did you mean relu"),
+        ({"classifier_activation": "relu"}, "classifier_activation must be one of 'softmax', None"),
+        ({"dropout": 1.0}, "dropout must be a number of at least 0 and below 1; got 1.0"),
+        ({"l2": -1}, "l2 must be a number of at least 0; got -1"),
+        ({"l1": "much"}, "l1 must be a number"),
+        ({"padding": "full"}, "padding"),
+        ({"pool_kind": "sum"}, "pool must be 'max' or 'average'; got 'sum'"),
+        ({"name": "vgg11", "filters": (1, 2)}, "filters must have 5 entries"),
+        ({"weights": "no_such.weights.h5"}, "no_such.weights.h5"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(arguments, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        build_model(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_option_is_a_type_error_that_names_the_nearest():
+    with pytest.raises(TypeError, match=r"conv_stack: unknown option 'kernel_size2'; did you mean kernel_size"):
+        build_model("conv_stack", kernel_size2=2)
+    with pytest.raises(TypeError, match=r"unknown option 'droput'; did you mean dropout"):
+        build_model("lenet5", droput=0.5)
+
+
+@pytest.mark.parametrize(("name", "options"), [("conv_stack", {}), ("conv_stack", {"kernel_size": 7}), ("lenet5", {})])
+def test_too_small_an_image_is_told_the_least_size_that_works(name, options):
+    with pytest.raises(ValueError, match=r"at least (\d+)x\1 pixels") as caught:
+        build_model(name, (5, 64, 1), **options)
+    least = int(str(caught.value).split("at least ")[1].split("x")[0])
+    assert build_model(name, (least, 64, 1), **options).output_shape == (None, 10)
+    with pytest.raises(ValueError, match=f"at least {least}x"):
+        build_model(name, (least - 1, 64, 1), **options)
+
+
+def test_registering_a_model_of_ones_own(monkeypatch):
+    from cnn_zoo import registry
+    from cnn_zoo.layers import chain, head
+
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+
+    @register("mine", layouts={"small": (8, 8, 1)}, year=2026, paper="none", dropout=0.25)
+    def mine(spec, *, units=(4,)):
+        return chain(spec, head(spec, units=units, flatten=True))
+
+    assert "mine" in list_models("mi*")
+    assert build_model("mine", units=(3,)).get_layer("fc1_dropout").rate == 0.25
+    with pytest.raises(ValueError, match="already registered"):
+        register("mine", layouts={"small": (8, 8, 1)}, year=2026, paper="none")(mine)
+    assert entry("mine").options().keys() == {"units"}
+
+
+def test_list_models_takes_a_pattern():
+    assert list_models("vgg1[16]") == ["vgg11", "vgg16"]
+    assert list_models("nothing*") == []
+    assert list_models() == sorted(list_models())
+
+
+def test_building_leaves_numpys_random_state_and_keras_policy_alone():
+    before = np.random.get_state()[1].copy(), keras.config.dtype_policy().name, keras.config.image_data_format()  # noqa: NPY002
+    build_model("vgg11", (32, 32, 3))
+    after = np.random.get_state()[1], keras.config.dtype_policy().name, keras.config.image_data_format()  # noqa: NPY002
+    assert (before[0] == after[0]).all()
+    assert before[1:] == after[1:]
