@@ -13,6 +13,7 @@ _MODULES = {  # public name -> the module that defines it
     "Run": "runs",
     "ZooError": "errors",
     "build_model": "registry",
+    "claim": "teaching",
     "evaluate": "inference",
     "feature_extractor": "explain",
     "list_datasets": "sources",
@@ -25,7 +26,7 @@ _MODULES = {  # public name -> the module that defines it
     "train": "training",
 }
 __all__ = sorted(_MODULES)
-_NEED_NO_FRAMEWORK = {"Recipe", "ZooError", "list_datasets", "list_models", "register"}
+_NEED_NO_FRAMEWORK = {"Recipe", "ZooError", "claim", "list_datasets", "list_models", "register"}
 
 
 def __getattr__(name):

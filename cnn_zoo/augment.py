@@ -37,7 +37,14 @@ class Augment:
     brightness: float = 0.0
 
     def __post_init__(self):
-        for name, below in (("translate", 1), ("crop", 1), ("rotate", 181), ("zoom", 1), ("cutout", 1), ("brightness", 1.01)):
+        for name, below in (
+            ("translate", 1),
+            ("crop", 1),
+            ("rotate", 181),
+            ("zoom", 1),
+            ("cutout", 1),
+            ("brightness", 1.01),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < below:
                 raise UsageError(f"augmentation {name} must be a number from 0 to below {below:g}; got {value!r}")
@@ -92,7 +99,9 @@ def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor) -> tf.Tensor:
         images = _rotate_and_zoom(images, angle * how.rotate, 1 + scale * how.zoom)
     if how.cutout:
         side = max(1, round(how.cutout * min(height, width)))
-        images *= tf.cast(~(_square(height, cy, side)[:, :, None] & _square(width, cx, side)[:, None, :]), tf.float32)[..., None]
+        images *= tf.cast(~(_square(height, cy, side)[:, :, None] & _square(width, cx, side)[:, None, :]), tf.float32)[
+            ..., None
+        ]
     if how.brightness:
         images = tf.clip_by_value(images + (light * how.brightness)[:, None, None, None], 0.0, 1.0)
     return images
@@ -136,9 +145,7 @@ def _rotate_and_zoom(images: tf.Tensor, degrees: tf.Tensor, scale: tf.Tensor) ->
     cos, sin = tf.cos(radians) / scale, tf.sin(radians) / scale
     zero = tf.zeros_like(cos)
     # output (column, row) is read from the input at (a0 column + a1 row + a2, b0 column + b1 row + b2)
-    transforms = tf.stack(
-        [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, zero, zero], axis=1
-    )
+    transforms = tf.stack([cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, zero, zero], axis=1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,

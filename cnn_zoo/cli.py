@@ -82,7 +82,9 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     add.add_argument("model", nargs="?", default="conv_stack", help="see cnn-zoo list (default: %(default)s)")
     add.add_argument(
-        "--data", default="mnist5k", help="a data set (see cnn-zoo data) or a folder with a sub-folder of images per class (default: %(default)s)"
+        "--data",
+        default="mnist5k",
+        help="a data set (see cnn-zoo data) or a folder with a sub-folder of images per class (default: %(default)s)",
     )
     add.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA)")
     add.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
@@ -90,7 +92,12 @@ def _make_parser() -> argparse.ArgumentParser:
     add.add_argument("--epochs", type=int, help="default: by the recipe and the size of the data set")
     add.add_argument("--batch-size", type=int)
     add.add_argument("--learning-rate", type=float)
-    add.add_argument("--early-stopping", type=int, metavar="N", help="stop after N epochs without a lower validation loss, keep the best")
+    add.add_argument(
+        "--early-stopping",
+        type=int,
+        metavar="N",
+        help="stop after N epochs without a lower validation loss, keep the best",
+    )
     add.add_argument("--seed", type=int, default=0)
     add.add_argument("--deterministic", action="store_true", help="the same weights from the same seed on this machine")
     add.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard into the run folder")
@@ -284,7 +291,9 @@ def _predict(args) -> int:
     from .runs import load_run
 
     longest = max(len(path) for path in readable)
-    for path, best in zip(readable, predict(load_run(args.run_folder), arrays, top=args.top, invert=args.invert), strict=True):
+    for path, best in zip(
+        readable, predict(load_run(args.run_folder), arrays, top=args.top, invert=args.invert), strict=True
+    ):
         print(f"{path:{longest}}  " + "   ".join(f"{name} {probability:.1%}" for name, probability in best))
     return failed
 
@@ -293,8 +302,9 @@ def _data(args) -> None:
     from .sources import EMBEDDED, TFDS, check_data_name
 
     if not args.data:
-
-        print(f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download\n\nthrough tensorflow_datasets, downloaded at first use:")
+        print(
+            f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download\n\nthrough tensorflow_datasets, downloaded at first use:"
+        )
         import textwrap
 
         print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
@@ -304,16 +314,19 @@ def _data(args) -> None:
     from . import load_data
 
     say = lambda message: print(message, file=sys.stderr)  # noqa: E731
-    data = load_data(args.data, image_size=args.image_size, channels=args.channels, skip_broken=args.skip_broken, progress=say)
+    data = load_data(
+        args.data, image_size=args.image_size, channels=args.channels, skip_broken=args.skip_broken, progress=say
+    )
     from .cards import shape_text, text_table
 
     print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")
     statistics = {key: ", ".join(f"{v:.4f}" for v in values) for key, values in data.statistics.items()}
     print(f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}")
     counts = [data.class_counts(split) for split in data.splits]
-    rows = [(name, *map("{:,}".format, row)) for name, row in zip(data.class_names, zip(*counts, strict=True), strict=True)]
+    rows = [
+        (name, *map("{:,}".format, row)) for name, row in zip(data.class_names, zip(*counts, strict=True), strict=True)
+    ]
     rows.append(("all", *(f"{sum(count):,}" for count in counts)))
     print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
     for line in data.skipped:
         print(f"skipped {line}")
-

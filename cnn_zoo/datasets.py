@@ -77,7 +77,9 @@ class Data:
         """Test batches, in fixed order."""
         return self.ordered("test")
 
-    def epochs(self, start: int, stop: int, *, how: Augment | None = None, batch_size: int | None = None) -> tf.data.Dataset:
+    def epochs(
+        self, start: int, stop: int, *, how: Augment | None = None, batch_size: int | None = None
+    ) -> tf.data.Dataset:
         """The training batches of epochs start … stop - 1, one after another."""
         how = self.augment if how is None else how
         return self._training(tf.data.Dataset.range(start, stop), stop - start, how, batch_size or self.batch_size)

@@ -54,9 +54,7 @@ def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
         raise DataError(f"{path}: cannot be read as an image ({_reason(error)})") from None
     with image:
         if image.width * image.height > MAX_PIXELS:
-            raise DataError(
-                f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS // 10**6} million pixels"
-            )
+            raise DataError(f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS // 10**6} million pixels")
         if not decode:
             yield image
             return

@@ -14,9 +14,16 @@ from .errors import DataError, UsageError
 from .images import read_image, to_array
 from .sources import check_floats
 
+BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
+
 
 def predict(
-    run_or_model: Any, images: Any, *, top: int | None = None, class_names: list[str] | None = None, invert: bool = False
+    run_or_model: Any,
+    images: Any,
+    *,
+    top: int | None = None,
+    class_names: list[str] | None = None,
+    invert: bool = False,
 ) -> list:
     """Name the class of images.
 
@@ -117,13 +124,22 @@ def _float_channels(array: np.ndarray, channels: int) -> np.ndarray:
     return colour if channels == 3 else (colour @ np.float32([0.299, 0.587, 0.114]))[..., None]
 
 
-def model_probabilities(model, batch: Any) -> np.ndarray:
-    """Class probabilities (n, classes) of float images (n, …) or of a dataset of (images, labels)."""
-    if getattr(batch, "shape", (1,))[0] == 0:
-        return np.empty((0, model.output_shape[-1]), np.float32)
-    outputs = np.asarray(model.predict(batch, verbose=0), np.float32)
-    if outputs.ndim != 2:
-        raise UsageError(f"{model.name} is not a classifier: its output has shape {outputs.shape[1:]} per image")
+def model_probabilities(model, images: Any) -> np.ndarray:
+    """Class probabilities (n, classes) of float images (n, …) or of a dataset of (images, labels).
+
+    Calls the model a batch at a time. `model.predict` traces a function for every new model, which costs more than a
+    few images do, and warns of it.
+    """
+    import keras
+
+    if len(model.output_shape) != 2:
+        raise UsageError(f"{model.name} is not a classifier: its output has shape {model.output_shape[1:]} per image")
+    if hasattr(images, "shape"):
+        batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    else:
+        batches = (batch for batch, _ in images)
+    parts = [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]
+    outputs = np.concatenate([np.empty((0, model.output_shape[-1])), *parts]).astype(np.float32)
     if model.layers[-1].get_config().get("activation") in (None, "linear"):
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
@@ -158,7 +174,7 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
             f"{data.name} has images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}; "
             "load them with that image_size and channels"
         )
-    probabilities = model_probabilities(model, data.ordered(split, 256))
+    probabilities = model_probabilities(model, data.ordered(split, BATCH))
     predicted = probabilities.argmax(1)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)

@@ -83,7 +83,12 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
 
 
 def mistakes(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: list[str], rows: int = 3, columns: int = 8
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: list[str],
+    rows: int = 3,
+    columns: int = 8,
 ) -> Figure:
     """The test images that the model is most wrong about: highest probability for a wrong class first."""
     predicted = probabilities.argmax(1)
@@ -94,20 +99,24 @@ def mistakes(
             figure.text(0.5, 0.5, "no test image is misclassified", ha="center", va="center")
             return figure
     captions = [
-        f"{class_names[labels[i]][:14]}\n→ {class_names[predicted[i]][:14]} {probabilities[i, predicted[i]]:.0%}" for i in worst
+        f"{class_names[labels[i]][:14]}\n→ {class_names[predicted[i]][:14]} {probabilities[i, predicted[i]]:.0%}"
+        for i in worst
     ]
-    figure = gallery(images[worst], captions, columns)
-    figure.suptitle(f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class", x=0.01, ha="left", fontsize=11)
+    figure = gallery(images[worst], captions, columns, rows)
+    figure.suptitle(
+        f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class", x=0.01, ha="left", fontsize=11
+    )
     return figure
 
 
-def gallery(images: np.ndarray, captions: list[str], columns: int = 8) -> Figure:
-    """Images (n, height, width, channels), each with its caption above it."""
-    columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
+def gallery(images: np.ndarray, captions: list[str], columns: int = 8, rows: int | None = None) -> Figure:
+    """Images (n, height, width, channels), each with its caption above it, in as many rows as they need."""
+    rows = rows or math.ceil(len(images) / columns)
     lines = max(caption.count("\n") + 1 for caption in captions)
     with _figure(max(5.5, 1.15 * columns), (1.1 + 0.17 * lines) * rows + 0.4) as figure:
-        for axes, image, caption in zip(np.ravel(figure.subplots(rows, columns, squeeze=False)), images, captions, strict=False):
+        for axes, image, caption in zip(
+            np.ravel(figure.subplots(rows, columns, squeeze=False)), images, captions, strict=False
+        ):
             image = image[..., 0] if image.shape[-1] == 1 else image
             axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
             axes.set_title(caption, fontsize=7.5, loc="center", pad=2)

@@ -78,20 +78,26 @@ class Recipe:
 
 def _check(name: str, value: Any, kind: Any, least: float) -> None:
     if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
-        raise UsageError(f"{name} must be {'an integer' if kind is int else 'a number'} of at least {least}; got {value!r}")
+        raise UsageError(
+            f"{name} must be {'an integer' if kind is int else 'a number'} of at least {least}; got {value!r}"
+        )
 
 
 RECIPES = {
     # What an introduction would do: Keras' defaults, no augmentation, no schedule.
     "baseline": Recipe(epochs=5),
+    # Chosen on a validation split of a quarter of the embedded training digits, three seeds each: 97.8 % with these
+    # against 97.3 with shifts alone, 96.6 with shifts of an eighth and 97.4 with dropout; differences of 0.3 are noise.
     "fast": Recipe(
-        learning_rate=3e-3,  # three times Adam's default, which the warm-up and the decay to zero make safe
+        optimizer="adamw",
+        learning_rate=4e-3,  # four times Adam's default, which the warm-up and the decay to zero make safe
         schedule="cosine",
         warmup=0.1,
-        batch_size=64,  # larger steps are cheaper on a CPU, but a few thousand images need the number of steps
-        images=60_000,  # seventeen epochs of the embedded digits: under half a minute for the stack on two cores
+        batch_size=128,  # larger steps are cheaper on a CPU; at 256 a few thousand images make too few of them
+        images=72_000,  # twenty epochs of the embedded digits: under half a minute for the stack on two cores
         least=3,  # with fewer, the learning rate falls before the net has seen much
-        augment={"translate": 0.08},  # two of 28 pixels
+        weight_decay=0.3,  # large because it is multiplied by the learning rate
+        augment={"translate": 0.08, "rotate": 15.0, "zoom": 0.15},  # two of 28 pixels; what handwriting varies in
     ),
 }
 

@@ -88,7 +88,11 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     config = read_config(path)
     if not (path / WEIGHTS).is_file():
-        hint = "; its training is unfinished, go on with it: cnn-zoo train --resume" if (path / CHECKPOINT).exists() else ""
+        hint = (
+            "; its training is unfinished, go on with it: cnn-zoo train --resume"
+            if (path / CHECKPOINT).exists()
+            else ""
+        )
         raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
     try:
         model = build_model(
@@ -163,7 +167,10 @@ def summary(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("model", f"{config['model']}, {metrics['parameters']:,} parameters"),
         ("data", f"{config['data']}, {metrics['train_images']:,} training images in {len(run.class_names)} classes"),
-        ("training", f"{metrics['epochs']} epochs in {metrics['fit_seconds']:.1f} s, seed {config['seed']}"),
+        (
+            "training",
+            f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)} in {metrics['fit_seconds']:.1f} s, seed {config['seed']}",
+        ),
     ]
     if "test_accuracy" in metrics:
         images = metrics["test_images"]

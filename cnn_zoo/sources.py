@@ -28,17 +28,15 @@ EMBEDDED = "mnist5k"
 # The image-classification sets of tensorflow_datasets 4.9.10: those whose supervised pair is an Image and a
 # ClassLabel. A configuration is written as "emnist/letters".
 TFDS = frozenset(
-    """beans binary_alpha_digits caltech101 caltech_birds2010 caltech_birds2011 cars196 cassava cats_vs_dogs cifar10
-    cifar100 cifar10_1 cifar10_corrupted citrus_leaves cmaterdb coil100 colorectal_histology
-    controlled_noisy_web_labels cycle_gan deep_weeds dmlab domainnet emnist eurosat fashion_mnist food101
-    geirhos_conflict_stimuli horses_or_humans i_naturalist2017 i_naturalist2018 imagenet2012 imagenet2012_corrupted
-    imagenet2012_fewshot imagenet2012_subset imagenet_a imagenet_lt imagenet_r imagenet_resized imagenet_sketch
-    imagenet_v2 imagenette imagewang kmnist malaria mnist mnist_corrupted omniglot oxford_flowers102 oxford_iiit_pet
-    patch_camelyon plant_leaves plant_village plantae_k pneumonia_mnist quickdraw_bitmap resisc45
-    rock_paper_scissors siscore smallnorb so2sat stanford_dogs stl10 svhn_cropped tf_flowers uc_merced
-    visual_domain_decathlon wake_vision""".split()
+    ["beans", "binary_alpha_digits", "caltech101", "caltech_birds2010", "caltech_birds2011", "cars196", "cassava", "cats_vs_dogs", "cifar10", "cifar100", "cifar10_1", "cifar10_corrupted", "citrus_leaves", "cmaterdb", "coil100", "colorectal_histology", "controlled_noisy_web_labels", "cycle_gan", "deep_weeds", "dmlab", "domainnet", "emnist", "eurosat", "fashion_mnist", "food101", "geirhos_conflict_stimuli", "horses_or_humans", "i_naturalist2017", "i_naturalist2018", "imagenet2012", "imagenet2012_corrupted", "imagenet2012_fewshot", "imagenet2012_subset", "imagenet_a", "imagenet_lt", "imagenet_r", "imagenet_resized", "imagenet_sketch", "imagenet_v2", "imagenette", "imagewang", "kmnist", "malaria", "mnist", "mnist_corrupted", "omniglot", "oxford_flowers102", "oxford_iiit_pet", "patch_camelyon", "plant_leaves", "plant_village", "plantae_k", "pneumonia_mnist", "quickdraw_bitmap", "resisc45", "rock_paper_scissors", "siscore", "smallnorb", "so2sat", "stanford_dogs", "stl10", "svhn_cropped", "tf_flowers", "uc_merced", "visual_domain_decathlon", "wake_vision"]
 )
-SPLIT_FOLDERS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+SPLIT_FOLDERS = {
+    "train": "train",
+    "test": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+}
 LARGEST_DEFAULT = 224  # pixels: images that are all of one size keep it up to here
 DEFAULT_SIDE = 64  # pixels: the size that images of many sizes are brought to when none is asked for
 MEMORY_LIMIT = 2 * 1024**3  # bytes
@@ -287,7 +285,9 @@ def _read_folder(root: Path, size, channels, memory_limit, progress, *, skip_bro
     broken = [result for result in results if result is not None]
     if broken and not skip_broken:
         more = f" (and {len(broken) - 1:,} more)" if len(broken) > 1 else ""
-        raise DataError(f"{broken[0]}{more}; mend or remove it, or leave such files out with skip_broken (--skip-broken)")
+        raise DataError(
+            f"{broken[0]}{more}; mend or remove it, or leave such files out with skip_broken (--skip-broken)"
+        )
     labels = np.array([label for _, label, _ in files], np.int64)
     kept = np.array([result is None for result in results])
     for label, class_name in enumerate(class_names):
@@ -311,7 +311,9 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
     class_names = [folder.name for folder in _folders(split_roots.get("train", root))]
     if len(class_names) < 2:
         found = f"only one, {class_names[0]!r}" if class_names else "none"
-        raise DataError(f"{root}: a data set needs a sub-folder of images for each of at least two classes; found {found}")
+        raise DataError(
+            f"{root}: a data set needs a sub-folder of images for each of at least two classes; found {found}"
+        )
     files = []
     for split, split_root in split_roots.items():
         extra = {folder.name for folder in _folders(split_root)} - set(class_names)

@@ -21,7 +21,7 @@ from .augment import Augment
 from .datasets import Data, data_folder, load_data
 from .errors import RunError, TrainingError, UsageError
 from .files import atomic, write_csv, write_json
-from .inference import evaluate
+from .inference import BATCH, evaluate
 from .recipes import Recipe, get_recipe
 from .registry import build_model, check_model_name, compile_model
 from .runs import CHECKPOINT, CONFIG, HISTORY, METRICS, WEIGHTS, Run
@@ -89,11 +89,14 @@ def train(
         verbose = 1 if sys.stdout.isatty() else 2
     if tensorboard and not importlib.util.find_spec("tensorboard"):
         raise UsageError("the package tensorboard is not installed: pip install tensorboard")
+    if resume and out is None:
+        raise UsageError("resume needs the run folder: out=… (--out FOLDER)")
     say = print if verbose else (lambda message: None)
     if not isinstance(data, Data):
         if not isinstance(data, tuple):
             check_data_name(data)
-        _check_folder(out, resume)
+        if out is not None:
+            _check_folder(Path(out), resume)
         data = load_data(data, seed=seed, **{"progress": say, **(data_options or {})})
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
@@ -209,14 +212,14 @@ def _fit(state: _State, data: Data, recipe: Recipe, config: dict, say, verbose: 
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(state.folder / "tensorboard"))
     if verbose:
-        say(f"{config['model']} on {data!r}: {epochs} epochs of {steps} steps")
+        say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} steps")
     try:
         state.model.fit(
             data.epochs(state.epoch, epochs, how=Augment.of(recipe.augment), batch_size=recipe.batch_size),
             epochs=epochs,
             initial_epoch=state.epoch,
             steps_per_epoch=steps,
-            validation_data=data.ordered("validation", 256) if len(data.splits["validation"]) else None,
+            validation_data=data.ordered("validation", BATCH) if len(data.splits["validation"]) else None,
             callbacks=callbacks,
             verbose=1 if verbose == 1 else 0,
             shuffle=False,  # the pipeline shuffles; Keras warns otherwise
@@ -299,13 +302,8 @@ def _free_folder(model: str, data: str) -> Path:
     return path
 
 
-def _check_folder(out: str | Path | None, resume: bool, config: dict | None = None) -> None:
+def _check_folder(folder: Path, resume: bool, config: dict | None = None) -> None:
     """Refuse an output folder that holds something else or cannot be written, before any work is done."""
-    if out is None:
-        if resume:
-            raise UsageError("resume needs the run folder: out=… (--out FOLDER)")
-        return
-    folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; a run needs a folder")
     present = folder.is_dir() and [path for path in folder.iterdir() if not path.name.startswith(".")]

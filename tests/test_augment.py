@@ -27,10 +27,23 @@ def shifted(image, dy, dx):
 
 
 def find(result, candidates):
-    return next((key for key, image in candidates.items() if np.allclose(result, image / np.float32(255), atol=1e-6)), None)
+    return next(
+        (key for key, image in candidates.items() if np.allclose(result, image / np.float32(255), atol=1e-6)), None
+    )
 
 
-@pytest.mark.parametrize("how", [{"translate": 0.2}, {"crop": 0.2}, {"flip": True}, {"rotate": 20}, {"zoom": 0.2}, {"cutout": 0.4}, {"brightness": 0.3}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"translate": 0.2},
+        {"crop": 0.2},
+        {"flip": True},
+        {"rotate": 20},
+        {"zoom": 0.2},
+        {"cutout": 0.4},
+        {"brightness": 0.3},
+    ],
+)
 def test_the_same_seed_changes_alike_and_images_differ(how):
     first = changed(**how)
     assert (first.shape, first.dtype) == (IMAGES.shape, np.float32)
@@ -75,7 +88,9 @@ def test_flip_exchanges_left_and_right_of_half_of_the_images():
 
 def test_flip_and_translation_together():
     for image, result in zip(IMAGES, changed(flip=True, translate=0.1), strict=True):
-        candidates = {(f, dy, dx): shifted(image, dy, dx)[:, ::f] for f in (1, -1) for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
+        candidates = {
+            (f, dy, dx): shifted(image, dy, dx)[:, ::f] for f in (1, -1) for dy in (-1, 0, 1) for dx in (-1, 0, 1)
+        }
         assert find(result, candidates) is not None
 
 

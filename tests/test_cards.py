@@ -4,10 +4,10 @@ import csv
 
 import keras
 import pytest
-from conftest import ROOT
 
 from cnn_zoo import build_model, list_models, model_card
 from cnn_zoo.registry import catalogue
+from conftest import ROOT
 
 with open(ROOT / "tests/reference/architectures.csv", newline="") as file:
     PUBLISHED = [row for row in csv.DictReader(file) if row["name"].split("(")[0] in list_models()]

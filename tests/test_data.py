@@ -15,19 +15,30 @@ def batches(dataset):
 
 
 def same(a, b):
-    return len(a) == len(b) and all(np.array_equal(p, q) for x, y in zip(a, b, strict=True) for p, q in zip(x, y, strict=True))
+    return len(a) == len(b) and all(
+        np.array_equal(p, q) for x, y in zip(a, b, strict=True) for p, q in zip(x, y, strict=True)
+    )
 
 
 def test_the_embedded_digits(digits):
     assert (digits.name, digits.input_shape, digits.num_classes) == ("mnist5k", (28, 28, 1), 10)
     assert digits.class_names == list("0123456789")
-    assert {split: len(indices) for split, indices in digits.splits.items()} == {"train": 3600, "validation": 400, "test": 1000}
+    assert {split: len(indices) for split, indices in digits.splits.items()} == {
+        "train": 3600,
+        "validation": 400,
+        "test": 1000,
+    }
     for split, each in (("train", 360), ("validation", 40), ("test", 100)):
         assert digits.class_counts(split) == [each] * 10
     for dataset, count in ((digits.train, 36), (digits.validation, 4), (digits.test, 10)):
         assert int(dataset.cardinality()) == count == len(batches(dataset))
     images, labels = next(iter(digits.train))
-    assert (images.shape, images.dtype.name, labels.shape, labels.dtype.name) == ((100, 28, 28, 1), "float32", (100,), "int64")
+    assert (images.shape, images.dtype.name, labels.shape, labels.dtype.name) == (
+        (100, 28, 28, 1),
+        "float32",
+        (100,),
+        "int64",
+    )
     assert images.numpy().min() == 0
     assert images.numpy().max() == 1
 
@@ -53,7 +64,9 @@ def test_every_training_image_comes_once_an_epoch_in_an_order_of_its_own(digits)
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("augment", [None, {"translate": 0.1, "rotate": 10, "zoom": 0.1, "cutout": 0.3, "brightness": 0.2, "flip": True}])
+@pytest.mark.parametrize(
+    "augment", [None, {"translate": 0.1, "rotate": 10, "zoom": 0.1, "cutout": 0.3, "brightness": 0.2, "flip": True}]
+)
 def test_the_same_seed_gives_the_same_batches_and_another_seed_others(augment):
     one, two, other = (load_data("mnist5k", batch_size=500, seed=seed, augment=augment) for seed in (3, 3, 4))
     passes = [batches(data.train) + batches(data.train) for data in (one, two, other)]
@@ -78,7 +91,9 @@ def test_resizing_and_channels_on_request():
     data = load_data("mnist5k", image_size=(20, 24), channels=3, validation=0)
     assert data.input_shape == (20, 24, 3)
     assert len(data.splits["validation"]) == 0 == int(data.validation.cardinality())
-    expected = np.asarray(Image.fromarray(load_data("mnist5k").images("test")[0, ..., 0]).resize((24, 20), Image.BILINEAR))
+    expected = np.asarray(
+        Image.fromarray(load_data("mnist5k").images("test")[0, ..., 0]).resize((24, 20), Image.BILINEAR)
+    )
     assert np.array_equal(data.images("test")[0], np.stack([expected] * 3, -1))
 
 

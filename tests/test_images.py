@@ -18,7 +18,12 @@ def png_that_claims(width, height):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.fixture
@@ -50,7 +55,12 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, size, re
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "not an image"), (b"hello, world", "not an image"), (b"%PDF-1.4 ....", "not an image"), (b"GIF89a", "cannot be read|broken|not an image")],
+    [
+        (b"", "not an image"),
+        (b"hello, world", "not an image"),
+        (b"%PDF-1.4 ....", "not an image"),
+        (b"GIF89a", "cannot be read|broken|not an image"),
+    ],
 )
 def test_what_is_not_an_image_is_named(tmp_path, content, message):
     path = tmp_path / "file.png"

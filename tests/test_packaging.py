@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from conftest import ROOT
 
 SETUP = configparser.ConfigParser()
@@ -35,7 +36,9 @@ def test_the_public_address_stands_once_and_the_rest_follows():
 
 
 def test_derived_files_are_up_to_date():
-    done = subprocess.run([sys.executable, ROOT / "tools/update.py", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/update.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"run `python tools/update.py`:\n{done.stdout}{done.stderr}"
 
 

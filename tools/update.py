@@ -19,7 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-ADDRESS = re.compile(r"(?<=https://github\.com/)[\w.-]+/[\w.-]+?(?=/(?:blob|actions|issues|tree)|[)\s\"#.]|\.git|$)", re.M)
+ADDRESS = re.compile(
+    r"(?<=https://github\.com/)[\w.-]+/[\w.-]+?(?=/(?:blob|actions|issues|tree)|[)\s\"#.]|\.git|$)", re.M
+)
 COLAB = re.compile(r"(?<=https://colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+(?=/)")
 LINKED = ("README.md", "CITATION.cff", "CHANGELOG.md", "notebooks/*.md", "notebooks/*.ipynb")
 

@@ -1,0 +1,219 @@
+"""The command line: exit status, one line for a mistake, and no framework before it is needed."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_zoo.cli import main
+from conftest import run_cli
+
+
+def cli(capsys, *arguments):
+    """Run the command line in this process; returns (status, stdout, stderr)."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        ([], 0),
+        (["list"], 0),
+        (["list", "vgg*"], 0),
+        (["data"], 0),
+        (["train", "--help"], 0),
+        (["trian"], 2),
+        (["train", "conv_stak"], 2),
+        (["train", "--data", "mnst"], 2),
+        (["train", "--recipe", "slow"], 2),
+        (["train", "--epochs", "0"], 2),
+        (["train", "--epochs", "many"], 2),
+        (["train", "--data", "./no/such/folder"], 1),
+        (["info", "resnt"], 2),
+        (["list", "nothing*"], 2),
+        (["predict", "runs/none", "x.png"], 1),
+        (["train", "--image-size", "1x2x3"], 2),
+        (["train", "--set", "filters"], 2),
+    ],
+)
+def test_an_answer_that_needs_no_framework_imports_none(arguments, status, tmp_path):
+    program = (
+        "import sys; from cnn_zoo.cli import main\n"
+        "try: status = main(sys.argv[1:])\n"
+        "except SystemExit as stop: status = stop.code\n"
+        "heavy = {'tensorflow', 'keras', 'jax', 'torch', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert len(done.stderr.splitlines()) == (1 if status else 0), done.stderr
+    assert bool(done.stdout) == (status == 0)
+    assert os.listdir(tmp_path) == []
+
+
+def test_listing_models_in_python_imports_no_framework():
+    program = "import sys, cnn_zoo; cnn_zoo.list_models(); cnn_zoo.list_datasets(); assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_list_and_info(capsys):
+    status, out, _ = cli(capsys, "list")
+    assert status == 0
+    assert re.search(r"conv_stack +small +28x28x1 +10 +110,474 +3.1 M", out)
+    assert "138,357,544" in out
+    status, out, _ = cli(capsys, "info", "vgg16")
+    assert status == 0
+    assert "138,357,544" in out
+    assert "15,470,264,320" in out
+    status, out, _ = cli(
+        capsys, "info", "conv_stack", "--input-shape", "32x32x3", "--set", "filters=32,64", "--set", "padding=same"
+    )
+    assert "545,098" in out
+    status, out, _ = cli(capsys, "info", "vgg16", "--layout", "small")
+    assert "14,719,818" in out
+
+
+def test_training_from_start_to_end_on_a_folder_of_photos(photos, tmp_path):
+    status, out, err = run_cli(
+        "train", "lenet5", "--data", photos, "--image-size", 32, "--epochs", 12, "--batch-size", 8, "--out", "run",
+        "--set", "batch_norm=True", cwd=tmp_path,
+    )  # fmt: skip
+    assert status == 0, err
+    assert err == ""  # no log noise
+    assert len(re.findall(r"^epoch \d+/12 ", out, re.M)) == 12
+    assert re.search(r"^test accuracy +\d", out, re.M)
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["class_names"] == ["dark", "dim", "light"]
+    assert config["input_shape"] == [32, 32, 3]
+    with open(tmp_path / "run/history.csv") as file:
+        assert len(list(csv.DictReader(file))) == 12
+
+    status, out, err = run_cli(
+        "predict", "run", photos / "dark/0.jpg", photos / "light/1.png", "--top", 2, cwd=tmp_path
+    )
+    assert (status, err) == (0, "")
+    assert re.fullmatch(r".*dark/0\.jpg +(\w+ \d+\.\d% *){2}", out.splitlines()[0])
+
+    status, out, err = run_cli("evaluate", "run", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    accuracy = json.loads((tmp_path / "run/metrics.json").read_text())["test_accuracy"]
+    assert f"accuracy  {accuracy:.2%} of 6 images" in out
+
+
+def test_data_says_what_is_in_a_folder_and_which_files_are_broken(photos, capsys):
+    (photos / "dim/bad.png").write_bytes(b"x")
+    status, out, err = cli(capsys, "data", photos)
+    assert (status, out) == (1, "")
+    assert "dim/bad.png: not an image" in err.splitlines()[-1]
+    status, out, err = cli(capsys, "data", photos, "--skip-broken")
+    assert status == 0
+    assert re.search(r"^dim +9 +1 +2$", out, re.M)
+    assert "skipped" in out
+
+
+def test_predict_names_a_broken_file_or_skips_it(run, capsys, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.fromarray(np.zeros((50, 40), np.uint8)).save(good)
+    bad.write_bytes(good.read_bytes()[:40])
+    status, out, err = cli(capsys, "predict", run.path, good, bad)
+    assert (status, out) == (1, "")
+    assert "bad.png" in err
+    assert len(err.splitlines()) == 1
+    status, out, err = cli(capsys, "predict", run.path, good, bad, "--skip-broken")
+    assert status == 1  # done as far as possible, and not all
+    assert out.startswith(str(good))
+    assert "skipped" in err
+    assert cli(capsys, "predict", run.path, bad, "--skip-broken")[0] == 1
+    assert cli(capsys, "predict", run.path, good, "--top", "0")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train", "--set", "kernel_size2=2"], 2, "unknown option 'kernel_size2'; did you mean kernel_size"),
+        (["train", "--image-size", "5"], 2, r"conv_stack needs images of at least \d+x\d+ pixels"),
+        (["train", "--resume"], 2, "resume needs the run folder"),
+        (["info", "lenet5", "--num-classes", "1"], 2, "num_classes must be an integer of at least 2"),
+        (["info", "lenet5", "--input-shape", "0x28x1"], 2, "three positive integers"),
+        (["evaluate", "nowhere"], 1, "nowhere: no such run folder"),
+        (["evaluate", "."], 1, "not a run folder"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_status(arguments, status, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found, out, err = cli(capsys, *arguments)
+    assert found == status
+    assert re.search(message, err)
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_not_overwritten(run, capsys):
+    before = (run.path / "model.weights.h5").read_bytes()
+    status, _, err = cli(capsys, "train", "--out", run.path)
+    assert status == 1
+    assert "already holds a run" in err
+    assert (run.path / "model.weights.h5").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(tmp_path, capsys):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    status, _, err = cli(capsys, "train", "--out", tmp_path / "locked/run")
+    assert status == 1
+    assert "no permission to write" in err
+
+
+def test_a_set_that_cannot_be_downloaded_says_how_to_get_it(tmp_path):
+    dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    status, out, err = run_cli("data", "kmnist", cwd=tmp_path, TFDS_DATA_DIR=str(tmp_path / "data"), **dead, timeout=60)
+    assert status == 1
+    assert "could not be downloaded" in err.splitlines()[-1]
+    assert "TFDS_DATA_DIR" in err
+    assert "Traceback" not in err
+
+
+def test_a_closed_pipe_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m cnn_zoo list | head -1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("model")
+    assert done.stderr == ""
+
+
+def test_on_a_terminal_keras_shows_its_progress_bar(tmp_path):
+    pty = pytest.importorskip("pty")
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "cnn_zoo", "train", "--epochs", "2", "--set", "filters=4,4", "--out", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            part = os.read(controller, 65536)
+        except OSError:  # Linux says so at the end
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait(timeout=60) == 0
+    assert "Epoch 2/2" in (text := shown.decode())
+    assert "57/57" in text
+    assert "I0000" not in text
+    assert "WARNING" not in text

@@ -1,0 +1,99 @@
+"""Predicting: every kind of image means the same, and what is not an image is named."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn_zoo import build_model, predict
+from cnn_zoo.errors import DataError, MissingError, UsageError
+from cnn_zoo.inference import as_batch
+
+
+@pytest.fixture(scope="module")
+def some(digits):
+    return digits.images("test")[:5]
+
+
+def close(a, b, tolerance=1e-5):
+    assert [name for name, _ in a] == [name for name, _ in b]
+    np.testing.assert_allclose([p for _, p in a], [p for _, p in b], atol=tolerance)
+
+
+def test_every_kind_of_image_gives_the_same(run, some, tmp_path):
+    expected = predict(run, some)
+    assert len(expected) == 5
+    assert all(name in run.class_names and 0 < probability <= 1 for name, probability in expected)
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for path, image in zip(paths, some, strict=True):
+        Image.fromarray(image[..., 0]).save(path)
+    close(predict(run, some / np.float32(255)), expected)
+    close(predict(run, some / 255.0), expected)
+    close(predict(run, some[..., 0]), expected)
+    close(predict(run, list(some)), expected)
+    close(predict(run, paths), expected)
+    close(predict(run, [str(path) for path in paths]), expected)
+    close(predict(run, [Image.open(path) for path in paths]), expected)
+    close(predict(run, np.repeat(some, 3, -1)), expected)  # grey as colour
+    close(predict(run, np.repeat(some, 3, -1) / 255.0), expected, 1e-4)
+    close(predict(run.model, some), expected)
+    for one in (paths[0], some[0], some[0, ..., 0], Image.open(paths[0])):
+        close(predict(run, one), expected[:1])
+
+
+def test_other_sizes_are_brought_to_the_models(run, some):
+    large = np.repeat(np.repeat(some, 4, 1), 4, 2)
+    for images in (large, large / 255.0):
+        batch = as_batch(images, (28, 28, 1))
+        assert np.abs(batch - some / 255).mean() < 0.02  # the antialiasing filter looks at the neighbours too
+        close(predict(run, images), predict(run, batch))
+    wide = as_batch(np.zeros((10, 90, 3), np.uint8), (28, 28, 1))
+    assert wide.shape == (1, 28, 28, 1)
+
+
+def test_the_best_classes_in_order(run, some):
+    ranked = predict(run, some, top=3)
+    assert [len(pairs) for pairs in ranked] == [3] * 5
+    for pairs, (name, probability) in zip(ranked, predict(run, some), strict=True):
+        assert pairs[0] == (name, probability)
+        assert [p for _, p in pairs] == sorted((p for _, p in pairs), reverse=True)
+    assert sum(p for _, p in predict(run, some[:1], top=10)[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_inverting_exchanges_black_and_white(run, some):
+    close(predict(run, 255 - some, invert=True), predict(run, some))
+
+
+def test_logits_become_probabilities(some):
+    model = build_model("lenet5", classifier_activation=None)
+    assert sum(p for _, p in predict(model, some[:1], top=10)[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_names_of_classes_for_a_model(some):
+    model = build_model("lenet5", num_classes=3)
+    assert predict(model, some)[0][0] in ("0", "1", "2")
+    assert predict(model, some, class_names=["a", "b", "c"])[0][0] in ("a", "b", "c")
+    with pytest.raises(UsageError, match="has 3 classes; class_names has 2"):
+        predict(model, some, class_names=["a", "b"])
+
+
+def test_no_images_no_predictions(run):
+    assert predict(run, []) == []
+    assert predict(run, np.empty((0, 28, 28, 1), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (np.full((1, 28, 28, 1), np.nan), DataError, "NaN or infinite"),
+        (np.full((28, 28), np.inf), DataError, "NaN or infinite"),
+        (np.full((28, 28), 200.0), DataError, r"must be in \[0, 1\]; these are in \[200, 200\]: divide by 255"),
+        (np.zeros((28, 28), int), DataError, "uint8 or floats in .*; got int64"),
+        (np.zeros(28), DataError, r"an array of images is .* got \(28,\)"),
+        (np.zeros((2, 28, 28, 5)), DataError, r"got \(2, 28, 28, 5\)"),
+        ("none.png", MissingError, "none.png: no such file"),
+        (3, UsageError, "got int"),
+    ],
+)
+def test_what_is_not_an_image_is_named(run, images, error, message):
+    with pytest.raises(error, match=message):
+        predict(run, images)

@@ -1,0 +1,60 @@
+"""Every command and every piece of Python in the README works as it is printed."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, re.M | re.S)
+# .ci/run runs the two commands that make an environment, from the README itself
+INSTALL = ("git clone", "python3 -m venv")
+
+
+def commands():
+    lines = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+    return [line for line in lines if not line.startswith(INSTALL)]
+
+
+@pytest.fixture
+def elsewhere(photos, monkeypatch):
+    """A folder that is not the repository, with the folder of photos that the README speaks of."""
+    folder = photos.parent
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def test_the_commands(elsewhere):
+    assert len(commands()) >= 7
+    for command in commands():
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert done.stdout
+    assert (elsewhere / "runs/photos/report.md").exists()
+
+
+def test_the_python(elsewhere):
+    program = "\n".join(block for kind, block in BLOCKS if kind == "python")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "138357544" in done.stdout
+    assert done.stderr == ""  # no log noise in a script either
+
+
+def test_the_two_commands_are_those_that_ci_runs():
+    ci = (ROOT / ".ci/run").read_text()
+    for marker in ("train", "test"):
+        assert f"<!-- {marker} -->\n```bash\npython3 -m venv .venv && " in README
+        assert f"command_in_readme {marker}" in ci
+
+
+def test_files_that_are_linked_exist():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target

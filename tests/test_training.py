@@ -1,0 +1,382 @@
+"""Training: what a run folder holds, that it can be read again, and what happens when things go wrong."""
+
+import errno
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cnn_zoo import Recipe, evaluate, load_data, load_run, train
+from cnn_zoo.errors import MissingError, RunError, TrainingError, UsageError
+from cnn_zoo.recipes import RECIPES, get_recipe
+
+SMALL = {"model": "conv_stack", "verbose": 0, "model_options": {"filters": [4, 8], "units": [16]}}
+FILES = {
+    "config.json", "history.csv", "metrics.json", "model.weights.h5", "curves.png", "confusion.png", "mistakes.png", "report.md",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def few():
+    """240 digits: enough to train on for a second."""
+    from cnn_zoo.sources import read_source
+
+    source = read_source("mnist5k")
+    chosen = np.arange(0, 5000, 25)
+    return load_data((source.images[chosen], source.labels[chosen]), batch_size=32)
+
+
+def weights_of(run):
+    return run.model.get_weights()
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_run_folder_holds_what_was_promised(run):
+    assert {path.name for path in run.path.iterdir()} == FILES
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert metrics == run.metrics
+    assert {"test_accuracy", "test_loss", "fit_seconds", "epochs", "parameters"} <= metrics.keys()
+    assert metrics["epochs"] == 2 == len(run.history["loss"])
+    assert metrics["parameters"] == run.model.count_params()
+    assert metrics["train_images"] == 3600
+    assert metrics["test_accuracy"] > 0.3
+    report = (run.path / "report.md").read_text()
+    for figure in ("curves.png", "confusion.png", "mistakes.png"):
+        assert f"]({figure})" in report
+        assert (run.path / figure).read_bytes().startswith(b"\x89PNG")
+    assert f"{metrics['test_accuracy']:.2%}" in report
+
+
+def test_a_run_is_read_again_as_it_was(run):
+    again = load_run(run.path)
+    assert equal(weights_of(again), weights_of(run))
+    assert again.history == run.history
+    assert again.metrics == run.metrics
+    assert again.class_names == list("0123456789")
+
+
+def test_what_was_measured_is_what_keras_measures(run, digits):
+    keras_says = run.model.evaluate(digits.test, verbose=0, return_dict=True)
+    assert run.metrics["test_accuracy"] == pytest.approx(keras_says["accuracy"], abs=1e-6)
+    assert run.metrics["test_loss"] == pytest.approx(keras_says["loss"], rel=1e-4)
+    result = evaluate(load_run(run.path))
+    assert result["accuracy"] == run.metrics["test_accuracy"]
+    assert result["confusion"].sum() == 1000
+    assert np.trace(result["confusion"]) == round(1000 * result["accuracy"])
+
+
+def test_saved_weights_are_the_model_alone_and_plain_keras_reads_them(run):
+    import h5py
+
+    with h5py.File(run.path / "model.weights.h5") as file:
+        names = []
+        file.visit(names.append)
+    assert not [name for name in names if "optimizer" in name]
+    from cnn_zoo import build_model
+
+    fresh = build_model("conv_stack", filters=(4, 8), units=(16,), compile=False)
+    fresh.load_weights(run.path / "model.weights.h5")
+    assert equal(fresh.get_weights(), weights_of(run))
+    again = build_model("conv_stack", filters=(4, 8), units=(16,), weights=run.path / "model.weights.h5")
+    assert equal(again.get_weights(), weights_of(run))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(few, tmp_path):
+    runs = [
+        train(data=few, epochs=2, seed=seed, out=tmp_path / name, **SMALL)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert equal(weights_of(runs[0]), weights_of(runs[1]))
+    assert not equal(weights_of(runs[0]), weights_of(runs[2]))
+
+
+def test_deterministic_operations_repeat_a_training_with_dropout_bit_for_bit(tmp_path):
+    program = (
+        "import sys, hashlib; from cnn_zoo import train\n"
+        "run = train('lenet5', 'mnist5k', epochs=1, deterministic=True, verbose=0, out=sys.argv[1],"
+        " model_options={'dropout': 0.2, 'batch_norm': True})\n"
+        "print(hashlib.sha256(b''.join(w.tobytes() for w in run.model.get_weights())).hexdigest())"
+    )
+    hashes = [subprocess.check_output([sys.executable, "-c", program, tmp_path / name], text=True) for name in "ab"]
+    assert hashes[0] == hashes[1]
+
+
+def test_steps_are_epochs_times_batches(few, tmp_path):
+    run = train(data=few, epochs=3, batch_size=16, out=tmp_path / "run", **SMALL)
+    assert int(run.model.optimizer.iterations) == 3 * few.steps(16)
+
+
+def test_early_stopping_keeps_the_best_epoch(few, tmp_path):
+    run = train(data=few, epochs=50, early_stopping=2, learning_rate=0.02, out=tmp_path / "run", **SMALL)
+    losses = run.history["val_loss"]
+    assert run.metrics["best_epoch"] == 1 + int(np.argmin(losses))
+    assert len(losses) == run.metrics["best_epoch"] + 2 < 50
+    assert evaluate(run, few, "validation")["loss"] == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(few, tmp_path, monkeypatch):
+    arguments = {"data": few, "epochs": 4, **SMALL, "model_options": {**SMALL["model_options"], "dropout": 0.3}}
+    whole = train(out=tmp_path / "whole", **arguments)
+
+    def stop(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            raise SystemExit  # as sudden as it gets without killing pytest
+
+    from cnn_zoo import training
+
+    original = training._Keeper.on_epoch_end
+    monkeypatch.setattr(training._Keeper, "on_epoch_end", stop)
+    with pytest.raises(SystemExit):
+        train(out=tmp_path / "broken", **arguments)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match=r"model\.weights\.h5 is missing.*--resume"):
+        load_run(tmp_path / "broken")
+    resumed = train(out=tmp_path / "broken", resume=True, **arguments)
+    assert equal(weights_of(resumed), weights_of(whole))
+    assert resumed.history["loss"] == whole.history["loss"]
+    assert not (tmp_path / "broken/checkpoint.npz").exists()
+    # a finished run is returned as it is
+    assert equal(weights_of(train(out=tmp_path / "broken", resume=True, **arguments)), weights_of(whole))
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training_with_advice(few, tmp_path):
+    with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch 1; try a lower learning rate"):
+        train(data=few, epochs=3, learning_rate=1e30, out=tmp_path / "run", verbose=0, model_options={"l2": 1.0})
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):
+    arguments = {"data": few, "epochs": 1, **SMALL}
+    with pytest.raises(RunError, match="already holds a run"):
+        train(out=run.path, **arguments)
+    with pytest.raises(RunError, match="holds another run: its data is"):
+        train(out=run.path, resume=True, **arguments)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/letter.txt").write_text("dear")
+    with pytest.raises(RunError, match="not empty and not a run folder"):
+        train(out=tmp_path / "full", **arguments)
+    with pytest.raises(RunError, match="is a file"):
+        train(out=tmp_path / "full/letter.txt", **arguments)
+    with pytest.raises(UsageError, match="resume needs the run folder"):
+        train(resume=True, **arguments)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
+
+
+def test_default_folders_do_not_collide(few, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [str(train(data=few, epochs=1, **SMALL).path) for _ in range(2)]
+    assert paths == ["runs/conv_stack-arrays", "runs/conv_stack-arrays-2"]
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("config.json", "is not a run folder: it has no config.json"),
+        ("model.weights.h5", "is incomplete: model.weights.h5 is missing"),
+    ],
+)
+def test_an_incomplete_run_says_what_is_missing(run, tmp_path, file, message):
+    shutil.copytree(run.path, tmp_path / "copy")
+    (tmp_path / "copy" / file).unlink()
+    with pytest.raises(RunError, match=message):
+        load_run(tmp_path / "copy")
+    with pytest.raises(MissingError, match="no such run folder"):
+        load_run(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", b"{", "config.json is damaged"),
+        ("config.json", b"[]", "config.json is damaged"),
+        ("config.json", b'{"format": 1}', "'model' is missing or not a str"),
+        ("history.csv", b"epoch,loss\n1,x\n", "history.csv is damaged"),
+        ("metrics.json", b"\xff", "metrics.json is damaged"),
+        ("model.weights.h5", b"", "damaged or not a weights file"),
+        ("model.weights.h5", b"\x89HDF\r\n\x1a\n" + b"x" * 100, "damaged or not a weights file"),
+        ("model.weights.h5", b"x" * 50_000_000, "larger than the weights of conv_stack can be"),
+    ],
+)
+def test_a_damaged_file_is_named(run, tmp_path, file, content, message):
+    shutil.copytree(run.path, tmp_path / "copy")
+    (tmp_path / "copy" / file).write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        load_run(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model", "os.system", "unknown model 'os.system'"),
+        ("model", "lenet5", "does not describe a model of this zoo: lenet5: unknown option 'filtres'"),
+        ("input_shape", [-1, 2, 3], "input_shape must be three positive"),
+        ("class_names", [1, 2], "'class_names' must be texts"),
+        ("format", 99, "written in format 99"),
+    ],
+)
+def test_a_config_that_was_tampered_with_is_refused(run, tmp_path, key, value, message):
+    shutil.copytree(run.path, tmp_path / "copy")
+    config = json.loads((run.path / "config.json").read_text()) | {key: value}
+    if value == "lenet5":
+        config["model_options"] = {"filtres": [1]}
+    (tmp_path / "copy/config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=message):
+        load_run(tmp_path / "copy")
+
+
+def test_weights_of_another_model_are_refused(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "copy")
+    config = json.loads((run.path / "config.json").read_text())
+    config["model_options"] = {"filters": [4, 9], "units": [16]}
+    (tmp_path / "copy/config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match="the weights of another model"):
+        load_run(tmp_path / "copy")
+
+
+def test_weights_that_are_not_finite_or_not_plain_are_refused(run, tmp_path):
+    import h5py
+
+    from cnn_zoo.weights import load_weights
+
+    path = tmp_path / "bad.weights.h5"
+    shutil.copy(run.path / "model.weights.h5", path)
+    with h5py.File(path, "r+") as file:
+        file["layers/dense/vars/1"][0] = np.nan
+    before = weights_of(run)
+    with pytest.raises(RunError, match="not finite"):
+        load_weights(run.model, path)
+    with h5py.File(path, "w") as file:
+        file["layers"] = h5py.ExternalLink("/etc/passwd", "/")
+    with pytest.raises(RunError, match="holds a link"):
+        load_weights(run.model, path)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("huge", (10**6, 10**6), "f4")
+    with pytest.raises(RunError, match="more than the file can hold"):
+        load_weights(run.model, path)
+    with pytest.raises(RunError, match=r"not a \.weights\.h5 file"):
+        load_weights(run.model, __file__)
+    assert equal(weights_of(run), before)
+
+
+def test_evaluating_on_other_data_needs_matching_classes_and_images(run, few):
+    rng = np.random.default_rng(0)
+    many = load_data((rng.integers(0, 256, (48, 28, 28), dtype=np.uint8), np.arange(48) % 12))
+    with pytest.raises(ValueError, match="has 12 classes, conv_stack only 10: labels out of range"):
+        evaluate(run, many)
+    wide = load_data((rng.integers(0, 256, (30, 28, 30), dtype=np.uint8), np.arange(30) % 2))
+    with pytest.raises(ValueError, match=r"images of shape \(28, 30, 1\), conv_stack takes \(28, 28, 1\)"):
+        evaluate(run, wide)
+    assert 0 <= evaluate(run, few)["accuracy"] <= 1
+    with pytest.raises(UsageError, match="split must be one of train, validation, test"):
+        evaluate(run, few, "tset")
+    with pytest.raises(UsageError, match="needs data"):
+        evaluate(run.model)
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(few, tmp_path, monkeypatch):
+    from cnn_zoo import files
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(data=few, epochs=1, out=tmp_path / "run", **SMALL)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_interrupting_a_training_leaves_a_usable_run(tmp_path):
+    command = [sys.executable, "-m", "cnn_zoo", "train", "--epochs", "200", "--out", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch 2/"):
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            break
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1, stderr
+    assert "Traceback" not in stderr
+    assert len(stderr.strip().splitlines()) == 1
+    assert "interrupted after" in stderr
+    assert "--resume" in stderr
+    again = load_run(tmp_path / "run")
+    assert again.metrics["status"] == "interrupted"
+    assert len(again.history["loss"]) == again.metrics["epochs"] >= 2
+    assert evaluate(again)["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "conv_stak"}, "unknown model 'conv_stak'; did you mean conv_stack"),
+        ({"data": "mnist5"}, "unknown data set 'mnist5'; did you mean mnist5k"),
+        ({"recipe": "slow"}, "unknown recipe 'slow'"),
+        ({"epochs": 0}, "epochs must be an integer of at least 1; got 0"),
+        ({"epochs": 1.5}, "epochs must be an integer"),
+        ({"batch_size": -4}, "batch_size must be an integer of at least 1; got -4"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number"),
+        ({"augment": {"blur": 1}}, "unknown augmentation 'blur'"),
+        ({"model_options": {"weights": "x"}}, "model_options cannot hold weights"),
+        ({"model_options": {"activation": abs}}, "model_options must be plain"),
+    ],
+)
+def test_wrong_arguments_are_named_before_any_work(arguments, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        train(**{"out": tmp_path / "run", "verbose": 0, **arguments})
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_choose_epochs_by_the_size_of_the_data_set():
+    fast = RECIPES["fast"]
+    assert fast.epochs_for(3_600) > fast.epochs_for(54_000) >= fast.least
+    assert fast.epochs_for(10**9) == fast.least
+    assert fast.epochs_for(1) == fast.most
+    assert get_recipe("fast", epochs=7, batch_size=None).epochs_for(123) == 7
+    with pytest.raises(UsageError, match="unknown optimizer 'adm'; did you mean adam"):
+        Recipe(optimizer="adm")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(optimizer=o, schedule=s, warmup=w)
+        for o in ("adam", "adamw", "sgd")
+        for s, w in (("constant", 0.0), ("cosine", 0.0), ("cosine", 0.25))
+    ],
+)
+def test_learning_rates_follow_the_schedule(recipe):
+    optimizer = recipe.make_optimizer(100)
+    rate = optimizer._learning_rate
+    if recipe.schedule == "constant":
+        assert float(rate) == pytest.approx(1e-3)
+        return
+    rates = [float(rate(step)) for step in range(101)]
+    peak = round(100 * recipe.warmup)
+    assert rates[peak] == pytest.approx(1e-3) == max(rates)
+    assert rates[100] == pytest.approx(0, abs=1e-9)
+    if recipe.warmup:
+        assert rates[0] == pytest.approx(1e-4)
+
+
+def test_tensorboard_is_asked_for_before_the_training(tmp_path, monkeypatch, few):
+    from cnn_zoo import training
+
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install tensorboard"):
+        train(data=few, tensorboard=True, out=tmp_path / "run", **SMALL)
+
+
+def test_tensorboard_logs(tmp_path, few):
+    pytest.importorskip("tensorboard")
+    run = train(data=few, epochs=1, tensorboard=True, out=tmp_path / "run", **SMALL)
+    assert list((run.path / "tensorboard").rglob("events.*"))
