@@ -109,7 +109,7 @@ def _row(layer) -> LayerRow:
             macs = MACS[base.__name__](layer, shape)
             return LayerRow(layer.name, kind, shape, layer.count_params(), macs)
     raise NotImplementedError(
-        f"layer {layer.name!r} is a {kind}, whose multiply-accumulates cnn_zoo.cards does not know; add it to MACS there"
+        f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.cards does not know; add it to MACS there"
     )
 
 
@@ -145,7 +145,13 @@ MACS: dict[str, Callable] = {
     **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _conv_transpose),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
     **dict.fromkeys(
-        ["InputLayer", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "Flatten", "Reshape", "Permute", "Identity", "BatchNormalization", "LayerNormalization", "GroupNormalization", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Cropping1D", "Cropping2D", "Cropping3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Rescaling", "Normalization", "ActivityRegularization"],
+        """InputLayer Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout1D SpatialDropout2D
+        SpatialDropout3D GaussianNoise GaussianDropout Flatten Reshape Permute Identity BatchNormalization
+        LayerNormalization GroupNormalization Add Subtract Multiply Average Maximum Minimum Concatenate
+        MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D
+        GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
+        GlobalMaxPooling2D GlobalMaxPooling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D
+        Cropping3D UpSampling1D UpSampling2D UpSampling3D Rescaling Normalization ActivityRegularization""".split(),
         _free,
     ),
 }

@@ -57,7 +57,8 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="cnn-zoo",
         description="Build, train and use convolutional networks.",
-        epilog="cnn-zoo COMMAND --help says more. Without arguments, cnn-zoo train trains a small net on 3,600 digits in half a minute.",
+        epilog="cnn-zoo COMMAND --help says more. Without arguments, cnn-zoo train trains a small net on 3,600 digits "
+        "in half a minute.",
     )
     parser.add_argument("--version", action="version", version=f"cnn-zoo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
@@ -303,7 +304,8 @@ def _data(args) -> None:
 
     if not args.data:
         print(
-            f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download\n\nthrough tensorflow_datasets, downloaded at first use:"
+            f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download\n\n"
+            "through tensorflow_datasets, downloaded at first use:"
         )
         import textwrap
 

@@ -228,7 +228,8 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
         minimum = _smallest_side(found, spec, options)
         raise UsageError(
             f"{spec.name} needs images of at least {minimum}x{minimum} pixels with these options; "
-            f"input_shape is {spec.input_shape}. Resize them: ({max(height, minimum)}, {max(width, minimum)}, {channels})"
+            f"input_shape is {spec.input_shape}. "
+            f"Resize them to ({max(height, minimum)}, {max(width, minimum)}, {channels})"
         ) from error
 
 

@@ -169,7 +169,8 @@ def summary(run: Run) -> list[tuple[str, str]]:
         ("data", f"{config['data']}, {metrics['train_images']:,} training images in {len(run.class_names)} classes"),
         (
             "training",
-            f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)} in {metrics['fit_seconds']:.1f} s, seed {config['seed']}",
+            f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)} in {metrics['fit_seconds']:.1f} s, "
+            f"seed {config['seed']}",
         ),
     ]
     if "test_accuracy" in metrics:

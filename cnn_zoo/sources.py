@@ -28,7 +28,15 @@ EMBEDDED = "mnist5k"
 # The image-classification sets of tensorflow_datasets 4.9.10: those whose supervised pair is an Image and a
 # ClassLabel. A configuration is written as "emnist/letters".
 TFDS = frozenset(
-    ["beans", "binary_alpha_digits", "caltech101", "caltech_birds2010", "caltech_birds2011", "cars196", "cassava", "cats_vs_dogs", "cifar10", "cifar100", "cifar10_1", "cifar10_corrupted", "citrus_leaves", "cmaterdb", "coil100", "colorectal_histology", "controlled_noisy_web_labels", "cycle_gan", "deep_weeds", "dmlab", "domainnet", "emnist", "eurosat", "fashion_mnist", "food101", "geirhos_conflict_stimuli", "horses_or_humans", "i_naturalist2017", "i_naturalist2018", "imagenet2012", "imagenet2012_corrupted", "imagenet2012_fewshot", "imagenet2012_subset", "imagenet_a", "imagenet_lt", "imagenet_r", "imagenet_resized", "imagenet_sketch", "imagenet_v2", "imagenette", "imagewang", "kmnist", "malaria", "mnist", "mnist_corrupted", "omniglot", "oxford_flowers102", "oxford_iiit_pet", "patch_camelyon", "plant_leaves", "plant_village", "plantae_k", "pneumonia_mnist", "quickdraw_bitmap", "resisc45", "rock_paper_scissors", "siscore", "smallnorb", "so2sat", "stanford_dogs", "stl10", "svhn_cropped", "tf_flowers", "uc_merced", "visual_domain_decathlon", "wake_vision"]
+    """beans binary_alpha_digits caltech101 caltech_birds2010 caltech_birds2011 cars196 cassava cats_vs_dogs
+    cifar10 cifar100 cifar10_1 cifar10_corrupted citrus_leaves cmaterdb coil100 colorectal_histology
+    controlled_noisy_web_labels cycle_gan deep_weeds dmlab domainnet emnist eurosat fashion_mnist food101
+    geirhos_conflict_stimuli horses_or_humans i_naturalist2017 i_naturalist2018 imagenet2012
+    imagenet2012_corrupted imagenet2012_fewshot imagenet2012_subset imagenet_a imagenet_lt imagenet_r
+    imagenet_resized imagenet_sketch imagenet_v2 imagenette imagewang kmnist malaria mnist mnist_corrupted
+    omniglot oxford_flowers102 oxford_iiit_pet patch_camelyon plant_leaves plant_village plantae_k
+    pneumonia_mnist quickdraw_bitmap resisc45 rock_paper_scissors siscore smallnorb so2sat stanford_dogs stl10
+    svhn_cropped tf_flowers uc_merced visual_domain_decathlon wake_vision""".split()
 )
 SPLIT_FOLDERS = {
     "train": "train",
@@ -56,10 +64,10 @@ class FileArray:
         needed, free = self._row * shape[0], shutil.disk_usage(tempfile.gettempdir()).free
         if needed > free:
             raise DataError(
-                f"the images need {needed / 1e9:.1f} GB in {tempfile.gettempdir()}, which has {free / 1e9:.1f} GB free; "
-                "ask for smaller ones with image_size, or set TMPDIR to a folder with more room"
+                f"the images need {needed / 1e9:.1f} GB in {tempfile.gettempdir()}, which has {free / 1e9:.1f} GB free;"
+                " ask for smaller ones with image_size, or set TMPDIR to a folder with more room"
             )
-        self._file = tempfile.TemporaryFile(buffering=0)
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives with the array
         self._lock = threading.Lock()  # threads share the file's position
 
     def __len__(self) -> int:
@@ -248,8 +256,9 @@ def _prepared(tfds, name: str, progress: Progress):
     except Exception as error:
         folder = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         raise MissingError(
-            f"{name} is not in {folder} and could not be downloaded ({type(error).__name__}); connect to the network once, or copy "
-            f"a prepared {name.split('/')[0]} folder there, or set TFDS_DATA_DIR to a folder that has it"
+            f"{name} is not in {folder} and could not be downloaded ({type(error).__name__}); "
+            f"connect to the network once, or copy a prepared {name.split('/')[0]} folder there, "
+            "or set TFDS_DATA_DIR to a folder that has it"
         ) from error
     finally:
         downloader.MAX_RETRIES = retries
@@ -311,9 +320,7 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
     class_names = [folder.name for folder in _folders(split_roots.get("train", root))]
     if len(class_names) < 2:
         found = f"only one, {class_names[0]!r}" if class_names else "none"
-        raise DataError(
-            f"{root}: a data set needs a sub-folder of images for each of at least two classes; found {found}"
-        )
+        raise DataError(f"{root}: needs a sub-folder of images for each of at least two classes; found {found}")
     files = []
     for split, split_root in split_roots.items():
         extra = {folder.name for folder in _folders(split_root)} - set(class_names)

@@ -68,7 +68,10 @@ def test_an_answer_that_needs_no_framework_imports_none(arguments, status, tmp_p
 
 
 def test_listing_models_in_python_imports_no_framework():
-    program = "import sys, cnn_zoo; cnn_zoo.list_models(); cnn_zoo.list_datasets(); assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    program = (
+        "import sys, cnn_zoo; cnn_zoo.list_models(); cnn_zoo.list_datasets()\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
@@ -157,7 +160,7 @@ def test_predict_names_a_broken_file_or_skips_it(run, capsys, tmp_path):
 )
 def test_a_mistake_is_one_line_with_its_status(arguments, status, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found, out, err = cli(capsys, *arguments)
+    found, _out, err = cli(capsys, *arguments)
     assert found == status
     assert re.search(message, err)
     assert len(err.splitlines()) == 1
@@ -182,7 +185,9 @@ def test_a_folder_without_permission(tmp_path, capsys):
 
 def test_a_set_that_cannot_be_downloaded_says_how_to_get_it(tmp_path):
     dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    status, out, err = run_cli("data", "kmnist", cwd=tmp_path, TFDS_DATA_DIR=str(tmp_path / "data"), **dead, timeout=60)
+    status, _out, err = run_cli(
+        "data", "kmnist", cwd=tmp_path, TFDS_DATA_DIR=str(tmp_path / "data"), **dead, timeout=60
+    )
     assert status == 1
     assert "could not be downloaded" in err.splitlines()[-1]
     assert "TFDS_DATA_DIR" in err
@@ -214,6 +219,6 @@ def test_on_a_terminal_keras_shows_its_progress_bar(tmp_path):
         shown += part
     assert process.wait(timeout=60) == 0
     assert "Epoch 2/2" in (text := shown.decode())
-    assert "57/57" in text
+    assert re.search(r"\b(\d+)/\1\b.*accuracy", text)
     assert "I0000" not in text
     assert "WARNING" not in text

@@ -44,7 +44,7 @@ def test_other_sizes_are_brought_to_the_models(run, some):
     large = np.repeat(np.repeat(some, 4, 1), 4, 2)
     for images in (large, large / 255.0):
         batch = as_batch(images, (28, 28, 1))
-        assert np.abs(batch - some / 255).mean() < 0.02  # the antialiasing filter looks at the neighbours too
+        assert np.abs(batch - some / 255).mean() < 0.03  # the antialiasing filter looks at the neighbours too
         close(predict(run, images), predict(run, batch))
     wide = as_batch(np.zeros((10, 90, 3), np.uint8), (28, 28, 1))
     assert wide.shape == (1, 28, 28, 1)

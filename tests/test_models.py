@@ -159,8 +159,8 @@ def test_chains_are_sequential_and_compiled_to_match_their_head():
 
 def test_options_reach_the_layers():
     model = build_model(
-        "conv_stack", l1=0.1, l2=0.2, batch_norm=True, dropout=0.3, activation="tanh", pool_kind="average", kernel_size=5,
-        padding="same", filters=(4, 8), units=(16, 16),
+        "conv_stack", l1=0.1, l2=0.2, batch_norm=True, dropout=0.3, activation="tanh", pool_kind="average",
+        kernel_size=5, padding="same", filters=(4, 8), units=(16, 16),
     )  # fmt: skip
     conv = model.get_layer("stage1_conv1")
     assert (conv.kernel_regularizer.l1, conv.kernel_regularizer.l2) == (pytest.approx(0.1), pytest.approx(0.2))

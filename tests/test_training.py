@@ -17,7 +17,8 @@ from cnn_zoo.recipes import RECIPES, get_recipe
 
 SMALL = {"model": "conv_stack", "verbose": 0, "model_options": {"filters": [4, 8], "units": [16]}}
 FILES = {
-    "config.json", "history.csv", "metrics.json", "model.weights.h5", "curves.png", "confusion.png", "mistakes.png", "report.md",
+    "config.json", "history.csv", "metrics.json", "model.weights.h5",
+    "curves.png", "confusion.png", "mistakes.png", "report.md",
 }  # fmt: skip
 
 
@@ -303,7 +304,7 @@ def test_interrupting_a_training_leaves_a_usable_run(tmp_path):
             time.sleep(0.2)
             process.send_signal(signal.SIGINT)
             break
-    stdout, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1, stderr
     assert "Traceback" not in stderr
     assert len(stderr.strip().splitlines()) == 1

@@ -72,8 +72,9 @@ def wanted_files() -> dict[Path, str]:
             text = ADDRESS.sub(lambda found: ours if "cnn_zoo" in found[0] else found[0], path.read_text("utf-8"))
             text = COLAB.sub(ours, text)
             if path.name == "README.md" and path.parent == ROOT:
-                table = f"<!-- models -->\n{model_table(rows)}\n<!-- /models -->"
-                text = re.sub(r"<!-- models -->.*?<!-- /models -->", lambda found: table, text, flags=re.S)
+                before, _, rest = text.partition("<!-- models -->")
+                _, end, after = rest.partition("<!-- /models -->")
+                text = f"{before}<!-- models -->\n{model_table(rows)}\n{end}{after}"
             files[path] = text
     return files
 
