@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from .augment import Augment, augment, to_float
 from .errors import DataError, UsageError
-from .sources import MEMORY_LIMIT, FileArray, Source, read_source
+from .sources import MEMORY_LIMIT, Source, read_source
 
 TEST_FRACTION = 0.2  # of a set that comes without a test split
 _SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged on the same test images
@@ -52,7 +52,7 @@ class Data:
         self.skipped = source.skipped
         self.options = options
         self.splits = _split(source, validation)
-        self._images, self._gather = _gatherer(source.images)
+        self._images = source.images
         self._label_tensor = tf.constant(self.labels)
         self._passes = tf.Variable(0, dtype=tf.int64, trainable=False)  # how often `train` has been iterated over
 
@@ -119,6 +119,11 @@ class Data:
         """Images of each class in a split, by label."""
         return np.bincount(self.labels[self.splits[split]], minlength=self.num_classes).tolist()
 
+    def _gather(self, chosen: tf.Tensor) -> tf.Tensor:
+        """The images of given indices, uint8. NumPy takes them, for a constant of TensorFlow would be a second copy."""
+        images = tf.numpy_function(self._images.__getitem__, [chosen], tf.uint8, stateful=False)
+        return tf.ensure_shape(images, (None, *self.input_shape))
+
     def _training(self, epochs: tf.data.Dataset, number: int, how: Augment, size: int) -> tf.data.Dataset:
         indices, seed, steps = tf.constant(self.splits["train"]), self.seed, self.steps(size)
 
@@ -137,19 +142,6 @@ class Data:
 
         dataset = epochs.flat_map(chosen_indices).map(batch, num_parallel_calls=2, deterministic=True)
         return _finish(dataset, number * steps)
-
-
-def _gatherer(images: np.ndarray | FileArray) -> tuple[np.ndarray | FileArray, Callable[[tf.Tensor], tf.Tensor]]:
-    """The images, and a function from indices to those images as one uint8 tensor."""
-    if isinstance(images, FileArray):
-
-        def from_file(chosen):
-            rows = tf.numpy_function(images.__getitem__, [chosen], tf.uint8, stateful=False)
-            return tf.ensure_shape(rows, (None, *images.shape[1:]))
-
-        return images, from_file
-    tensor = tf.constant(images)
-    return tensor.numpy(), lambda chosen: tf.gather(tensor, chosen)  # .numpy() shares the tensor's memory
 
 
 def _finish(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:

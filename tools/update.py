@@ -5,6 +5,7 @@
 
 - cnn_zoo/catalogue.csv, from the family files: parameters and multiply-accumulates of every model as published
 - the table of models in README.md, from the catalogue
+- the paragraph of measurements in README.md, from benchmarks/results
 - every badge, Colab link and address, from `url` in setup.cfg
 """
 
@@ -12,7 +13,9 @@ import argparse
 import configparser
 import csv
 import io
+import json
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -55,6 +58,40 @@ def model_table(rows: list[dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
+def measured() -> str:
+    """The README's sentences about what was measured."""
+
+    def read(name):
+        return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8"))
+
+    seeds, rates, folder = read("seeds"), read("pipeline")["results"]["images_per_second"], read("folder")["results"]
+    accuracies = seeds["results"]["test_accuracy"]
+    memory, file = folder["in memory"], folder["from a file"]
+    ratio = min(
+        row["pipeline, augmented"] / row[key] for row in rates.values() for key in row if key.startswith("training")
+    )
+    return (
+        f"Measured on {seeds['about']['versions']['cores']} cores ({seeds['about']['processor']}) with the scripts in "
+        f"[benchmarks/](benchmarks/README.md): `cnn-zoo train` reaches {statistics.mean(accuracies):.1%} ± "
+        f"{statistics.stdev(accuracies):.1%} of the test digits (mean and standard deviation of seeds 0 to "
+        f"{len(accuracies) - 1}) after {statistics.mean(seeds['results']['fit_seconds']):.0f} s of training. The augmented "
+        f"pipeline delivers at least {ratio:.1f} times as many images a second as the fastest of the trainings takes. A "
+        f"folder of {memory['images']:,} images of {memory['image_megabytes'] / 1000:.1f} GB needs "
+        f"{memory['memory_above_start_megabytes'] / 1000:.1f} GB held in memory and "
+        f"{file['memory_above_start_megabytes'] / 1000:.1f} GB read from a file, at "
+        f"{min(memory['images_per_second_epochs']):,} and {min(file['images_per_second_epochs']):,} images a second after "
+        f"a first pass at {min(memory['images_per_second_loading'], file['images_per_second_loading']):,}."
+    )
+
+
+def between(text: str, name: str, content: str) -> str:
+    """The text with what stands between <!-- name --> and <!-- /name --> replaced."""
+    before, _, rest = text.partition(f"<!-- {name} -->")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    assert end, f"README.md has no <!-- {name} --> … <!-- /{name} -->"
+    return f"{before}<!-- {name} -->\n{content}\n{end}{after}"
+
+
 def repository() -> str:
     """owner/name from setup.cfg."""
     config = configparser.ConfigParser()
@@ -72,9 +109,8 @@ def wanted_files() -> dict[Path, str]:
             text = ADDRESS.sub(lambda found: ours if "cnn_zoo" in found[0] else found[0], path.read_text("utf-8"))
             text = COLAB.sub(ours, text)
             if path.name == "README.md" and path.parent == ROOT:
-                before, _, rest = text.partition("<!-- models -->")
-                _, end, after = rest.partition("<!-- /models -->")
-                text = f"{before}<!-- models -->\n{model_table(rows)}\n{end}{after}"
+                text = between(text, "models", model_table(rows))
+                text = between(text, "measured", measured())
             files[path] = text
     return files
 
