@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import warnings
 
 
 @contextlib.contextmanager
@@ -26,7 +27,9 @@ def quiet_import():
         stderr = os.dup(2)
         os.dup2(log.fileno(), 2)
         try:
-            yield
+            with warnings.catch_warnings():  # Keras 3.13 with NumPy 1 warns of itself
+                warnings.simplefilter("ignore")
+                yield
         except BaseException:
             log.seek(0)
             os.write(stderr, log.read())

@@ -219,6 +219,6 @@ def test_on_a_terminal_keras_shows_its_progress_bar(tmp_path):
         shown += part
     assert process.wait(timeout=60) == 0
     assert "Epoch 2/2" in (text := shown.decode())
-    assert re.search(r"\b(\d+)/\1\b.*accuracy", text)
+    assert "29/29" in text  # 3,600 images in steps of 128
     assert "I0000" not in text
     assert "WARNING" not in text

@@ -66,22 +66,24 @@ def measured() -> str:
 
     seeds, rates, folder = read("seeds"), read("pipeline")["results"]["images_per_second"], read("folder")["results"]
     accuracies = seeds["results"]["test_accuracy"]
+    seconds = statistics.mean(seeds["results"]["fit_seconds"])
     memory, file = folder["in memory"], folder["from a file"]
     ratio = min(
-        row["pipeline, augmented"] / row[key] for row in rates.values() for key in row if key.startswith("training")
+        row["pipeline, augmented"] / max(v for k, v in row.items() if "training" in k) for row in rates.values()
     )
-    return (
-        f"Measured on {seeds['about']['versions']['cores']} cores ({seeds['about']['processor']}) with the scripts in "
-        f"[benchmarks/](benchmarks/README.md): `cnn-zoo train` reaches {statistics.mean(accuracies):.1%} ± "
-        f"{statistics.stdev(accuracies):.1%} of the test digits (mean and standard deviation of seeds 0 to "
-        f"{len(accuracies) - 1}) after {statistics.mean(seeds['results']['fit_seconds']):.0f} s of training. The augmented "
-        f"pipeline delivers at least {ratio:.1f} times as many images a second as the fastest of the trainings takes. A "
-        f"folder of {memory['images']:,} images of {memory['image_megabytes'] / 1000:.1f} GB needs "
-        f"{memory['memory_above_start_megabytes'] / 1000:.1f} GB held in memory and "
-        f"{file['memory_above_start_megabytes'] / 1000:.1f} GB read from a file, at "
-        f"{min(memory['images_per_second_epochs']):,} and {min(file['images_per_second_epochs']):,} images a second after "
-        f"a first pass at {min(memory['images_per_second_loading'], file['images_per_second_loading']):,}."
+    sentences = (
+        f"Measured on {seeds['about']['versions']['cores']} cores ({seeds['about']['processor']}) with the scripts in",
+        f"[benchmarks/](benchmarks/README.md): `cnn-zoo train` reaches {statistics.mean(accuracies):.1%} ±",
+        f"{statistics.stdev(accuracies):.1%} of the test digits (mean and standard deviation of seeds 0 to",
+        f"{len(accuracies) - 1}) after {seconds:.0f} s of training. The augmented pipeline delivers at least {ratio:.1f}",
+        "times as many images a second as the fastest of the trainings takes. A folder of",
+        f"{memory['images']:,} images, {memory['image_megabytes'] / 1000:.1f} GB of pixels, needs",
+        f"{memory['memory_above_start_megabytes'] / 1000:.1f} GB held in memory and",
+        f"{file['memory_above_start_megabytes'] / 1000:.1f} GB read from a file, at",
+        f"{min(memory['images_per_second_epochs']):,} and {min(file['images_per_second_epochs']):,} images a second,",
+        f"after a first pass at {min(memory['images_per_second_loading'], file['images_per_second_loading']):,}.",
     )
+    return " ".join(sentences)
 
 
 def between(text: str, name: str, content: str) -> str:
