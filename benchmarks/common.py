@@ -16,7 +16,7 @@ def processor() -> str:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return platform.processor()
-    fields = dict(line.split("\t: ", 1) for line in text.splitlines() if "\t: " in line)
+    fields = {key.strip(): value for key, colon, value in (line.partition(": ") for line in text.splitlines()) if colon}
     flags = fields.get("flags", "").split()
     fast = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     return " ".join([fields.get("model name", "?"), *fast])
