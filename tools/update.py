@@ -68,9 +68,8 @@ def measured() -> str:
     accuracies = seeds["results"]["test_accuracy"]
     seconds = statistics.mean(seeds["results"]["fit_seconds"])
     memory, file = folder["in memory"], folder["from a file"]
-    ratio = min(
-        row["pipeline, augmented"] / max(v for k, v in row.items() if "training" in k) for row in rates.values()
-    )
+    fastest = {name: max(rate for what, rate in row.items() if "training" in what) for name, row in rates.items()}
+    ratio = min(row["pipeline, augmented"] / fastest[name] for name, row in rates.items())
     sentences = (
         f"Measured on {seeds['about']['versions']['cores']} cores ({seeds['about']['processor']}) with the scripts in",
         f"[benchmarks/](benchmarks/README.md): `cnn-zoo train` reaches {statistics.mean(accuracies):.1%} ±",
