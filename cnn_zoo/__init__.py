@@ -20,6 +20,7 @@ _MODULES = {  # public name -> the module that defines it
     "list_models": "registry",
     "load_data": "datasets",
     "load_run": "runs",
+    "load_torch_weights": "torch_weights",
     "model_card": "cards",
     "predict": "inference",
     "register": "registry",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -133,6 +134,13 @@ def _separable(layer, shape):
     return kernels * _positions(layer, shape)
 
 
+def _einsum(layer, shape):
+    """Every weight is used once for each output position that it does not itself span."""
+    _, kernel, output = re.split(",|->", layer.equation)
+    labels = dict(zip(output[1:], shape, strict=True))
+    return math.prod(layer.kernel.shape) * math.prod(side for label, side in labels.items() if label not in kernel)
+
+
 def _free(layer, shape):
     return 0
 
@@ -144,6 +152,7 @@ MACS: dict[str, Callable] = {
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "Dense"), _conv),
     **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _conv_transpose),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
+    "EinsumDense": _einsum,
     **dict.fromkeys(
         """InputLayer Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout1D SpatialDropout2D
         SpatialDropout3D GaussianNoise GaussianDropout Flatten Reshape Permute Identity BatchNormalization

@@ -1,64 +1,182 @@
-"""The building blocks that families share. Each returns a list of Keras layers.
+"""The building blocks that families share: lists of Keras layers, and functions from tensor to tensor.
 
-A chain strings such lists together in a keras.Sequential; a graph applies them to a tensor with `apply`. Layers are
-always named: stage1_conv1, stage1_conv1_norm, stage1_conv1_act, stage1_pool … avg_pool, fc1, predictions.
+A step of a network is a layer or a function of a tensor. `assemble` makes a keras.Sequential of steps that are all
+layers, a functional keras.Model of others. Layers are always named: stage1_conv1, stage1_conv1_norm, stage1_conv1_act,
+stage1_pool … avg_pool, fc1, predictions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 from keras import layers
 
 from .registry import Spec
 
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}  # PyTorch's defaults; Keras' momentum of 0.99 lags in short trainings
+EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
+MOMENTUM = 0.9  # Keras' 0.99 lags behind in short trainings
 SATURATING = ("sigmoid", "tanh", "softsign", "hard_sigmoid")
 
+Layers = list[layers.Layer]
 
-def conv_norm_act(
+
+def conv(
     spec: Spec,
-    filters: int,
+    filters: int | None,
     kernel_size: int | tuple[int, int],
     *,
     name: str,
     strides: int = 1,
-    padding: str = "same",
-    use_bias: bool | None = None,
-) -> list[layers.Layer]:
-    """A convolution, batch normalisation if spec asks for it, and the activation.
+    padding: str | int = "same",
+    use_bias: bool = True,
+    activation=None,
+) -> Layers:
+    """A convolution: (batch, height, width, channels) -> (batch, height', width', filters); without filters, depthwise.
 
-    (batch, height, width, channels) -> (batch, height', width', filters). The convolution has a bias unless batch
-    normalisation, which has its own, follows; `use_bias` says otherwise.
+    Args:
+        padding: "same" or "valid" as in Keras; or a number of zeros on every side, as papers and PyTorch count. The two
+            differ where strides are 2: there Keras' "same" pads the right and the lower side only.
     """
-    conv = layers.Conv2D(
-        filters,
-        kernel_size,
-        strides=strides,
-        padding=padding,
-        use_bias=not spec.batch_norm if use_bias is None else use_bias,
-        activation=None if spec.batch_norm else spec.activation,
-        kernel_initializer=initializer(spec),
-        kernel_regularizer=regularizer(spec),
-        name=name,
-    )
-    if not spec.batch_norm:
-        return [conv]
-    return [
-        conv,
-        layers.BatchNormalization(name=f"{name}_norm", **BATCH_NORM),
-        layers.Activation(spec.activation, name=f"{name}_act"),
-    ]
+    stack, padding = _pad(padding, kernel_size, strides, name)
+    options = {"strides": strides, "padding": padding, "use_bias": use_bias, "activation": activation, "name": name}
+    if filters is None:
+        kernel = {"depthwise_initializer": initializer(spec), "depthwise_regularizer": regularizer(spec)}
+        return [*stack, layers.DepthwiseConv2D(kernel_size, **kernel, **options)]
+    kernel = {"kernel_initializer": initializer(spec), "kernel_regularizer": regularizer(spec)}
+    return [*stack, layers.Conv2D(filters, kernel_size, **kernel, **options)]
 
 
-def pool(kind: str, size: int, *, name: str, strides: int | None = None, padding: str = "valid") -> list[layers.Layer]:
-    """A pooling layer of kind "max" or "average"."""
+def conv_norm_act(
+    spec: Spec,
+    filters: int | None,
+    kernel_size: int | tuple[int, int],
+    *,
+    name: str,
+    use_bias: bool | None = None,
+    activate: bool = True,
+    epsilon: float = EPSILON,
+    **options,
+) -> Layers:
+    """A convolution, batch normalisation if spec asks for it, and the activation unless `activate` is False.
+
+    Args:
+        use_bias: None: only when no batch normalisation, which has its own, follows.
+        options: strides and padding, see conv.
+    """
+    use_bias = not spec.batch_norm if use_bias is None else use_bias
+    if spec.batch_norm:
+        norm = norm_act(spec, name=name, activate=activate, epsilon=epsilon)
+        return conv(spec, filters, kernel_size, name=name, use_bias=use_bias, **options) + norm
+    activation = spec.activation if activate else None
+    return conv(spec, filters, kernel_size, name=name, use_bias=use_bias, activation=activation, **options)
+
+
+def norm_act(spec: Spec, *, name: str, activate: bool = True, epsilon: float = EPSILON) -> Layers:
+    """Batch normalisation if spec asks for it, and the activation."""
+    norm = layers.BatchNormalization(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_norm")
+    act = layers.Activation(spec.activation, name=f"{name}_act")
+    return [norm] * spec.batch_norm + [act] * activate
+
+
+def _pad(padding: str | int, kernel_size: int | tuple[int, int], strides: int, name: str) -> tuple[Layers, str]:
+    """Zeros on every side as a layer where Keras' own padding is not the same; and Keras' padding."""
+    if isinstance(padding, str):
+        return [], padding
+    if padding == 0:
+        return [], "valid"
+    if strides == 1 and kernel_size == 2 * padding + 1:
+        return [], "same"
+    return [layers.ZeroPadding2D(padding, name=f"{name}_pad")], "valid"
+
+
+def pool(kind: str, size: int, *, name: str, strides: int | None = None, padding: str | int = "valid") -> Layers:
+    """Pooling of kind "max" or "average"; padding as for convolutions.
+
+    A number of zeros is right for the maximum of what a rectifier returns; the average counts them.
+    """
     kinds = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
     if kind not in kinds:
         raise ValueError(f"pool must be 'max' or 'average'; got {kind!r}")
-    return [kinds[kind](size, strides=strides, padding=padding, name=name)]
+    stack = [layers.ZeroPadding2D(padding, name=f"{name}_pad")] if isinstance(padding, int) and padding else []
+    return [
+        *stack,
+        kinds[kind](size, strides=strides, padding=padding if isinstance(padding, str) else "valid", name=name),
+    ]
 
 
-def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> list[layers.Layer]:
+def pool_all(x, kind: str, size: int, strides: int, *, name: str):
+    """Pooling whose windows reach every position ("ceil mode"): zeros are added at the end where one would not fit."""
+    missing = [max((size - side) % strides if side > size else size - side, 0) for side in x.shape[1:3]]
+    if any(missing):
+        x = layers.ZeroPadding2D(((0, missing[0]), (0, missing[1])), name=f"{name}_pad")(x)
+    return apply(x, pool(kind, size, strides=strides, name=name))
+
+
+def channels(x, start: int, stop: int, *, name: str):
+    """Channels start … stop - 1: a crop, with height, width and channels in the roles of the three dimensions."""
+    rest = x.shape[-1] - stop
+    return layers.Cropping2D(((0, 0), (start, rest)), data_format="channels_first", name=name)(x)
+
+
+def pad_channels(x, before: int, after: int, *, name: str):
+    """Channels of zeros before and after those of x."""
+    return layers.ZeroPadding2D(((0, 0), (before, after)), data_format="channels_first", name=name)(x)
+
+
+def grouped_conv(x, spec: Spec, filters: int, kernel_size: int, *, groups: int, name: str):
+    """A convolution in groups of channels that do not see each other, as one convolution a group.
+
+    Keras' Conv2D(groups=…) computes the same; its gradient on a CPU takes several times as long.
+    """
+    width = x.shape[-1] // groups
+    parts = [
+        apply(
+            channels(x, i * width, (i + 1) * width, name=f"{name}_in{i + 1}"),
+            conv_norm_act(spec, filters // groups, kernel_size, name=f"{name}_group{i + 1}"),
+        )
+        for i in range(groups)
+    ]
+    return layers.Concatenate(name=f"{name}_out")(parts)
+
+
+def grouped_pointwise(x, spec: Spec, filters: int, *, groups: int, name: str, activate: bool = True):
+    """A 1x1 convolution in groups, as one matrix product a group, with normalisation and activation."""
+    height, width, depth = x.shape[1:]
+    if groups == 1:
+        return apply(x, conv_norm_act(spec, filters, 1, name=name, activate=activate))
+    x = layers.Reshape((height * width, groups, depth // groups), name=f"{name}_split")(x)
+    x = layers.EinsumDense(
+        "bpgi,gio->bpgo",
+        output_shape=(height * width, groups, filters // groups),
+        bias_axes=None if spec.batch_norm else "go",
+        kernel_initializer=initializer(spec),
+        kernel_regularizer=regularizer(spec),
+        name=name,
+    )(x)
+    x = layers.Reshape((height, width, filters), name=f"{name}_join")(x)
+    return apply(x, norm_act(spec, name=name, activate=activate))
+
+
+def shuffle_channels(x, groups: int, *, name: str):
+    """Channels of all groups in turn: ShuffleNet's transposition of (groups, channels a group)."""
+    height, width, depth = x.shape[1:]
+    x = layers.Reshape((height, width, groups, depth // groups), name=f"{name}_split")(x)
+    x = layers.Permute((1, 2, 4, 3), name=f"{name}_transpose")(x)
+    return layers.Reshape((height, width, depth), name=f"{name}_join")(x)
+
+
+def squeeze_excite(x, spec: Spec, filters: int, *, name: str):
+    """Channels weighted by what the whole image says of them (arXiv:1709.01507), through `filters` numbers."""
+
+    def dense(width, activation, name):
+        return layers.Conv2D(width, 1, activation=activation, kernel_regularizer=regularizer(spec), name=name)
+
+    s = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
+    s = dense(filters, spec.activation, f"{name}_reduce")(s)
+    s = dense(x.shape[-1], "sigmoid", f"{name}_expand")(s)
+    return layers.Multiply(name=f"{name}_scale")([x, s])
+
+
+def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> Layers:
     """From the last stage to the predictions; without the top, only the pooling that was asked for.
 
     Args:
@@ -66,8 +184,7 @@ def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> lis
         flatten: keep every position; otherwise global average pooling.
     """
     if not spec.include_top:
-        pooling = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}.get(spec.pooling)
-        return [pooling(name=f"{spec.pooling}_pool")] if pooling else []
+        return headless(spec)
     stack = [layers.Flatten(name="flatten") if flatten else layers.GlobalAveragePooling2D(name="avg_pool")]
     for number, width in enumerate(units, 1):
         stack.append(
@@ -95,6 +212,12 @@ def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> lis
     return stack
 
 
+def headless(spec: Spec) -> Layers:
+    """What follows the last stage without the top: nothing, or global pooling."""
+    pooling = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}.get(spec.pooling)
+    return [pooling(name=f"{spec.pooling}_pool")] if pooling else []
+
+
 def initializer(spec: Spec) -> str:
     """He's initialisation (arXiv:1502.01852) for rectifiers, Glorot's for activations that saturate."""
     return "glorot_uniform" if spec.activation in SATURATING else "he_normal"
@@ -105,13 +228,16 @@ def regularizer(spec: Spec) -> keras.Regularizer | None:
     return keras.regularizers.L1L2(spec.l1, spec.l2) if spec.l1 or spec.l2 else None
 
 
-def chain(spec: Spec, stack: list[layers.Layer]) -> keras.Sequential:
-    """A model that is a chain of layers."""
-    return keras.Sequential([keras.Input(spec.input_shape, name="image"), *stack], name=spec.name)
-
-
-def apply(x, stack: list[layers.Layer]):
-    """Apply layers one after the other to a tensor."""
-    for layer in stack:
-        x = layer(x)
+def apply(x, steps: Iterable[Callable]):
+    """Apply layers, or functions of a tensor, one after the other."""
+    for step in steps:
+        x = step(x)
     return x
+
+
+def assemble(spec: Spec, steps: list[Callable]) -> keras.Model:
+    """A keras.Sequential if every step is a layer, a functional keras.Model if some are functions."""
+    inputs = keras.Input(spec.input_shape, name="image")
+    if all(isinstance(step, layers.Layer) for step in steps):
+        return keras.Sequential([inputs, *steps], name=spec.name)
+    return keras.Model(inputs, apply(inputs, steps), name=spec.name)

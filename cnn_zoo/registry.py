@@ -35,6 +35,8 @@ class Entry:
     paper: str  # DOI or arXiv number, or what else the architecture comes from
     dropout: float
     batch_norm: bool
+    activation: str
+    torch: tuple[tuple[str, str], ...]  # layer name -> PyTorch module name, see torch_weights.py
 
     def options(self) -> dict[str, inspect.Parameter]:
         """The family's own options, beyond those that every model has."""
@@ -70,6 +72,8 @@ def register(
     paper: str,
     dropout: float = 0.0,
     batch_norm: bool = False,
+    activation: str = "relu",
+    torch: tuple[tuple[str, str], ...] = (),
 ) -> Callable:
     """Register a builder under one or more names.
 
@@ -78,7 +82,8 @@ def register(
         layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
             the default input shape.
         year, paper: of the publication; paper is a DOI or an arXiv number.
-        dropout, batch_norm: the family's own setting of these options.
+        dropout, batch_norm, activation: the family's own setting of these options.
+        torch: how the layers are called in torchvision, see torch_weights.py.
 
     The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
     which variant to build. A name that is taken is a ValueError.
@@ -89,7 +94,7 @@ def register(
         for name in names:
             if name in _ENTRIES:
                 raise ValueError(f"a model named {name!r} is already registered, by {_ENTRIES[name].family}")
-            _ENTRIES[name] = Entry(name, family, build, layouts, year, paper, dropout, batch_norm)
+            _ENTRIES[name] = Entry(name, family, build, layouts, year, paper, dropout, batch_norm, activation, torch)
         return build
 
     return add
@@ -136,7 +141,7 @@ def build_model(
     weights: str | Path | None = None,
     include_top: bool = True,
     pooling: str | None = None,
-    activation: Any = "relu",
+    activation: Any = None,
     classifier_activation: str | None = "softmax",
     dropout: float | None = None,
     l1: float = 0.0,
@@ -159,7 +164,7 @@ def build_model(
         weights: None for random ones, or the path of a weights file that `train` wrote for this model.
         include_top: False leaves out everything after the last stage; such a model is not compiled.
         pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
-        activation: of the hidden layers, a Keras name or a function.
+        activation: of the hidden layers, a Keras name or a function; None is the family's own, mostly "relu".
         classifier_activation: "softmax", or None for logits.
         dropout: rate before the fully connected layers of the head; None is the family's own, 0 none.
         l1, l2: weights of the penalties on the kernels of all convolutions and fully connected layers.
@@ -189,7 +194,7 @@ def build_model(
         layout=_choose_layout(found, layout, input_shape),
         include_top=bool(include_top),
         pooling=_check_choice("pooling", pooling, (None, "avg", "max")),
-        activation=_check_activation(activation),
+        activation=_check_activation(found.activation if activation is None else activation),
         classifier_activation=_check_choice("classifier_activation", classifier_activation, ("softmax", None)),
         dropout=_check_number("dropout", found.dropout if dropout is None else dropout, below=1),
         l1=_check_number("l1", l1),

@@ -10,15 +10,22 @@ from cnn_zoo.registry import entry
 
 TINY = {  # options that make a model small enough to train and save many times
     "conv_stack": {"filters": (4, 8), "units": (8,)},
-    "lenet5": {},
+    **{name: {"filters": (4, 4, 8, 8, 8), "units": (8,)} for name in ("alexnet", "alexnet_owt")},
     **{name: {"filters": (4, 4, 8, 8, 8)} for name in ("vgg11", "vgg13", "vgg16", "vgg19")},
+    "googlenet": {"blocks": (((4,) * 6,) * 2, ((4,) * 6,) * 5, ((4,) * 6,) * 2)},
+    **{f"resnet{depth}": {"filters": (4, 8, 8, 8)} for depth in (18, 34, 50, 101, 152)},
+    **{f"resnet{depth}": {"filters": (4, 8, 8)} for depth in (20, 32, 44, 56, 110)},
+    **{name: {"growth": 2} for name in list_models("densenet*")},
+    **{name: {"squeeze": (2,) * 8} for name in list_models("squeezenet*")},
+    **{name: {"width": 0.25} for name in ("mobilenet_v1", "mobilenet_v2", "shufflenet_v1")},
+    "shufflenet_v2": {"width": 0.5},
 }
 ALL = list_models()
 
 
 def tiny(name, input_shape=(32, 32, 1), **options):
     keras.utils.set_random_seed(0)
-    return build_model(name, input_shape, **{**TINY[name], **options})
+    return build_model(name, input_shape, **{**TINY.get(name, {}), **options})
 
 
 def images(model, count=4, seed=0):
@@ -64,13 +71,15 @@ def test_a_saved_model_computes_the_same(name, tmp_path):
 @pytest.mark.parametrize("name", ALL)
 def test_without_the_top_plus_its_head_is_the_whole(name):
     whole, features = tiny(name), tiny(name, include_top=False)
-    shared = len(features.layers)
-    features.set_weights([w for layer in whole.layers[:shared] for w in layer.get_weights()])
+    shared = {layer.name for layer in features.layers}
+    for layer in features.layers:
+        layer.set_weights(whole.get_layer(layer.name).get_weights())
     x = images(whole)
     outputs = keras.ops.convert_to_tensor(features.predict(x, verbose=0))
     assert len(outputs.shape) == 4
-    for layer in whole.layers[shared:]:
-        outputs = layer(outputs)
+    for layer in whole.layers:
+        if layer.name not in shared:
+            outputs = layer(outputs)
     assert relative_difference(np.asarray(outputs), whole.predict(x, verbose=0)) < 1e-6
     assert not features.compiled
 
@@ -117,7 +126,8 @@ def test_layer_names_are_stable_and_say_where_a_layer_is(name):
     assert first == second
     assert len(set(first)) == len(first)
     assert first[-1] == "predictions"
-    assert all(n.startswith(("stage", "flatten", "avg_pool", "fc", "dropout", "predictions")) for n in first), first
+    places = ("image", "stem", "stage", "final", "flatten", "avg_pool", "fc", "dropout", "predictions")
+    assert all(layer.startswith(places) for layer in first), first
 
 
 def test_layer_names_of_the_stack():
@@ -239,13 +249,13 @@ def test_too_small_an_image_is_told_the_least_size_that_works(name, options):
 
 def test_registering_a_model_of_ones_own(monkeypatch):
     from cnn_zoo import registry
-    from cnn_zoo.layers import chain, head
+    from cnn_zoo.layers import assemble, head
 
     monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
 
     @register("mine", layouts={"small": (8, 8, 1)}, year=2026, paper="none", dropout=0.25)
     def mine(spec, *, units=(4,)):
-        return chain(spec, head(spec, units=units, flatten=True))
+        return assemble(spec, head(spec, units=units, flatten=True))
 
     assert "mine" in list_models("mi*")
     assert build_model("mine", units=(3,)).get_layer("fc1_dropout").rate == 0.25

@@ -3,7 +3,7 @@
 No paper: the pattern is Fukushima's and LeCun's (10.1162/neco.1989.1.4.541), the widths are those of many tutorials.
 """
 
-from ..layers import chain, conv_norm_act, head, pool
+from ..layers import assemble, conv_norm_act, head, pool
 from ..registry import register
 
 
@@ -26,4 +26,4 @@ def conv_stack(
         stack += conv_norm_act(spec, width, kernel_size, padding=padding, name=f"stage{stage}_conv1")
         if pool_kind:
             stack += pool(pool_kind, pool_size, name=f"stage{stage}_pool")
-    return chain(spec, stack + head(spec, units=units, flatten=True))
+    return assemble(spec, stack + head(spec, units=units, flatten=True))

@@ -5,7 +5,7 @@ the paper's table I); subsampling has no trained coefficients (44 fewer); the ou
 softmax (850 more) and not radial basis functions. Hence 61,706 parameters, where the paper has 60,000.
 """
 
-from ..layers import chain, conv_norm_act, head, pool
+from ..layers import assemble, conv_norm_act, head, pool
 from ..registry import register
 
 
@@ -25,4 +25,4 @@ def lenet5(spec, *, filters=(6, 16), pool_kind="average", units=(120, 84)):
         padding = "same" if stage == 1 and min(spec.input_shape[:2]) < 32 else "valid"
         stack += conv_norm_act(spec, width, 5, padding=padding, name=f"stage{stage}_conv1")
         stack += pool(pool_kind, 2, name=f"stage{stage}_pool")
-    return chain(spec, stack + head(spec, units=units, flatten=True))
+    return assemble(spec, stack + head(spec, units=units, flatten=True))

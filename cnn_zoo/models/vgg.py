@@ -5,7 +5,7 @@ small layout has global average pooling in place of the two hidden fully connect
 138.4 million parameters. With batch normalisation the convolutions keep their biases, as torchvision's do.
 """
 
-from ..layers import chain, conv_norm_act, head, pool
+from ..layers import assemble, conv_norm_act, head, pool
 from ..registry import register
 
 CONVOLUTIONS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -18,6 +18,12 @@ FILTERS = (64, 128, 256, 512, 512)
     year=2014,
     paper="arXiv:1409.1556",
     dropout=0.5,
+    torch=(
+        (r"stage\d_conv\d(_norm)?", "features.<index>"),
+        ("fc1", "classifier.0"),
+        ("fc2", "classifier.3"),
+        ("predictions", "classifier.6"),
+    ),
 )
 def vgg(spec, *, filters=FILTERS, units=None, pool_kind="max"):
     """Five stages of 3x3 convolutions and 2x2 pooling.
@@ -36,4 +42,4 @@ def vgg(spec, *, filters=FILTERS, units=None, pool_kind="max"):
         stack += pool(pool_kind, 2, padding="same", name=f"stage{stage}_pool")
     paper = spec.layout == "paper"
     units = ((4096, 4096) if paper else ()) if units is None else units
-    return chain(spec, stack + head(spec, units=units, flatten=paper))
+    return assemble(spec, stack + head(spec, units=units, flatten=paper))

@@ -1,0 +1,66 @@
+"""AlexNet, as published and as simplified. Krizhevsky, Sutskever & Hinton 2012, 10.1145/3065386, section 3.5;
+Krizhevsky 2014, "One weird trick", arXiv:1404.5997.
+
+Differs from the papers: no local response normalisation. `alexnet` takes 227 pixels, with which the paper's 55x55 maps
+follow from its strides (it says 224), and has the two groups of channels that two graphics processors made necessary;
+groups=1 leaves them out. `alexnet_owt` is torchvision's alexnet. The small layout is ours: a 3x3 stem of stride 1,
+padded pooling, and 1,024 units in the hidden layers.
+"""
+
+from functools import partial
+
+from ..layers import assemble, conv_norm_act, grouped_conv, head, pool
+from ..registry import register
+
+FILTERS = {"alexnet": (96, 256, 384, 384, 256), "alexnet_owt": (64, 192, 384, 256, 256)}
+STEM_PADDING = {"alexnet": 0, "alexnet_owt": 2}
+IN_GROUPS = (2, 4, 5)  # the convolutions that see only half of the channels before them
+TORCH = (
+    (r"stage\d_conv\d(_norm)?", "features.<index>"),
+    ("fc1", "classifier.1"),
+    ("fc2", "classifier.4"),
+    ("predictions", "classifier.6"),
+)
+
+
+def alexnet(spec, filters, units, groups):
+    """Five convolutions in three stages, each stage followed by overlapping pooling."""
+    paper = spec.layout == "paper"
+    stem = {"strides": 4, "padding": STEM_PADDING[spec.name]} if paper else {}
+    steps = conv_norm_act(spec, filters[0], 11 if paper else 3, name="stage1_conv1", **stem)
+    steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name="stage1_pool")
+    for number, name in ((2, "stage2_conv1"), (3, "stage3_conv1"), (4, "stage3_conv2"), (5, "stage3_conv3")):
+        size, width = 5 if number == 2 else 3, filters[number - 1]
+        if groups > 1 and number in IN_GROUPS:
+            steps += [partial(grouped_conv, spec=spec, filters=width, kernel_size=size, groups=groups, name=name)]
+        else:
+            steps += conv_norm_act(spec, width, size, name=name)
+        if number in (2, 5):
+            steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name=f"{name[:6]}_pool")
+    units = ((4096, 4096) if paper else (1024, 1024)) if units is None else units
+    return assemble(spec, steps + head(spec, units=units, flatten=True))
+
+
+@register(
+    "alexnet",
+    layouts={"paper": (227, 227, 3), "small": (32, 32, 3)},
+    year=2012,
+    paper="10.1145/3065386",
+    dropout=0.5,
+)
+def alexnet_2012(spec, *, filters=FILTERS["alexnet"], units=None, groups=2):
+    """The net that won ImageNet in 2012; groups is 2 as published, or 1."""
+    return alexnet(spec, filters, units, groups)
+
+
+@register(
+    "alexnet_owt",
+    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
+    year=2014,
+    paper="arXiv:1404.5997",
+    dropout=0.5,
+    torch=TORCH,
+)
+def alexnet_owt(spec, *, filters=FILTERS["alexnet_owt"], units=None):
+    """The version with one column, which is what most people call AlexNet now."""
+    return alexnet(spec, filters, units, groups=1)

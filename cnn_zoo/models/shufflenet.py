@@ -1,0 +1,119 @@
+"""ShuffleNets. v1: Zhang et al. 2018, arXiv:1707.01083, table 1; v2: Ma et al. 2018, arXiv:1807.11164, table 5.
+
+v2 is torchvision's. In v1 the first unit of stage 1 (the paper's stage 2) has no groups in its first convolution, as
+section 3.2 says. Differs from the papers in nothing known. The small layout of both has a stem of stride 1 and no pooling.
+"""
+
+from functools import partial
+
+from keras import layers
+
+from ..layers import apply, assemble, channels, conv_norm_act, grouped_pointwise, head, pool, shuffle_channels
+from ..registry import register
+
+REPEATS = (4, 8, 4)
+V1 = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # groups: channels of stage 1, doubled in each stage after it
+V2 = {0.5: (48, 96, 192, 1024), 1: (116, 232, 464, 1024), 1.5: (176, 352, 704, 1024), 2: (244, 488, 976, 2048)}
+STEM = 24
+TORCH = (
+    ("stem_conv", "conv1.0"),
+    ("stem_conv_norm", "conv1.1"),
+    (r"stage(\d)_block(\d)_shortcut_depthwise", r"stage<\1+1>.<\2-1>.branch1.0"),
+    (r"stage(\d)_block(\d)_shortcut_depthwise_norm", r"stage<\1+1>.<\2-1>.branch1.1"),
+    (r"stage(\d)_block(\d)_shortcut_conv", r"stage<\1+1>.<\2-1>.branch1.2"),
+    (r"stage(\d)_block(\d)_shortcut_conv_norm", r"stage<\1+1>.<\2-1>.branch1.3"),
+    (r"stage(\d)_block(\d)_conv1", r"stage<\1+1>.<\2-1>.branch2.0"),
+    (r"stage(\d)_block(\d)_conv1_norm", r"stage<\1+1>.<\2-1>.branch2.1"),
+    (r"stage(\d)_block(\d)_depthwise", r"stage<\1+1>.<\2-1>.branch2.3"),
+    (r"stage(\d)_block(\d)_depthwise_norm", r"stage<\1+1>.<\2-1>.branch2.4"),
+    (r"stage(\d)_block(\d)_conv2", r"stage<\1+1>.<\2-1>.branch2.5"),
+    (r"stage(\d)_block(\d)_conv2_norm", r"stage<\1+1>.<\2-1>.branch2.6"),
+    ("final_conv", "conv5.0"),
+    ("final_conv_norm", "conv5.1"),
+    ("predictions", "fc"),
+)
+
+
+def unit_v1(x, spec, filters, groups, strides, ungrouped, name):
+    """Grouped 1x1, shuffle, depthwise 3x3, grouped 1x1; added to the input, or beside it where strides are 2."""
+    narrow = filters // 4
+    y = grouped_pointwise(x, spec, narrow, groups=1 if ungrouped else groups, name=f"{name}_conv1")
+    y = shuffle_channels(y, groups, name=f"{name}_shuffle") if groups > 1 else y
+    y = apply(y, conv_norm_act(spec, None, 3, strides=strides, padding=1, activate=False, name=f"{name}_depthwise"))
+    width = filters - x.shape[-1] if strides > 1 else filters
+    y = grouped_pointwise(y, spec, width, groups=groups, activate=False, name=f"{name}_conv2")
+    if strides == 1:
+        y = layers.Add(name=f"{name}_add")([x, y])
+    else:
+        x = apply(x, pool("average", 3, strides=2, padding=1, name=f"{name}_shortcut"))
+        y = layers.Concatenate(name=f"{name}_concat")([x, y])
+    return layers.Activation(spec.activation, name=f"{name}_out")(y)
+
+
+def unit_v2(x, spec, filters, strides, name):
+    """Half of the channels pass, half are convolved (where strides are 2, both, of all channels); then all are shuffled."""
+    half = filters // 2
+
+    def depthwise(name):
+        return conv_norm_act(spec, None, 3, strides=strides, padding=1, activate=False, name=f"{name}_depthwise")
+
+    if strides == 1:
+        left, right = (channels(x, i * half, (i + 1) * half, name=f"{name}_half{i + 1}") for i in (0, 1))
+    else:
+        shortcut = f"{name}_shortcut"
+        left = apply(x, depthwise(shortcut) + conv_norm_act(spec, half, 1, name=f"{shortcut}_conv"))
+        right = x
+    convs = conv_norm_act(spec, half, 1, name=f"{name}_conv1") + depthwise(name)
+    right = apply(right, convs + conv_norm_act(spec, half, 1, name=f"{name}_conv2"))
+    return shuffle_channels(layers.Concatenate(name=f"{name}_concat")([left, right]), 2, name=f"{name}_shuffle")
+
+
+def stem(spec):
+    """Half the size twice, in the paper layout."""
+    if spec.layout == "small":
+        return conv_norm_act(spec, STEM, 3, name="stem_conv")
+    first = conv_norm_act(spec, STEM, 3, strides=2, padding=1, name="stem_conv")
+    return first + pool("max", 3, strides=2, padding=1, name="stem_pool")
+
+
+@register(
+    "shufflenet_v1",
+    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
+    year=2017,
+    paper="arXiv:1707.01083",
+    batch_norm=True,
+)
+def shufflenet_v1(spec, *, groups=3, width=1.0):
+    """Sixteen units; `groups` of the 1x1 convolutions (1, 2, 3, 4 or 8) sets the channels, which `width` multiplies."""
+    if groups not in V1:
+        raise ValueError(f"groups must be one of {', '.join(map(str, V1))}; got {groups!r}")
+    steps = stem(spec)
+    for stage, repeats in enumerate(REPEATS, 1):
+        filters = int(V1[groups] * width) * 2 ** (stage - 1)
+        for number in range(1, repeats + 1):
+            first = number == 1
+            options = {"filters": filters, "groups": groups, "strides": 2 if first else 1}
+            options |= {"ungrouped": first and stage == 1, "name": f"stage{stage}_block{number}"}
+            steps.append(partial(unit_v1, spec=spec, **options))
+    return assemble(spec, steps + head(spec))
+
+
+@register(
+    "shufflenet_v2",
+    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
+    year=2018,
+    paper="arXiv:1807.11164",
+    batch_norm=True,
+    torch=TORCH,
+)
+def shufflenet_v2(spec, *, width=1):
+    """Sixteen units and a 1x1 convolution; `width` is 0.5, 1, 1.5 or 2."""
+    if width not in V2:
+        raise ValueError(f"width must be one of {', '.join(map(str, V2))}; got {width!r}")
+    *filters, last = V2[width]
+    steps = stem(spec)
+    for stage, (repeats, depth) in enumerate(zip(REPEATS, filters, strict=True), 1):
+        for number in range(1, repeats + 1):
+            options = {"filters": depth, "strides": 2 if number == 1 else 1, "name": f"stage{stage}_block{number}"}
+            steps.append(partial(unit_v2, spec=spec, **options))
+    return assemble(spec, steps + conv_norm_act(spec, last, 1, name="final_conv") + head(spec))

@@ -1,0 +1,72 @@
+"""SqueezeNet. Iandola et al. 2016, arXiv:1602.07360, table 1; version 1.1 is the authors' own revision of their code.
+
+torchvision's nets. Differs from the paper in nothing known. The small layout is ours: a 3x3 stem of stride 1.
+"""
+
+from functools import partial
+
+from keras import layers
+
+from ..layers import apply, assemble, conv_norm_act, headless, pool_all, regularizer
+from ..registry import register
+
+VARIANTS = {  # stem filters and kernel; fire modules a stage
+    "squeezenet1_0": (96, 7, (3, 4, 1)),
+    "squeezenet1_1": (64, 3, (2, 2, 4)),
+}
+SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)  # filters of the eight fire modules; they expand to eight times as many
+TORCH = (
+    ("stem_conv", "features.0"),
+    (r"stage(\d)_fire(\d)_(\w+)", r"features.<\1+\2>.\3"),  # modules 3, 4, 5, then one later for each pooling
+    ("predictions_conv", "classifier.1"),
+)
+
+
+def fire(x, spec, squeeze, name):
+    """Few channels, from which 1x1 and 3x3 convolutions make many."""
+    x = apply(x, conv_norm_act(spec, squeeze, 1, name=f"{name}_squeeze"))
+    ones = apply(x, conv_norm_act(spec, 4 * squeeze, 1, name=f"{name}_expand1x1"))
+    threes = apply(x, conv_norm_act(spec, 4 * squeeze, 3, name=f"{name}_expand3x3"))
+    return layers.Concatenate(name=f"{name}_out")([ones, threes])
+
+
+@register(
+    *VARIANTS,
+    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
+    year=2016,
+    paper="arXiv:1602.07360",
+    dropout=0.5,
+    torch=TORCH,
+)
+def squeezenet(spec, *, squeeze=SQUEEZE):
+    """Eight fire modules in three stages; `squeeze` are the filters of their squeeze layers."""
+    filters, kernel_size, depths = VARIANTS[spec.name]
+    if spec.layout == "paper":
+        steps = conv_norm_act(spec, filters, kernel_size, strides=2, padding="valid", name="stem_conv")
+    else:
+        steps = conv_norm_act(spec, filters, 3, name="stem_conv")
+    number = 2  # so that the first of eight is the paper's fire2
+    for stage, modules in enumerate(depths, 1):
+        steps.append(partial(pool_all, kind="max", size=3, strides=2, name=f"stage{stage}_in"))
+        for _ in range(modules):
+            name = f"stage{stage}_fire{number}"
+            steps.append(partial(fire, spec=spec, squeeze=squeeze[number - 2], name=name))
+            number += 1
+    return assemble(spec, steps + _head(spec))
+
+
+def _head(spec):
+    """A 1x1 convolution makes a map for each class; its mean is the class's score."""
+    if not spec.include_top:
+        return headless(spec)
+    dropout = [layers.Dropout(spec.dropout, name="dropout")] if spec.dropout else []
+    classify = layers.Conv2D(
+        spec.num_classes, 1, activation=spec.activation, kernel_regularizer=regularizer(spec), name="predictions_conv"
+    )
+    scores = layers.GlobalAveragePooling2D(name="avg_pool")
+    return [
+        *dropout,
+        classify,
+        scores,
+        layers.Activation(spec.classifier_activation, dtype="float32", name="predictions"),
+    ]

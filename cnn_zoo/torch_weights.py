@@ -1,0 +1,190 @@
+"""Weights of PyTorch models, torchvision's or timm's, in a Keras model of the zoo. Nothing is unpickled.
+
+A family's file says what its layers are called in torchvision: rows of (pattern, replacement), where the pattern must
+match the whole name of a Keras layer. In a replacement, besides groups such as \\1, <\\2-1> is arithmetic, <index> the
+position in a torch.nn.Sequential of the convolutions, normalisations, activations and poolings so far, and <block> the
+number of the block, counted through all stages.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import MissingError, RunError, UsageError
+from .registry import entry, list_models
+
+IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only
+HEAD = re.compile(r"fc\d|predictions.*")  # what include_top=False leaves out
+
+_INVERTED = (  # timm's names in mobilenetv2 and efficientnet
+    ("stem_conv", "conv_stem"),
+    ("stem_conv_norm", "bn1"),
+    ("stage1_block1_depthwise_norm", "blocks.0.0.bn1"),
+    ("stage1_block1_project", "blocks.0.0.conv_pw"),
+    ("stage1_block1_project_norm", "blocks.0.0.bn2"),
+    (r"stage(\d)_block(\d)_expand", r"blocks.<\1-1>.<\2-1>.conv_pw"),
+    (r"stage(\d)_block(\d)_expand_norm", r"blocks.<\1-1>.<\2-1>.bn1"),
+    (r"stage(\d)_block(\d)_depthwise", r"blocks.<\1-1>.<\2-1>.conv_dw"),
+    (r"stage(\d)_block(\d)_depthwise_norm", r"blocks.<\1-1>.<\2-1>.bn2"),
+    (r"stage(\d)_block(\d)_se_(\w+)", r"blocks.<\1-1>.<\2-1>.se.conv_\3"),
+    (r"stage(\d)_block(\d)_project", r"blocks.<\1-1>.<\2-1>.conv_pwl"),
+    (r"stage(\d)_block(\d)_project_norm", r"blocks.<\1-1>.<\2-1>.bn3"),
+    ("final_conv", "conv_head"),
+    ("final_conv_norm", "bn2"),
+    ("predictions", "classifier"),
+)
+_VGG = (
+    (r"stage\d_conv\d(_norm)?", "features.<index>"),
+    (r"fc(\d)", r"pre_logits.fc\1"),
+    ("predictions", "head.fc"),
+)
+# Where timm's names are not torchvision's; in the other families they are.
+TIMM = {
+    "mobilenet_v2": _INVERTED,
+    "efficientnet_b0": _INVERTED,
+    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), _VGG),
+}
+
+
+def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
+    """Fill a model of the zoo from the state dict of the same model in torchvision or timm.
+
+    Args:
+        model: from build_model, in the layout (and with batch_norm) that the weights are for. With another number of
+            classes the last layer keeps its random weights, and a warning says so; without the top, the weights of
+            the head are left out.
+        source: a .safetensors file, or a mapping of names to arrays or tensors, such as torch_model.state_dict().
+
+    Raises:
+        MissingError, RunError: no such file, or not a whole .safetensors file. Pickled files are refused.
+        UsageError: the model has no counterpart in torchvision or timm.
+        RunError: a tensor that was not used, a weight that was not filled, or a shape that is wrong: all are listed,
+            and the model is left as it was.
+    """
+    tensors = {name: tensor for name, tensor in _read(source).items() if not IGNORED.fullmatch(name)}
+    if model.name not in list_models() or not entry(model.name).torch:
+        raise UsageError(f"{model.name} has no counterpart in torchvision or timm whose names are known")
+    tables = [table for table in (entry(model.name).torch, TIMM.get(model.name)) if table]
+    table = max(tables, key=lambda table: len(_wanted(model, table).keys() & tensors.keys()))
+    wanted = _wanted(model, table)
+    left_out = _head_modules(table) if "predictions" not in {layer.name for layer in model.layers} else set()
+
+    values, problems, skipped = [], [], []
+    for name, (layer, variable) in wanted.items():
+        if name not in tensors:
+            problems.append(f"{variable.path} is not filled: {name} is missing")
+            continue
+        value = _arrange(np.asarray(tensors[name]), layer, variable, model)
+        if value is not None:
+            values.append((variable, value))
+        elif layer.name.startswith("predictions"):
+            skipped.append(f"{layer.name} has {variable.shape[-1]} classes, the weights have {tensors[name].shape[0]}")
+        else:
+            problems.append(
+                f"{name} of shape {tuple(tensors[name].shape)} does not fit {variable.path} {variable.shape}"
+            )
+    for name in tensors:
+        if name not in wanted and name.rpartition(".")[0] not in left_out:
+            problems.append(f"{name} is not used")
+    if problems:
+        more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise RunError(f"these weights do not fit {model.name}: {'; '.join(problems[:10])}{more}")
+    for variable, value in values:
+        variable.assign(value)
+    if skipped:
+        warnings.warn(f"{skipped[0]}: it keeps its random weights", stacklevel=2)
+
+
+def _read(source: Any) -> Mapping[str, Any]:
+    if isinstance(source, Mapping):
+        return {name: tensor.detach().cpu() if hasattr(tensor, "detach") else tensor for name, tensor in source.items()}
+    path = Path(os.fspath(source))
+    if path.suffix != ".safetensors":
+        raise RunError(f"{path}: only .safetensors files are read; pickled ones could run code")
+    if not path.is_file():
+        raise MissingError(f"{path}: no such weights file")
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # a Rust type of its own
+        raise RunError(f"{path}: damaged or not a .safetensors file ({' '.join(str(error).split())[:100]})") from None
+
+
+def _wanted(model, table) -> dict[str, tuple[Any, Any]]:
+    """PyTorch's name of every weight of the model -> (layer, variable)."""
+    wanted = {}
+    positions, blocks = _positions(model)
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        module = _module(layer.name, table, positions, blocks) or f"<no name for {layer.name}>"
+        for variable in layer.weights:
+            wanted[f"{module}.{_suffix(layer, variable)}"] = (layer, variable)
+    return wanted
+
+
+def _suffix(layer, variable) -> str:
+    names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+    return names.get(variable.name, "bias" if variable.name == "bias" else "weight")
+
+
+def _module(name: str, table, positions: dict[str, int], blocks: dict[str, int]) -> str | None:
+    for pattern, replacement in table:
+        if match := re.fullmatch(pattern, name):
+            text = match.expand(replacement)
+            text = text.replace("<index>", str(positions.get(name))).replace("<block>", str(blocks.get(name)))
+            return re.sub(r"<(\d+)([+-])(\d+)>", lambda m: str(int(m[1]) + int(m[2] + m[3])), text)
+    return None
+
+
+def _positions(model) -> tuple[dict[str, int], dict[str, int]]:
+    """Position in a torch.nn.Sequential, and running number of the block, of each layer."""
+    positions, blocks, position, seen = {}, {}, 0, {}
+    for layer in model.layers:
+        positions[layer.name] = position
+        kind = type(layer).__name__
+        inline = kind == "Conv2D" and layer.get_config()["activation"] != "linear"
+        position += (kind in ("Conv2D", "BatchNormalization", "Activation", "MaxPooling2D")) + inline
+        if match := re.match(r"stage\d+_block\d+", layer.name):
+            blocks[layer.name] = seen.setdefault(match[0], len(seen) + 1)
+    return positions, blocks
+
+
+def _head_modules(table) -> set[str]:
+    """What the modules of the head are called."""
+    return {
+        replacement.replace(r"\1", number)
+        for pattern, replacement in table
+        if HEAD.fullmatch(pattern.replace(r"(\d)", "1"))
+        for number in "12"
+    }
+
+
+def _arrange(tensor: np.ndarray, layer, variable, model) -> np.ndarray | None:
+    """The tensor in Keras' order of dimensions, or None when its shape does not fit."""
+    kind, shape = type(layer).__name__, tuple(variable.shape)
+    if variable.name in ("kernel", "depthwise_kernel") and tensor.ndim in (2, 4):
+        if kind == "Dense":
+            tensor = _flattened(tensor, model, layer)
+        elif tensor.ndim == 4:
+            tensor = tensor.transpose((2, 3, 0, 1) if kind == "DepthwiseConv2D" else (2, 3, 1, 0))
+    return tensor.astype(np.float32) if tensor.shape == shape else None
+
+
+def _flattened(tensor: np.ndarray, model, layer) -> np.ndarray:
+    """(out, in) to (in, out); behind a Flatten, from channels first to channels last."""
+    before = model.layers[model.layers.index(layer) - 1]
+    tensor = tensor.reshape(len(tensor), -1)
+    if type(before).__name__ == "Flatten":
+        height, width, channels = before.input.shape[1:]
+        if tensor.shape[1] == height * width * channels:
+            tensor = tensor.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(len(tensor), -1)
+    return tensor.T
