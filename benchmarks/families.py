@@ -19,7 +19,8 @@ from cnn_zoo.registry import compile_model
 
 NAMES = (
     "conv_stack", "lenet5", "alexnet", "alexnet_owt", "vgg11", "googlenet", "inception_v3", "resnet18", "resnet20",
-    "densenet_bc_100_12", "squeezenet1_1", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2", "efficientnet_b0",
+    "densenet_bc_100_12", "squeezenet1_1", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
+    "efficientnet_b0",
 )  # fmt: skip
 COLUMNS = ("model", "data", "images", "parameters", "macs", "first_loss", "last_loss", "seconds_per_epoch")
 RESULTS = Path(__file__).parents[1] / "results" / "families.csv"

@@ -56,6 +56,8 @@ class Augment:
         """An Augment, or one from a dict of its attributes; None: no augmentation."""
         if isinstance(value, cls):
             return value
+        if not isinstance(value or {}, dict):
+            raise UsageError(f"augment must be a dict such as {{'flip': True}}; got {value!r}")
         names = [field.name for field in dataclasses.fields(cls)]
         for name in value or {}:
             if name not in names:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import UsageError
+from .quiet import quiet_import
 from .registry import build_model, catalogue
 
 
@@ -77,12 +79,14 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         UsageError: as build_model does; or when a layer is of a kind whose cost is not known here.
     """
     if isinstance(model, str):
-        import keras
-
+        with quiet_import():
+            import keras
         with keras.StatelessScope(initialize_variables=False):  # counting needs shapes, not 138 million numbers
             model = build_model(model, compile=False, **build_options)
     elif build_options:
         raise TypeError(f"{', '.join(build_options)}: only a model that is given by name can take options")
+    if not getattr(model, "inputs", None):
+        raise UsageError(f"needs a built Sequential or functional model; got {model!r:.80}")
     rows = tuple(_row(layer) for layer in _flat(model) if type(layer).__name__ != "InputLayer")
     published = next((row for row in catalogue() if row["name"] == model.name), None)
     return ModelCard(

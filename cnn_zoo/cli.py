@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -32,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not args.command:
         parser.print_help()
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names in any script, on any terminal
     try:
         status = args.run(args)
         sys.stdout.flush()
@@ -42,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("; ".join(getattr(interrupt, "__notes__", [])) or "interrupted")
     except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        return int(args.command == "train")  # a listing has done its work then, a training has not
+    except MemoryError:
+        return _fail("out of memory: try smaller images (--image-size), a smaller model or smaller batches")
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}")
@@ -202,6 +208,12 @@ def _info(args) -> None:
     wanted = next((row for row in published if args.layout in ("auto", row["layout"])), published[0])
     shape = args.input_shape or tuple(int(side) for side in wanted["input"].split("x"))
     classes = int(wanted["classes"]) if args.num_classes is None else args.num_classes
+    flags = {"name": "MODEL", "input_shape": "--input-shape", "num_classes": "--num-classes", "layout": "--layout"}
+    for option, _ in args.settings:
+        if option in flags:
+            raise UsageError(f"--set {option}=…: use {flags[option]}")
+        if option == "compile":
+            raise UsageError("--set compile=…: info does not compile")
     from .cards import model_card
 
     print(model_card(args.model, input_shape=shape, num_classes=classes, layout=args.layout, **dict(args.settings)))
@@ -243,7 +255,7 @@ def _train(args) -> None:
     for name, text in summary(run):
         print(f"{name:15}{text}")
     print(f"{'run folder':15}{run.path}")
-    print(f"\nSee {run.path / 'report.md'}; name an image with: cnn-zoo predict {run.path} IMAGE")
+    print(f"\nSee {run.path / 'report.md'}; name an image with: cnn-zoo predict {shlex.quote(str(run.path))} IMAGE")
 
 
 def _evaluate(args) -> None:

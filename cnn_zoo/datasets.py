@@ -8,6 +8,8 @@ Keras takes an extra optimizer step an epoch for one that has not.
 from __future__ import annotations
 
 import functools
+import hashlib
+import numbers
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +105,16 @@ class Data:
     def images(self, split: str) -> np.ndarray:
         """The images of a split as uint8 (n, height, width, channels), in the order of `ordered`."""
         return self._images[self.splits[split]]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """What identifies the images and their splits: a hash of labels, splits and every hundredth image or so."""
+        digest = hashlib.sha256(self.labels.tobytes())
+        for indices in self.splits.values():
+            digest.update(indices.tobytes())
+        for index in np.linspace(0, len(self.labels) - 1, 100).astype(int):
+            digest.update(self._images[index].tobytes())
+        return digest.hexdigest()[:16]
 
     @functools.cached_property
     def statistics(self) -> dict[str, list[float]]:
@@ -231,13 +243,14 @@ def _set_aside(source: Source, indices: np.ndarray, fraction: float) -> tuple[np
             raise DataError(
                 f"{source.name}: class {class_name!r} has too few images to set some aside; three are the least"
             )
-        aside.append(rng.permutation(members)[: max(1, round(fraction * len(members)))] if len(members) else members)
+        part = min(max(1, round(fraction * len(members))), len(members) - 1)  # some stay
+        aside.append(rng.permutation(members)[:part] if len(members) else members)
     chosen = np.sort(np.concatenate(aside))
     return np.setdiff1d(indices, chosen), chosen
 
 
 def _check_fraction(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
         raise UsageError(f"validation must be a fraction from 0 to below 1; got {value!r}")
     return float(value)
 
@@ -245,14 +258,14 @@ def _check_fraction(value: Any) -> float:
 def _check_size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
-    sides = (value, value) if hasattr(value, "__index__") else tuple(value)
+    sides = value if isinstance(value, tuple | list) else (value, value)
     if len(sides) != 2 or not all(hasattr(s, "__index__") and 1 <= s <= 4096 for s in sides):
         raise UsageError(f"image_size must be a side or (height, width) from 1 to 4096 pixels; got {value!r}")
     return int(sides[0]), int(sides[1])
 
 
 def _check_channels(value: Any) -> int | None:
-    if value not in (None, 1, 3, 4):
+    if not (value is None or (hasattr(value, "__index__") and value in (1, 3, 4))):
         raise UsageError(f"channels must be 1, 3 or 4; got {value!r}")
     return value
 

@@ -30,11 +30,16 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
     """
     import keras
 
+    model = getattr(model, "model", model)
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise UsageError(f"needs a built Sequential or functional model; got {model!r:.80}")
     ends = stages(model)
     if layers is None and not ends:
         raise UsageError(f"{model.name} has no layers named stage1_…; name the layers to return")
     wanted = [layers] if isinstance(layers, str) else list(ends.values()) if layers is None else list(layers)
     by_name = {layer.name: layer for layer in model.layers}
+    if not wanted:
+        raise UsageError(f"name at least one layer or stage of {model.name}")
     outputs = []
     for name in wanted:
         name = ends.get(name, name)

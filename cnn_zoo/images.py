@@ -35,6 +35,8 @@ def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
         DataError: it is empty, truncated, too large, or not an image of a known format.
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            raise DataError(f"{path}: not a file")
         if os.path.getsize(path) > MAX_BYTES:
             raise DataError(f"{path}: the file is larger than {MAX_BYTES // 10**6} MB")
         with _HEADER_LOCK, warnings.catch_warnings():

@@ -12,6 +12,7 @@ from PIL import Image
 
 from .errors import DataError, UsageError
 from .images import read_image, to_array
+from .registry import has_logits
 from .sources import check_floats
 
 BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
@@ -42,7 +43,9 @@ def predict(
     Raises:
         MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
     """
-    model = getattr(run_or_model, "model", run_or_model)
+    model = image_classifier(run_or_model)
+    if top is not None and (isinstance(top, bool) or not hasattr(top, "__index__") or top < 1):
+        raise UsageError(f"top must be an integer of at least 1; got {top!r}")
     names = class_names or getattr(run_or_model, "class_names", None)
     batch = as_batch(images, tuple(model.input_shape[1:]))
     if invert:
@@ -54,6 +57,17 @@ def predict(
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
     pairs = [[(names[j], float(row[j])) for j in best] for best, row in zip(order, probabilities, strict=True)]
     return pairs if top else [best[0] for best in pairs]
+
+
+def image_classifier(run_or_model: Any):
+    """The model, if it is a classifier of images, built and all."""
+    model = getattr(run_or_model, "model", run_or_model)
+    shapes = [getattr(model, name, None) for name in ("input_shape", "output_shape")]
+    ranks = [len(shape) if isinstance(shape, tuple) else 0 for shape in shapes]
+    if ranks != [4, 2]:
+        raise UsageError(f"needs a run or a classifier of images (height, width, channels); got {run_or_model!r:.100}")
+    has_logits(model)
+    return model
 
 
 def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
@@ -78,9 +92,11 @@ def _image_array(array: np.ndarray) -> np.ndarray:
     """An array of images as (n, height, width, channels)."""
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
         array = array[None]
+    elif array.ndim == 3 and array.shape[2] == 2:
+        raise DataError(f"an image has 1, 3 or 4 channels; got {array.shape}")
     if array.ndim == 3:
         array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3, 4):
+    if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape[1:]:
         raise DataError(
             f"an array of images is (height, width), (height, width, channels), (n, height, width) or "
             f"(n, height, width, channels) with 1, 3 or 4 channels; got {array.shape}"
@@ -93,7 +109,10 @@ def _one(image: Any, size: tuple[int, int] | None, channels: int) -> np.ndarray:
         return read_image(Path(image), size, channels).astype(np.float32) / np.float32(255)
     if isinstance(image, Image.Image):
         return to_array(image, size, channels).astype(np.float32) / np.float32(255)
-    array = _image_array(np.asarray(image))[0]
+    array = np.asarray(image)
+    if array.ndim == 4 and len(array) != 1:
+        raise DataError(f"a list holds one image an entry; one has shape {array.shape}")
+    array = _image_array(array)[0]
     fits = array.shape == (*(size or array.shape[:2]), channels)
     if array.dtype == np.uint8:
         pixels = array if fits else to_array(_pillow(array), size, channels)
@@ -132,15 +151,13 @@ def model_probabilities(model, images: Any) -> np.ndarray:
     """
     import keras
 
-    if len(model.output_shape) != 2:
-        raise UsageError(f"{model.name} is not a classifier: its output has shape {model.output_shape[1:]} per image")
     if hasattr(images, "shape"):
         batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     else:
         batches = (batch for batch, _ in images)
     parts = [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]
     outputs = np.concatenate([np.empty((0, model.output_shape[-1])), *parts]).astype(np.float32)
-    if model.layers[-1].get_config().get("activation") in (None, "linear"):
+    if has_logits(model):
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
     return outputs
@@ -158,14 +175,18 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
         {"accuracy", "loss" (mean cross-entropy, nats), "images", "confusion" (true by predicted), "labels",
         "probabilities"}.
     """
-    model = getattr(run_or_model, "model", run_or_model)
-    if data is None:
+    model = image_classifier(run_or_model)
+    if isinstance(data, str | os.PathLike) or (data is None and hasattr(run_or_model, "load_data")):
         if not hasattr(run_or_model, "load_data"):
-            raise UsageError("evaluate(model) needs data; only a run knows its own")
-        data = run_or_model.load_data()
+            raise UsageError("evaluate(model) needs data from load_data; only a run knows how to load it")
+        data = run_or_model.load_data(data)
+    if not hasattr(data, "splits"):
+        raise UsageError("evaluate(model) needs data from load_data; only a run knows its own")
     if split not in data.splits:
         raise UsageError(f"split must be one of {', '.join(data.splits)}; got {split!r}")
     labels = data.labels[data.splits[split]]
+    if not len(labels):
+        raise DataError(f"{data.name} has no images in its {split} split")
     classes = model.output_shape[-1]
     if data.num_classes > classes:
         raise DataError(f"{data.name} has {data.num_classes} classes, {model.name} only {classes}: labels out of range")
@@ -174,6 +195,14 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
             f"{data.name} has images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}; "
             "load them with that image_size and channels"
         )
+    names = getattr(run_or_model, "class_names", None)
+    if names and names != data.class_names:  # the classes of a folder are numbered in its own order
+        strange = [name for name in data.class_names if name not in names]
+        if strange:
+            raise DataError(
+                f"{data.name} has a class {strange[0]!r}, which the run does not know; it knows {', '.join(names)}"
+            )
+        labels = np.array([names.index(name) for name in data.class_names])[labels]
     probabilities = model_probabilities(model, data.ordered(split, BATCH))
     predicted = probabilities.argmax(1)
     confusion = np.zeros((classes, classes), np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,8 +34,15 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
 
 def save(figure: Figure, path) -> None:
     """Write a figure as PNG, whole or not at all."""
-    with atomic(path) as temporary:
+    with atomic(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # class names may be in any script; a box stands for it
         figure.savefig(temporary)
+
+
+def plain(name: str, length: int) -> str:
+    """A class name as a figure shows it: cut to length, and no mathematics in it."""
+    name = name if len(name) <= length else name[: length - 1] + "…"
+    return name.replace("$", r"\$")
 
 
 def curves(history: dict[str, list[float]], best_epoch: int | None = None) -> Figure:
@@ -70,7 +78,7 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
         axes.set_title(f"{total - correct:,} of {total:,} test images are put in a wrong class")
         axes.set(xlabel="predicted class", ylabel="true class")
         if count <= 40:
-            names = [name if len(name) <= 16 else name[:15] + "…" for name in class_names]
+            names = [plain(name, 16) for name in class_names]
             upright = max(map(len, names)) <= 2
             axes.set_xticks(range(count), names, rotation=0 if upright else 90)
             axes.set_yticks(range(count), names)
@@ -98,10 +106,10 @@ def mistakes(
         with _figure(6, 1) as figure:
             figure.text(0.5, 0.5, "no test image is misclassified", ha="center", va="center")
             return figure
-    captions = [
-        f"{class_names[labels[i]][:14]}\n→ {class_names[predicted[i]][:14]} {probabilities[i, predicted[i]]:.0%}"
-        for i in worst
-    ]
+    captions = []
+    for i in worst:
+        true, wrongly = (plain(class_names[label], 14) for label in (labels[i], predicted[i]))
+        captions.append(f"{true}\n→ {wrongly} {probabilities[i, predicted[i]]:.0%}")
     figure = gallery(images[worst], captions, columns, rows)
     figure.suptitle(
         f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class", x=0.01, ha="left", fontsize=11

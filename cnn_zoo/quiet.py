@@ -30,7 +30,7 @@ def quiet_import():
             with warnings.catch_warnings():  # Keras 3.13 with NumPy 1 warns of itself
                 warnings.simplefilter("ignore")
                 yield
-        except BaseException:
+        except Exception:
             log.seek(0)
             os.write(stderr, log.read())
             raise

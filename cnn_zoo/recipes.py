@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from typing import Any
 
 from .errors import UsageError, unknown
@@ -44,11 +45,23 @@ class Recipe:
             if getattr(self, name) not in choices:
                 raise UsageError(unknown(name, getattr(self, name), choices))
         for name, least in (("batch_size", 1), ("images", 1), ("least", 1), ("most", 1), ("early_stopping", 0)):
-            _check(name, getattr(self, name), int, least)
+            _check(name, getattr(self, name), numbers.Integral, least)
         if self.epochs is not None:
-            _check("epochs", self.epochs, int, 1)
+            _check("epochs", self.epochs, numbers.Integral, 1)
         for name in ("learning_rate", "warmup", "weight_decay"):
-            _check(name, getattr(self, name), (int, float), 0)
+            _check(name, getattr(self, name), numbers.Real, 0)
+        if self.warmup >= 1:
+            raise UsageError(f"warmup must be a fraction below 1; got {self.warmup!r}")
+        if self.least > self.most:
+            raise UsageError(f"least ({self.least}) must not be above most ({self.most})")
+
+    def as_json(self) -> dict[str, Any]:
+        """The attributes as plain numbers, texts and dicts."""
+        plain = {numbers.Integral: int, numbers.Real: float}
+        return {
+            name: next((to(value) for kind, to in plain.items() if isinstance(value, kind)), value)
+            for name, value in dataclasses.asdict(self).items()
+        }
 
     def epochs_for(self, train_images: int) -> int:
         """The number of epochs for a training set of that many images."""
@@ -76,11 +89,11 @@ class Recipe:
         return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay or None)
 
 
-def _check(name: str, value: Any, kind: Any, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
-        raise UsageError(
-            f"{name} must be {'an integer' if kind is int else 'a number'} of at least {least}; got {value!r}"
-        )
+def _check(name: str, value: Any, kind: type, least: float) -> None:
+    good = isinstance(value, kind) and not isinstance(value, bool) and value >= least and math.isfinite(value)
+    if not good:
+        what = "an integer" if kind is numbers.Integral else "a number"
+        raise UsageError(f"{name} must be {what} of at least {least}; got {value!r}")
 
 
 RECIPES = {
@@ -109,7 +122,7 @@ RECIPES = {
 def get_recipe(recipe: str | Recipe, **changes: Any) -> Recipe:
     """A recipe by name, or the one given, with changes to its attributes; None leaves an attribute as it is."""
     if not isinstance(recipe, Recipe):
-        if recipe not in RECIPES:
+        if not isinstance(recipe, str) or recipe not in RECIPES:
             raise UsageError(unknown("recipe", recipe, RECIPES))
         recipe = RECIPES[recipe]
     return dataclasses.replace(recipe, **{name: value for name, value in changes.items() if value is not None})

@@ -20,6 +20,7 @@ from typing import Any
 from .errors import OptionError, UsageError, ZooError, unknown
 from .quiet import quiet_import
 
+LARGEST_SIDE = 8192  # pixels or channels
 SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
 
 
@@ -186,20 +187,24 @@ def build_model(
         if option not in options:
             common = [p for p in inspect.signature(build_model).parameters if p not in ("name", "family_options")]
             raise OptionError(f"{name}: {unknown('option', option, [*options, *common])}")
+    family_options = {
+        option: _check_family_option(name, option, value, options[option].default)
+        for option, value in family_options.items()
+    }
     input_shape = _check_input_shape(next(iter(found.layouts.values())) if input_shape is None else input_shape)
     spec = Spec(
         name=name,
         input_shape=input_shape,
         num_classes=_check_num_classes(num_classes),
         layout=_choose_layout(found, layout, input_shape),
-        include_top=bool(include_top),
+        include_top=_check_flag("include_top", include_top),
         pooling=_check_choice("pooling", pooling, (None, "avg", "max")),
         activation=_check_activation(found.activation if activation is None else activation),
         classifier_activation=_check_choice("classifier_activation", classifier_activation, ("softmax", None)),
         dropout=_check_number("dropout", found.dropout if dropout is None else dropout, below=1),
         l1=_check_number("l1", l1),
         l2=_check_number("l2", l2),
-        batch_norm=found.batch_norm if batch_norm is None else bool(batch_norm),
+        batch_norm=found.batch_norm if batch_norm is None else _check_flag("batch_norm", batch_norm),
     )
     model = _build(found, spec, family_options)
     if weights is not None:
@@ -215,9 +220,17 @@ def compile_model(model, optimizer: Any = "adam") -> None:
     """Compile a classifier of the zoo with the loss that matches its head, and accuracy."""
     import keras
 
-    logits = model.layers[-1].get_config().get("activation") in (None, "linear")
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model))
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+
+
+def has_logits(model) -> bool:
+    """Whether a classifier returns logits; False for probabilities, UsageError for anything else."""
+    last = model.layers[-1]
+    activation = "softmax" if type(last).__name__ == "Softmax" else last.get_config().get("activation", "none")
+    if activation not in ("softmax", "linear", None):
+        raise UsageError(f"{model.name} must end in softmax or logits; its last layer is {last.name} ({activation})")
+    return activation != "softmax"
 
 
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):
@@ -226,11 +239,15 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
         return found.build(spec, **options)
     except ZooError:
         raise
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"{spec.name}: an option has a wrong value: {' '.join(str(error).split())[:200]}") from error
     except ValueError as error:
         if "negative" not in str(error) and "output size" not in str(error):
             raise UsageError(f"{spec.name}: {' '.join(str(error).split())}") from error
         height, width, channels = spec.input_shape
         minimum = _smallest_side(found, spec, options)
+        if minimum is None:
+            raise UsageError(f"{spec.name} has too many reductions for any image with these options") from error
         raise UsageError(
             f"{spec.name} needs images of at least {minimum}x{minimum} pixels with these options; "
             f"input_shape is {spec.input_shape}. "
@@ -238,20 +255,24 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
         ) from error
 
 
-def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: int = 1024) -> int:
+def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: int = 1024) -> int | None:
     """The shortest side of a square image that the builder accepts, by bisection on building it without weights."""
     import keras
 
-    low, high = min(spec.input_shape[:2]), largest  # low fails; high is taken to work
-    while high - low > 1:
-        middle = (low + high) // 2
-        shape = (middle, middle, spec.input_shape[2])
+    def works(side: int) -> bool:
         try:
             with keras.StatelessScope(initialize_variables=False):
-                found.build(replace(spec, input_shape=shape), **options)
-            high = middle
+                found.build(replace(spec, input_shape=(side, side, spec.input_shape[2])), **options)
+            return True
         except ValueError:
-            low = middle
+            return False
+
+    low, high = min(spec.input_shape[:2]), largest
+    if not works(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if works(middle) else (middle, high)
     return high
 
 
@@ -268,10 +289,12 @@ def _check_input_shape(shape: Any) -> tuple[int, int, int]:
     try:
         sides = tuple(shape)
         whole = tuple(int(side) for side in sides)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         sides, whole = shape, ()
-    if len(whole) != 3 or whole != sides or min(whole) < 1:
-        raise UsageError(f"input_shape must be three positive integers (height, width, channels); got {shape!r}")
+    if len(whole) != 3 or whole != sides or min(whole) < 1 or max(whole) > LARGEST_SIDE:
+        raise UsageError(
+            f"input_shape must be three positive integers (height, width, channels) up to {LARGEST_SIDE}; got {shape!r}"
+        )
     return whole
 
 
@@ -279,6 +302,24 @@ def _check_num_classes(value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 2:
         raise UsageError(f"num_classes must be an integer of at least 2; got {value!r}")
     return int(value)
+
+
+def _check_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be True or False; got {value!r}")
+    return value
+
+
+def _check_family_option(name: str, option: str, value: Any, default: Any) -> Any:
+    """A value of the kind of the option's default: widths are a tuple of positive integers, one stands for itself."""
+    if isinstance(default, bool):
+        return _check_flag(option, value)
+    if isinstance(default, tuple) and default and isinstance(default[0], int):
+        value = (value,) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+        whole = isinstance(value, tuple | list) and all(hasattr(v, "__index__") and 1 <= v <= 65_536 for v in value)
+        if not whole or len(value) > 64:
+            raise UsageError(f"{name}: {option} must be positive integers such as {default}; got {value!r:.80}")
+    return value
 
 
 def _check_choice(name: str, value: Any, choices: tuple) -> Any:

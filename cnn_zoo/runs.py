@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MissingError, RunError, UsageError, ZooError
+from .errors import DataError, MissingError, RunError, UsageError
 from .files import write_text
-from .registry import build_model, check_model_name
-from .weights import load_weights
+from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
+from .weights import check_weights, load_weights
 
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
 CHECKPOINT = "checkpoint.npz"  # there only while a training is unfinished
@@ -26,6 +26,7 @@ FORMAT = 1
 _CONFIG_TYPES = {
     "format": int, "model": str, "model_options": dict, "data": str, "data_options": dict, "class_names": list,
     "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "deterministic": bool, "versions": dict,
+    "images": str,
 }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ class Run:
 
     def __repr__(self) -> str:
         accuracy = self.metrics.get("test_accuracy")
-        result = self.metrics.get("status") if accuracy is None else f"{accuracy:.2%} test accuracy"
+        result = f"{accuracy:.2%} test accuracy" if isinstance(accuracy, float) else self.metrics.get("status")
         return f"<{self.config['model']} on {self.config['data']}: {result}, {self.path}>"
 
     @property
@@ -61,13 +62,20 @@ class Run:
         """The data set it was trained on (or another, `name`) with the image size and channels of the model."""
         from .datasets import load_data
 
+        own = False
         if name is None:
-            name = self.config["data"]
+            own, name = True, self.config["data"]
             if name == "arrays":
                 raise UsageError(f"{self.path} was trained on arrays, which it does not keep; pass the data")
             options = {**self.config["data_options"], **options}
         height, width, channels = self.config["input_shape"]
-        return load_data(name, **{**options, "image_size": (height, width), "channels": channels})
+        data = load_data(name, **{**options, "image_size": (height, width), "channels": channels})
+        if own and data.digest != self.config["images"]:
+            raise DataError(
+                f"{name} has changed since {self.path} was trained on it, so that its test images may be among those; "
+                "name the data to judge it on all the same"
+            )
+        return data
 
 
 def versions() -> dict[str, str]:
@@ -94,13 +102,17 @@ def load_run(path: str | Path) -> Run:
             else ""
         )
         raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
+    import keras
+
+    arguments = (config["model"], config["input_shape"], len(config["class_names"]))
     try:
-        model = build_model(
-            config["model"], tuple(config["input_shape"]), len(config["class_names"]), **config["model_options"]
-        )
-    except ZooError as error:
+        with keras.StatelessScope(initialize_variables=False):  # shapes cost nothing, whatever a file asks for
+            check_weights(build_model(*arguments, compile=False, **config["model_options"]), path / WEIGHTS)
+        model = build_model(*arguments, compile=False, **config["model_options"])
+    except (UsageError, TypeError) as error:
         raise RunError(f"{path / CONFIG} does not describe a model of this zoo: {error}") from None
     load_weights(model, path / WEIGHTS)
+    compile_model(model)
     return Run(model, read_history(path), read_metrics(path), path, config)
 
 
@@ -116,8 +128,14 @@ def read_config(path: Path) -> dict[str, Any]:
             raise RunError(f"{path / CONFIG}: {key!r} is missing or not a {kind.__name__}")
     if config["format"] != FORMAT:
         raise RunError(f"{path / CONFIG}: written in format {config['format']}; this version reads {FORMAT}")
-    if not all(isinstance(name, str) for name in config["class_names"]):
-        raise RunError(f"{path / CONFIG}: 'class_names' must be texts")
+    if len(config["class_names"]) < 2 or not all(isinstance(name, str) for name in config["class_names"]):
+        raise RunError(f"{path / CONFIG}: 'class_names' must be two texts or more")
+    sides = config["input_shape"]
+    whole = len(sides) == 3 and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides)
+    if not whole or sides[2] not in (1, 3, 4):
+        raise RunError(f"{path / CONFIG}: 'input_shape' must be height, width and 1, 3 or 4 channels")
+    if config["data_options"].keys() - {"validation", "image_size", "channels", "skip_broken"}:
+        raise RunError(f"{path / CONFIG}: 'data_options' has options that load_data does not write")
     try:
         check_model_name(config["model"])
     except UsageError as error:
@@ -138,7 +156,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
         with open(path / HISTORY, newline="", encoding="utf-8") as file:
             head, *rows = csv.reader(file)
         columns = {name: [float(row[i]) for row in rows] for i, name in enumerate(head)}
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError, csv.Error) as error:
         raise RunError(f"{path / HISTORY} is damaged ({error})") from None
     return {name: [int(v) for v in values] if name == "epoch" else values for name, values in columns.items()}
 

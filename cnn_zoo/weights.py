@@ -22,8 +22,8 @@ def save_weights(model, path: str | Path) -> None:
         bare.save_weights(temporary)
 
 
-def load_weights(model, path: str | Path) -> None:
-    """Fill a model from a .weights.h5 file that save_weights wrote for the same architecture.
+def check_weights(model, path: str | Path) -> None:
+    """Check that a file holds weights for a model, whose own need not be initialised.
 
     Raises:
         MissingError: there is no such file.
@@ -31,16 +31,21 @@ def load_weights(model, path: str | Path) -> None:
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingError(f"{path}: no such weights file")
+        raise MissingError(f"{path}: no such weights file (and no published weights have that name)")
     if not path.name.endswith(".weights.h5"):
         raise RunError(f"{path}: not a .weights.h5 file; only weights that cnn_zoo wrote are loaded")
     needed = sum(math.prod(v.shape) * 4 for v in model.variables)
-    if path.stat().st_size > 2 * needed + OVERHEAD:
+    if path.stat().st_size > 4 * needed + OVERHEAD:  # a compiled model's file has its optimizer's two copies too
         raise RunError(f"{path}: larger than the weights of {model.name} can be")
     wanted = sorted(tuple(w.shape) for w in model.weights)
     found = sorted(_shapes(path))
     if found != wanted:
         raise RunError(f"{path}: the weights of another model: {_difference(found, wanted)} for {model.name}")
+
+
+def load_weights(model, path: str | Path) -> None:
+    """Fill a model from a .weights.h5 file that save_weights wrote for the same architecture; see check_weights."""
+    check_weights(model, path)
     bare = type(model).from_config(model.get_config())  # a compiled model would look for its optimizer in the file
     try:
         bare.load_weights(path)
@@ -57,6 +62,8 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
 
     def visit(group):
         for key in group:
+            if group.name == "/" and key == "optimizer":
+                continue
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 raise RunError(f"{path}: holds a link, {key!r}; such files are refused")
             child = group[key]

@@ -1,5 +1,6 @@
 """Predicting: every kind of image means the same, and what is not an image is named."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,6 +82,25 @@ def test_no_images_no_predictions(run):
     assert predict(run, np.empty((0, 28, 28, 1), np.uint8)) == []
 
 
+def test_a_softmax_layer_is_not_applied_twice(some):
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(3), layers.Softmax()])
+    expected = model.predict(some / np.float32(255), verbose=0).max(1)
+    np.testing.assert_allclose([p for _, p in predict(model, some)], expected, rtol=1e-5)
+
+
+def test_a_model_that_is_no_classifier_of_images_is_refused(run):
+    sigmoid = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")])
+    with pytest.raises(UsageError, match="must end in softmax or logits"):
+        predict(sigmoid, np.zeros((8, 8)))
+    with pytest.raises(UsageError, match="needs a run or a classifier of images"):
+        predict(keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)]), np.zeros((8, 8)))
+    with pytest.raises(UsageError, match="needs a run or a classifier of images"):
+        predict("runs/x", np.zeros((8, 8)))
+    with pytest.raises(UsageError, match="top must be an integer of at least 1; got 0"):
+        predict(run, np.zeros((28, 28)), top=0)
+
+
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
@@ -90,6 +110,9 @@ def test_no_images_no_predictions(run):
         (np.zeros((28, 28), int), DataError, "uint8 or floats in .*; got int64"),
         (np.zeros(28), DataError, r"an array of images is .* got \(28,\)"),
         (np.zeros((2, 28, 28, 5)), DataError, r"got \(2, 28, 28, 5\)"),
+        (np.zeros((0, 0)), DataError, r"got \(1, 0, 0, 1\)"),
+        (np.zeros((28, 28, 2)), DataError, "1, 3 or 4 channels"),
+        ([np.zeros((2, 28, 28, 1), np.uint8)], DataError, "one image an entry"),
         ("none.png", MissingError, "none.png: no such file"),
         (3, UsageError, "got int"),
     ],

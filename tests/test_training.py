@@ -150,7 +150,9 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(few, tmp_path, m
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training_with_advice(few, tmp_path):
-    with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch 1; try a lower learning rate"):
+    with pytest.raises(
+        TrainingError, match=r"(loss is|weights are) not a number any more in epoch 1 .*try a lower learning rate"
+    ):
         train(data=few, epochs=3, learning_rate=1e30, out=tmp_path / "run", verbose=0, model_options={"l2": 1.0})
 
 
@@ -158,7 +160,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):
     arguments = {"data": few, "epochs": 1, **SMALL}
     with pytest.raises(RunError, match="already holds a run"):
         train(out=run.path, **arguments)
-    with pytest.raises(RunError, match="holds another run: its data is"):
+    with pytest.raises(RunError, match="holds another run: its "):
         train(out=run.path, resume=True, **arguments)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/letter.txt").write_text("dear")
@@ -169,6 +171,61 @@ def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):
     with pytest.raises(UsageError, match="resume needs the run folder"):
         train(resume=True, **arguments)
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
+
+
+def test_a_run_that_was_stopped_before_its_report_gets_it_on_resuming(few, tmp_path, monkeypatch):
+    from cnn_zoo import runs
+
+    arguments = {"data": few, "epochs": 1, "out": tmp_path / "run", **SMALL}
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "write_report", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            train(**arguments)
+    assert load_run(tmp_path / "run").metrics["status"] == "tested"
+    run = train(resume=True, **arguments)
+    assert run.metrics["status"] == "complete"
+    assert {path.name for path in run.path.iterdir()} == FILES
+
+
+def test_weights_that_the_last_step_destroyed_are_noticed(few, tmp_path):
+    with pytest.raises(TrainingError, match=r"weights are not a number any more|loss is not"):
+        train(data=few, epochs=1, batch_size=500, learning_rate=1e38, out=tmp_path / "run", verbose=0)
+
+
+def test_a_resume_that_differs_says_in_what(few, tmp_path):
+    arguments = {"data": few, "out": tmp_path / "run", **SMALL}
+    train(epochs=1, **arguments)
+    with pytest.raises(RunError, match="holds another run: its recipe epochs is 1, not 2"):
+        train(epochs=2, resume=True, **arguments)
+
+
+def test_a_folder_that_has_changed_is_not_judged_on_images_it_was_trained_on(photos, tmp_path):
+    run = train("lenet5", photos, epochs=1, out=tmp_path / "run", verbose=0, data_options={"image_size": 32})
+    assert evaluate(load_run(run.path))["images"] == 6
+    shutil.copy(photos / "dim/1.png", photos / "dim/new.png")
+    with pytest.raises(ValueError, match="has changed since"):
+        evaluate(load_run(run.path))
+
+
+def test_classes_of_another_folder_are_matched_by_name(photos, tmp_path):
+    run = train("lenet5", photos, epochs=1, out=tmp_path / "run", verbose=0, data_options={"image_size": 32})
+    shutil.copytree(photos, tmp_path / "two")
+    shutil.rmtree(tmp_path / "two/dark")
+    result = evaluate(run, tmp_path / "two")
+    assert set(result["labels"]) == {1, 2}  # as the run numbers dim and light
+    (tmp_path / "two/dim").rename(tmp_path / "two/unheard")
+    with pytest.raises(
+        ValueError, match="has a class 'unheard', which the run does not know; it knows dark, dim, light"
+    ):
+        evaluate(run, tmp_path / "two")
+
+
+@pytest.mark.parametrize("name", ["$\\foo$", "猫", "a b"])
+def test_class_names_are_drawn_whatever_they_are(photos, tmp_path, name, recwarn):
+    (photos / "dim").rename(photos / name)
+    run = train("lenet5", photos, epochs=1, out=tmp_path / "run", verbose=0, data_options={"image_size": 32})
+    assert (run.path / "report.md").exists()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_default_folders_do_not_collide(few, tmp_path, monkeypatch):
@@ -200,6 +257,7 @@ def test_an_incomplete_run_says_what_is_missing(run, tmp_path, file, message):
         ("config.json", b"[]", "config.json is damaged"),
         ("config.json", b'{"format": 1}', "'model' is missing or not a str"),
         ("history.csv", b"epoch,loss\n1,x\n", "history.csv is damaged"),
+        ("history.csv", b"epoch,loss\n1e400,1\n", "history.csv is damaged"),
         ("metrics.json", b"\xff", "metrics.json is damaged"),
         ("model.weights.h5", b"", "damaged or not a weights file"),
         ("model.weights.h5", b"\x89HDF\r\n\x1a\n" + b"x" * 100, "damaged or not a weights file"),
@@ -218,8 +276,15 @@ def test_a_damaged_file_is_named(run, tmp_path, file, content, message):
     [
         ("model", "os.system", "unknown model 'os.system'"),
         ("model", "lenet5", "does not describe a model of this zoo: lenet5: unknown option 'filtres'"),
-        ("input_shape", [-1, 2, 3], "input_shape must be three positive"),
-        ("class_names", [1, 2], "'class_names' must be texts"),
+        ("input_shape", [-1, 28, 1], "'input_shape' must be height, width"),
+        ("input_shape", [28, 28], "'input_shape' must be height, width"),
+        ("input_shape", ["a", {}, None], "'input_shape' must be height, width"),
+        ("input_shape", [8000, 8000, 3], "weights of another model|larger"),
+        ("model_options", {"filters": [60000, 60000]}, "weights of another model"),
+        ("model_options", {"filters": [4] * 3000}, "does not describe a model"),
+        ("model_options", {"num_classes": 3}, "does not describe a model"),
+        ("data_options", {"foo": 1}, "'data_options' has options"),
+        ("class_names", [1, 2], "'class_names' must be two texts or more"),
         ("format", 99, "written in format 99"),
     ],
 )
@@ -327,7 +392,12 @@ def test_interrupting_a_training_leaves_a_usable_run(tmp_path):
         ({"batch_size": -4}, "batch_size must be an integer of at least 1; got -4"),
         ({"learning_rate": "fast"}, "learning_rate must be a number"),
         ({"augment": {"blur": 1}}, "unknown augmentation 'blur'"),
-        ({"model_options": {"weights": "x"}}, "model_options cannot hold weights"),
+        ({"model_options": {"weights": "x"}}, "model_options cannot hold weights; a run starts from random ones"),
+        ({"model_options": {"include_top": False}}, "model_options cannot hold include_top"),
+        ({"data_options": {"size": 3}}, "unknown data option 'size'"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a number of at least 0; got inf"),
+        ({"seed": 2**32}, "seed must be an integer from 0 to"),
+        ({"recipe": ["fast"]}, "unknown recipe"),
         ({"model_options": {"activation": abs}}, "model_options must be plain"),
     ],
 )

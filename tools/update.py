@@ -22,10 +22,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-ADDRESS = re.compile(
-    r"(?<=https://github\.com/)[\w.-]+/[\w.-]+?(?=/(?:blob|actions|issues|tree)|[)\s\"#.]|\.git|$)", re.M
-)
-COLAB = re.compile(r"(?<=https://colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+(?=/)")
 LINKED = ("README.md", "CITATION.cff", "CHANGELOG.md", "notebooks/*.md", "notebooks/*.ipynb")
 
 
@@ -104,11 +100,13 @@ def wanted_files() -> dict[Path, str]:
     """What each derived file should hold."""
     files = {ROOT / "cnn_zoo/catalogue.csv": catalogue()}
     rows = list(csv.DictReader(io.StringIO(files[ROOT / "cnn_zoo/catalogue.csv"])))
+    before = re.search(r"github\.com/([\w.-]+/[\w-]+)", (ROOT / "CITATION.cff").read_text("utf-8"))[1]
     ours = repository()
     for pattern in LINKED:
         for path in sorted(ROOT.glob(pattern)):
-            text = ADDRESS.sub(lambda found: ours if "cnn_zoo" in found[0] else found[0], path.read_text("utf-8"))
-            text = COLAB.sub(ours, text)
+            text = path.read_text("utf-8")
+            for site in ("github.com/", "colab.research.google.com/github/"):
+                text = text.replace(f"{site}{before}", f"{site}{ours}")
             if path.name == "README.md" and path.parent == ROOT:
                 text = between(text, "models", model_table(rows))
                 text = between(text, "measured", measured())

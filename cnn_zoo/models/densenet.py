@@ -1,7 +1,8 @@
 """DenseNet. Huang, Liu, van der Maaten & Weinberger 2017, arXiv:1608.06993, table 1 and, for CIFAR-10, section 3.
 
-densenet121, 169 and 201 are torchvision's. The "BC" nets for small images have bottlenecks and a compression of one half.
-Differs from the paper in nothing known. The small layout of the ImageNet nets has a 3x3 stem of stride 1 and no pooling.
+densenet121, 169 and 201 are torchvision's. The "BC" nets for small images have bottlenecks and a compression of one
+half. Differs from the paper in nothing known. The small layout of the ImageNet nets has a 3x3 stem of stride 1 and no
+pooling.
 """
 
 from functools import partial

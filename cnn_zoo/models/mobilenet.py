@@ -1,8 +1,8 @@
 """MobileNets. v1: Howard et al. 2017, arXiv:1704.04861, table 1; v2: Sandler et al. 2018, arXiv:1801.04381, table 2.
 
-v2 is torchvision's. Differs from keras.applications' nets, which pad the right and lower side only where strides are 2 and
-have another epsilon, and whose v1 has ReLU6: padding="same", epsilon=1e-3 and activation="relu6" make them. The small
-layout is ours: no stride in the stem and in the first stage that has one.
+v2 is torchvision's. Differs from keras.applications' nets, which pad the right and lower side only where strides are 2
+and have another epsilon, and whose v1 has ReLU6: padding="same", epsilon=1e-3 and activation="relu6" make them. The
+small layout is ours: no stride in the stem and in the first stage that has one.
 """
 
 from functools import partial

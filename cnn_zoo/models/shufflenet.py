@@ -1,7 +1,8 @@
 """ShuffleNets. v1: Zhang et al. 2018, arXiv:1707.01083, table 1; v2: Ma et al. 2018, arXiv:1807.11164, table 5.
 
 v2 is torchvision's. In v1 the first unit of stage 1 (the paper's stage 2) has no groups in its first convolution, as
-section 3.2 says. Differs from the papers in nothing known. The small layout of both has a stem of stride 1 and no pooling.
+section 3.2 says. Differs from the papers in nothing known. The small layout of both has a stem of stride 1 and no
+pooling.
 """
 
 from functools import partial
@@ -51,7 +52,7 @@ def unit_v1(x, spec, filters, groups, strides, ungrouped, name):
 
 
 def unit_v2(x, spec, filters, strides, name):
-    """Half of the channels pass, half are convolved (where strides are 2, both, of all channels); then all are shuffled."""
+    """Half of the channels pass, half are convolved; where strides are 2, both halves come from all. Then a shuffle."""
     half = filters // 2
 
     def depthwise(name):
