@@ -78,6 +78,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add.add_argument("--input-shape", type=_shape, metavar="HxWxC", help="such as 32x32x3; default: the family's own")
     add.add_argument("--num-classes", type=int, help="default: as published")
     add.add_argument("--layout", choices=("auto", "paper", "small"), default="auto")
+    add.add_argument("--plot", metavar="FILE", type=_png, help="draw the architecture into a PNG file")
     _add_set(add)
     add.set_defaults(run=_info)
 
@@ -176,6 +177,12 @@ def _size(text: str) -> int | tuple[int, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def _png(text: str) -> str:
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png")
+    return text
+
+
 def _setting(text: str) -> tuple[str, Any]:
     """filters=32,64 -> ("filters", (32, 64)); what is not a Python literal is text."""
     name, equals, value = text.partition("=")
@@ -214,9 +221,19 @@ def _info(args) -> None:
             raise UsageError(f"--set {option}=…: use {flags[option]}")
         if option == "compile":
             raise UsageError("--set compile=…: info does not compile")
-    from .cards import model_card
+    from . import model_card
 
-    print(model_card(args.model, input_shape=shape, num_classes=classes, layout=args.layout, **dict(args.settings)))
+    options = {"input_shape": shape, "num_classes": classes, "layout": args.layout, **dict(args.settings)}
+    print(model_card(args.model, **options))
+    if args.plot:
+        import keras
+
+        from . import build_model, plots
+
+        with keras.StatelessScope(initialize_variables=False):
+            model = build_model(args.model, compile=False, **options)
+        plots.save(plots.architecture(model), args.plot)
+        print(f"\ndrawn in {args.plot}")
 
 
 def _train(args) -> None:

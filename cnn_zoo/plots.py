@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import warnings
 from collections.abc import Iterator
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from .files import atomic
 
@@ -115,6 +117,100 @@ def mistakes(
         f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class", x=0.01, ha="left", fontsize=11
     )
     return figure
+
+
+COLOURS = {"input": GREY, "convolution": BLUE, "pooling": ORANGE, "fully connected": GREEN, "block": "#56B4E9"}
+
+
+def architecture(model) -> Figure:
+    """A model as a row of boxes: as high as the maps that come out, as wide as their number (square roots of both).
+
+    A block of several layers is one box, with a stripe for each of its parallel branches, and an arc where its input is
+    added to what it computes. Equal neighbours are drawn once, with their number.
+    """
+    boxes = _boxes(model)
+    sides = max(box["shape"][0] for box in boxes if len(box["shape"]) == 3)
+    most = max(box["shape"][-1] for box in boxes)
+    with _figure(max(6.0, 0.62 * len(boxes) + 1.2), 4.2) as figure:
+        axes, x = figure.subplots(), 0.0
+        for box in boxes:
+            maps = len(box["shape"]) == 3
+            width = 0.25 + 0.95 * math.sqrt(box["shape"][-1] / most) if maps else 0.25
+            height = 0.3 + 3.0 * math.sqrt((box["shape"][0] if maps else box["shape"][-1] * sides / most) / sides)
+            stripes = box["branches"]
+            for i in range(stripes):
+                part = height / stripes
+                axes.add_patch(
+                    Rectangle(
+                        (x, -height / 2 + i * part + 0.02),
+                        width,
+                        part - 0.04,
+                        facecolor=COLOURS[box["kind"]],
+                        edgecolor="white",
+                        alpha=0.85,
+                    )
+                )
+            if box["residual"]:
+                ends = ((x - 0.1, height / 2), (x + width + 0.1, height / 2))
+                axes.add_patch(
+                    FancyArrowPatch(
+                        *ends, connectionstyle="arc3,rad=-0.45", arrowstyle="-|>", mutation_scale=8, color=RED
+                    )
+                )
+            count = f" ×{box['count']}" if box["count"] > 1 else ""
+            shape = "×".join(map(str, box["shape"]))
+            axes.text(
+                x + width / 2, -1.95, f"{box['name']}{count}\n{shape}", rotation=90, ha="center", va="top", fontsize=7.5
+            )
+            axes.plot([x - 0.22, x - 0.02], [0, 0], color=GREY, linewidth=1, zorder=0)
+            x += width + 0.24
+        kinds = [kind for kind in COLOURS if any(box["kind"] == kind for box in boxes)]
+        handles = [Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind], alpha=0.85) for kind in kinds]
+        axes.legend(
+            handles, kinds, frameon=False, ncols=len(kinds), loc="lower left", bbox_to_anchor=(0, 1), fontsize=8
+        )
+        axes.set_title(f"{model.name}: {model.count_params():,} parameters", pad=24)
+        axes.set(xlim=(-0.35, x), ylim=(-3.9, 2.15))
+        axes.set_axis_off()
+        return figure
+
+
+def _boxes(model) -> list[dict]:
+    """What `architecture` draws: groups of layers with their kind, output shape and structure, in order."""
+    groups: dict[str, list] = {}
+    for layer in model.layers:
+        block = re.match(r"stage\d+_(block\d+|fire\d+|\d[a-e])(?=_)", layer.name)
+        name = block[0] if block else re.sub(r"_(norm|act|pad|in\d+|group\d+(_\w+)?|out|dropout)$", "", layer.name)
+        groups.setdefault(name, []).append(layer)
+    boxes = [
+        {"name": "image", "shape": tuple(model.input_shape[1:]), "kind": "input", "branches": 1, "residual": False}
+    ]
+    for name, group in groups.items():
+        kinds = [type(layer).__name__ for layer in group]
+        if kinds[0] == "InputLayer" or (name == "dropout"):
+            continue
+        joins = [len(layer.input) for layer in group if type(layer).__name__ == "Concatenate"]
+        pools = all("Pooling" in kind or kind == "ZeroPadding2D" for kind in kinds)
+        kind = "pooling" if pools else "convolution" if any("Conv" in kind for kind in kinds) else "fully connected"
+        kind = "block" if re.match(r"stage\d+_(block|fire|\d[a-e])", name) else kind
+        if kind == "fully connected" and "Dense" not in kinds:
+            continue  # an activation or a flattening by itself
+        box = {"name": name, "shape": tuple(group[-1].output.shape[1:]), "kind": kind}
+        boxes.append(box | {"branches": max(joins, default=1), "residual": "Add" in kinds})
+    merged: list[dict] = []
+    for box in boxes:
+        alike = ("shape", "kind", "branches", "residual")
+        last = merged[-1] if merged else {}
+        if (
+            box["kind"] == "block"
+            and last
+            and all(box[key] == last[key] for key in alike)
+            and box["name"][:6] == last["name"][:6]
+        ):
+            last["count"] += 1
+        else:
+            merged.append(box | {"count": 1})
+    return merged
 
 
 def gallery(images: np.ndarray, captions: list[str], columns: int = 8, rows: int | None = None) -> Figure:

@@ -17,6 +17,7 @@ import numpy as np
 
 from .errors import DataError, MissingError, RunError, UsageError
 from .files import write_text
+from .quiet import quiet_import
 from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
 from .weights import check_weights, load_weights
 
@@ -102,8 +103,8 @@ def load_run(path: str | Path) -> Run:
             else ""
         )
         raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
-    import keras
-
+    with quiet_import():
+        import keras
     arguments = (config["model"], config["input_shape"], len(config["class_names"]))
     try:
         with keras.StatelessScope(initialize_variables=False):  # shapes cost nothing, whatever a file asks for
@@ -155,10 +156,10 @@ def read_history(path: Path) -> dict[str, list[float]]:
     try:
         with open(path / HISTORY, newline="", encoding="utf-8") as file:
             head, *rows = csv.reader(file)
-        columns = {name: [float(row[i]) for row in rows] for i, name in enumerate(head)}
+        kinds = [int if name == "epoch" else float for name in head]
+        return {name: [kinds[i](row[i]) for row in rows] for i, name in enumerate(head)}
     except (ValueError, IndexError, OverflowError, csv.Error) as error:
         raise RunError(f"{path / HISTORY} is damaged ({error})") from None
-    return {name: [int(v) for v in values] if name == "epoch" else values for name, values in columns.items()}
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -92,6 +92,13 @@ def test_list_and_info(capsys):
     assert "14,719,818" in out
 
 
+def test_info_draws_the_architecture(capsys, tmp_path):
+    status, out, _ = cli(capsys, "info", "resnet20", "--plot", tmp_path / "net.png")
+    assert (status, (tmp_path / "net.png").read_bytes()[:4]) == (0, b"\x89PNG")
+    assert "271,098" in out
+    assert cli(capsys, "info", "resnet20", "--plot", tmp_path / "net.tiff")[0] == 2
+
+
 def test_training_from_start_to_end_on_a_folder_of_photos(photos, tmp_path):
     status, out, err = run_cli(
         "train", "lenet5", "--data", photos, "--image-size", 32, "--epochs", 12, "--batch-size", 8, "--out", "run",
@@ -156,7 +163,7 @@ def test_predict_names_a_broken_file_or_skips_it(run, capsys, tmp_path):
         (["train", "--set", "batch_norm=no"], 2, "batch_norm must be True or False; got 'no'"),
         (["train", "--set", "include_top=False"], 2, "model_options cannot hold include_top"),
         (["info", "lenet5", "--set", "layout=paper"], 2, "use --layout"),
-        (["info", "conv_stack", "--set", "padding=3"], 2, "conv_stack: "),
+        (["info", "conv_stack", "--set", "padding=full"], 2, "conv_stack: "),
         (["info", "lenet5", "--num-classes", "1"], 2, "num_classes must be an integer of at least 2"),
         (["info", "lenet5", "--input-shape", "0x28x1"], 2, "three positive integers"),
         (["evaluate", "nowhere"], 1, "nowhere: no such run folder"),
@@ -192,9 +199,7 @@ def test_a_folder_without_permission(tmp_path, capsys, monkeypatch):
 
 def test_a_set_that_cannot_be_downloaded_says_how_to_get_it(tmp_path):
     dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    status, _out, err = run_cli(
-        "data", "kmnist", cwd=tmp_path, TFDS_DATA_DIR=str(tmp_path / "data"), **dead, timeout=60
-    )
+    status, out, err = run_cli("data", "kmnist", cwd=tmp_path, TFDS_DATA_DIR=str(tmp_path / "data"), **dead, timeout=60)
     assert (status, out) == (1, "")
     assert err.splitlines()[0].startswith("downloading kmnist")
     assert len(err.splitlines()) == 2

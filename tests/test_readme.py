@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from cnn_zoo.cli import main
@@ -21,11 +22,27 @@ def commands():
     return [line for line in lines if not line.startswith(INSTALL)]
 
 
+def save_like_torchvision(name, path):
+    """Random weights of a model of the zoo under the names and in the order of torchvision's."""
+    from safetensors.numpy import save_file
+
+    from cnn_zoo import build_model
+    from cnn_zoo.registry import entry
+    from cnn_zoo.torch_weights import _wanted
+
+    rng, tensors = np.random.default_rng(0), {}
+    for key, (_, variable) in _wanted(build_model(name, num_classes=1000), entry(name).torch).items():
+        order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(variable.shape)]
+        tensors[key] = rng.random([variable.shape[axis] for axis in order], dtype=np.float32)
+    save_file(tensors, path)
+
+
 @pytest.fixture
 def elsewhere(photos, monkeypatch):
-    """A folder that is not the repository, with the folder of photos that the README speaks of."""
+    """A folder that is not the repository, with the photos and the weights that the README speaks of."""
     folder = photos.parent
     monkeypatch.chdir(folder)
+    save_like_torchvision("resnet18", folder / "resnet18.safetensors")
     return folder
 
 

@@ -4,6 +4,7 @@
     python tools/update.py --check    say what is stale, exit with 1 if anything is
 
 - cnn_zoo/catalogue.csv, from the family files: parameters and multiply-accumulates of every model as published
+- tests/reference/layer_names.csv, from the family files
 - the table of models in README.md, from the catalogue
 - the paragraph of measurements in README.md, from benchmarks/results
 - every badge, Colab link and address, from `url` in setup.cfg
@@ -12,6 +13,7 @@
 import argparse
 import configparser
 import csv
+import hashlib
 import io
 import json
 import re
@@ -52,6 +54,20 @@ def model_table(rows: list[dict[str, str]]) -> str:
         facts = (f"`{row['name']}`", row["layout"], row["input"], number, macs, row["year"], f"[{paper}]({link})")
         lines.append("| " + " | ".join(facts) + " |")
     return "\n".join(lines)
+
+
+def layer_names() -> str:
+    """A line a model with the number and a hash of its layer names, which are a contract: a change must be meant."""
+    import keras
+
+    from cnn_zoo import registry
+
+    lines = ["model,layers,sha256"]
+    for name in sorted(registry._ENTRIES):
+        with keras.StatelessScope(initialize_variables=False):
+            names = [layer.name for layer in registry.build_model(name, compile=False).layers]
+        lines.append(f"{name},{len(names)},{hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:16]}")
+    return "\n".join(lines) + "\n"
 
 
 def measured() -> str:
@@ -98,7 +114,7 @@ def repository() -> str:
 
 def wanted_files() -> dict[Path, str]:
     """What each derived file should hold."""
-    files = {ROOT / "cnn_zoo/catalogue.csv": catalogue()}
+    files = {ROOT / "cnn_zoo/catalogue.csv": catalogue(), ROOT / "tests/reference/layer_names.csv": layer_names()}
     rows = list(csv.DictReader(io.StringIO(files[ROOT / "cnn_zoo/catalogue.csv"])))
     before = re.search(r"github\.com/([\w.-]+/[\w-]+)", (ROOT / "CITATION.cff").read_text("utf-8"))[1]
     ours = repository()

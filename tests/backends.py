@@ -1,0 +1,39 @@
+"""Every family builds and runs on the backend that KERAS_BACKEND names, and a training reaches its end there.
+
+    KERAS_BACKEND=jax python tests/backends.py
+
+Not collected by pytest, whose process has one backend; .ci/run calls it for jax and torch.
+"""
+
+import sys
+import tempfile
+import time
+
+import keras
+import numpy as np
+
+from cnn_zoo import build_model, list_models, predict, train
+from cnn_zoo.registry import entry
+
+
+def main() -> None:
+    backend, begun = keras.backend.backend(), time.perf_counter()
+    families = {}
+    for name in list_models():  # the smallest name of each builder
+        families.setdefault(entry(name).build, name)
+    images = np.random.default_rng(0).random((2, 32, 32, 3), dtype=np.float32)
+    for name in families.values():
+        model = build_model(name, (32, 32, 3))
+        outputs = keras.ops.convert_to_numpy(model(images, training=False))
+        assert outputs.shape == (2, 10), name
+        assert np.allclose(outputs.sum(1), 1, atol=1e-5), name
+    with tempfile.TemporaryDirectory() as folder:
+        run = train("conv_stack", epochs=3, verbose=0, out=f"{folder}/run", model_options={"batch_norm": True})
+        accuracy, named = run.metrics["test_accuracy"], predict(run, run.load_data().images("test")[:3])
+    assert accuracy > 0.8, accuracy
+    assert len(named) == 3
+    print(f"{backend}: {len(families)} builders and a training ({time.perf_counter() - begun:.0f} s)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
