@@ -289,7 +289,8 @@ def _remove_debris(folder: Path, root: Path) -> None:
     name = folder.parent.name
     for part in (root / "downloads" / name).glob("*.tmp.*"):
         shutil.rmtree(part) if part.is_dir() else part.unlink()
-    for empty in (folder, folder.parent, root / "downloads" / name, root / "downloads", root):
+    downloads = root / "downloads"
+    for empty in (folder, folder.parent, downloads / name, downloads / "extracted", downloads, root):
         with contextlib.suppress(OSError):
             empty.rmdir()  # only if nothing is in it
 

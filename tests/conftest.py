@@ -10,12 +10,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def clean_environment(**changes):
+    """The environment without what JAX, where it is installed, has set for TensorFlow's log."""
+    return {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"} | changes
+
+
 def run_cli(*arguments, cwd, timeout=120, **environment):
     """Run the installed command line in a process of its own; returns (status, stdout, stderr)."""
     done = subprocess.run(
         [sys.executable, "-m", "cnn_zoo", *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env=clean_environment(**environment),
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnn_zoo.cli import main
-from conftest import ROOT
+from conftest import ROOT, clean_environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, re.M | re.S)
@@ -58,7 +58,9 @@ def test_the_commands(elsewhere, capsys):
 
 def test_the_python(elsewhere):
     program = "\n".join(block for kind, block in BLOCKS if kind == "python")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=clean_environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "138357544" in done.stdout
     assert done.stderr == ""  # no log noise in a script either
