@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnn_zoo.cli import main
-from conftest import run_cli
+from conftest import clean_environment, run_cli
 
 
 def cli(capsys, *arguments):
@@ -220,7 +220,7 @@ def test_on_a_terminal_keras_shows_its_progress_bar(tmp_path):
     pty = pytest.importorskip("pty")
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "cnn_zoo", "train", "--epochs", "2", "--set", "filters=4,4", "--out", "run"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=terminal)
+    process = subprocess.Popen(command, cwd=tmp_path, env=clean_environment(), stdout=terminal, stderr=terminal)
     os.close(terminal)
     shown = b""
     while True:

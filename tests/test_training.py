@@ -14,6 +14,7 @@ import pytest
 from cnn_zoo import Recipe, evaluate, load_data, load_run, train
 from cnn_zoo.errors import MissingError, RunError, TrainingError, UsageError
 from cnn_zoo.recipes import RECIPES, get_recipe
+from conftest import clean_environment
 
 SMALL = {"model": "conv_stack", "verbose": 0, "model_options": {"filters": [4, 8], "units": [16]}}
 FILES = {
@@ -361,7 +362,9 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(few, tmp_path, m
 
 def test_interrupting_a_training_leaves_a_usable_run(tmp_path):
     command = [sys.executable, "-m", "cnn_zoo", "train", "--epochs", "200", "--out", "run"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     lines = []
     for line in process.stdout:
         lines.append(line)
