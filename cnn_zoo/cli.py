@@ -200,13 +200,14 @@ def _list(args) -> None:
     names = list_models(args.pattern)
     if not names:
         raise UsageError(unknown("model", args.pattern, list_models()))
-    heads = ("model", "layout", "input", "classes", "parameters", "MACs", "year", "paper")
+    heads = ("model", "family", "layout", "input", "classes", "parameters", "MACs", "year", "paper")
     rows = []
     for row in catalogue():
         if row["name"] in names:
             numbers = (f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f} M")
-            rows.append((row["name"], row["layout"], row["input"], row["classes"], *numbers, row["year"], row["paper"]))
-    print(text_table(heads, rows, right=(3, 4, 5)))
+            about = [row[key] for key in ("name", "family", "layout", "input", "classes")]
+            rows.append((*about, *numbers, row["year"], row["paper"]))
+    print(text_table(heads, rows, right=(4, 5, 6)))
 
 
 def _info(args) -> None:

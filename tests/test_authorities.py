@@ -276,7 +276,21 @@ def mobilenet_v2_name(name):
     return re.sub(r"stage(\d)_block(\d)_(expand|depthwise|project)(_norm)?", rename, names.get(name, name))
 
 
+def densenet_name(name):
+    names = {"stem_conv": "conv1_conv", "stem_conv_norm": "conv1_bn", "final_norm": "bn"}
+
+    def rename(match):
+        kind = {"1_norm": "0_bn", "1": "1_conv", "2_norm": "1_bn", "2": "2_conv"}[match[3]]
+        return f"conv{int(match[1]) + 1}_block{match[2]}_{kind}"
+
+    name = re.sub(
+        r"stage(\d)_transition(_norm)?", lambda m: f"pool{m[1]}_{'bn' if m[2] else 'conv'}", names.get(name, name)
+    )
+    return re.sub(r"stage(\d)_block(\d+)_conv(\d(?:_norm)?)", rename, name)
+
+
 KERAS = {
+    "densenet121": (lambda: keras.applications.DenseNet121, densenet_name, {}),
     "resnet50": (lambda: keras.applications.ResNet50, resnet50_name, {"stride_on": "1x1", "use_bias": True}),
     "mobilenet_v1": (
         lambda: keras.applications.MobileNet,

@@ -78,7 +78,7 @@ def test_listing_models_in_python_imports_no_framework():
 def test_list_and_info(capsys):
     status, out, _ = cli(capsys, "list")
     assert status == 0
-    assert re.search(r"conv_stack +small +28x28x1 +10 +110,474 +3.1 M", out)
+    assert re.search(r"conv_stack +conv_stack +small +28x28x1 +10 +110,474 +3.1 M", out)
     assert "138,357,544" in out
     status, out, _ = cli(capsys, "info", "vgg16")
     assert status == 0
