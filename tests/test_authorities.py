@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import build_model, load_torch_weights
+from cnn_zoo import build_model, load_torch_weights, model_card
 from cnn_zoo.errors import MissingError, RunError, UsageError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -95,6 +95,21 @@ def test_torchvision_computes_the_same_from_the_same_weights(torchvision, case):
     expected, found = logits_of(peer, x), np.asarray(ours(x, training=False))
     assert np.abs(expected).max() > 1e-3
     assert np.abs(found - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs"),
+    [
+        *((name, {}, name) for name in ("vgg13", "vgg19", "resnet34", "resnet101", "resnet152", "densenet169")),
+        *((name, {}, name) for name in ("densenet201", "squeezenet1_0", "efficientnet_b0")),
+        *(("shufflenet_v2", {"width": w}, f"shufflenet_v2_x{n}") for w, n in ((0.5, "0_5"), (1.5, "1_5"), (2, "2_0"))),
+    ],
+)
+def test_trainable_parameters_are_those_that_torchvision_states(torchvision, name, options, theirs):
+    stated = torchvision.models.get_model_weights(theirs).DEFAULT.meta
+    card = model_card(name, num_classes=1000, layout="paper", **options)
+    assert card.trainable == stated["num_params"]
+    assert card.macs / 1e9 == pytest.approx(stated["_ops"], rel=0.01, abs=0.005)  # rounded there
 
 
 @pytest.fixture(scope="module")

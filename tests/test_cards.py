@@ -92,6 +92,15 @@ def test_every_family_is_held_against_a_published_count():
     assert {row["family"] for row in catalogue() if row["name"] in published} == {row["family"] for row in catalogue()}
 
 
+def test_the_recorded_trainings_show_that_every_family_learns():
+    with open(ROOT / "results/families.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    families = {row["name"]: row["family"] for row in catalogue()}
+    assert {families[row["model"]] for row in rows} == set(families.values())
+    for row in rows:
+        assert float(row["last_loss"]) < float(row["first_loss"]), row["model"]
+
+
 def test_the_catalogue_names_every_model_once_a_layout():
     keys = [(row["name"], row["layout"]) for row in catalogue()]
     assert len(set(keys)) == len(keys)

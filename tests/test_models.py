@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import build_model, feature_extractor, list_models, register
+from cnn_zoo import build_model, feature_extractor, list_models, model_card, register
 from cnn_zoo.explain import stages
 from cnn_zoo.registry import entry
 from conftest import ROOT
@@ -248,6 +248,59 @@ def test_layout_follows_the_size_of_the_images():
         "flatten", "fc1", "fc1_dropout", "fc2", "fc2_dropout", "predictions",
     ]  # fmt: skip
     assert build_model("vgg11", (32, 32, 3), layout="paper", filters=(4,) * 5, units=(8,)).layers[-3].name == "fc1"
+
+
+def test_a_plain_net_is_the_residual_one_without_its_shortcuts():
+    plain, residual = build_model("resnet20", residual=False), build_model("resnet20")
+    assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.Add)]
+    assert len([layer for layer in residual.layers if isinstance(layer, keras.layers.Add)]) == 9
+    assert plain.count_params() == residual.count_params()
+    with pytest.raises(ValueError, match="shortcut must be 'identity' or 'projection'; got 'none'"):
+        build_model("resnet20", shortcut="none")
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet18", "resnet50"])
+def test_with_pre_activation_the_sum_is_left_as_it_is(name):
+    model = build_model(name, (32, 32, 3), preactivation=True)
+    names = [layer.name for layer in model.layers]
+    assert names.index("stage1_block1_conv1_norm") < names.index("stage1_block1_conv1")
+    assert names[-4:-2] == ["final_norm", "final_act"]
+
+
+def test_option_a_keeps_the_channels_and_adds_zeros():
+    model = build_model("resnet20", (8, 8, 3))
+    widened = keras.Model(model.input, [model.get_layer(f"stage2_block1_{n}").output for n in ("subsample", "widen")])
+    few, many = (np.asarray(m) for m in widened(images(model)))
+    assert np.array_equal(many[..., 8:24], few)
+    assert not many[..., :8].any()
+    assert not many[..., 24:].any()
+
+
+@pytest.mark.parametrize(("groups", "published"), [(1, 143), (2, 140), (3, 137), (4, 133), (8, 137)])
+def test_shufflenet_v1_costs_what_its_paper_says_for_every_number_of_groups(groups, published):
+    """arXiv:1707.01083, table 2: millions of multiply-accumulates at width 1."""
+    assert model_card("shufflenet_v1", num_classes=1000, groups=groups).macs / 1e6 == pytest.approx(published, rel=0.03)
+
+
+def test_groups_of_channels_do_not_see_each_other():
+    """Keras' grouped convolution computes the same as ours, for kernels of any size."""
+    from cnn_zoo.layers import grouped_conv, grouped_pointwise
+    from cnn_zoo.registry import Spec
+
+    spec, inputs = Spec("x", (6, 6, 8), activation="linear"), keras.Input((6, 6, 8))
+    x = np.random.default_rng(0).random((2, 6, 6, 8), dtype=np.float32)
+    ours = keras.Model(inputs, grouped_conv(inputs, spec, 12, 3, groups=2, name="g"))
+    peer = keras.layers.Conv2D(12, 3, groups=2, padding="same")
+    peer.build(x.shape)
+    kernels = [ours.get_layer(f"g_group{i}").get_weights() for i in (1, 2)]
+    peer.set_weights([np.concatenate([k[i] for k in kernels], -1) for i in (0, 1)])
+    np.testing.assert_allclose(np.asarray(ours(x)), np.asarray(peer(x)), atol=1e-5)
+    ours = keras.Model(inputs, grouped_pointwise(inputs, spec, 12, groups=4, name="p"))
+    peer = keras.layers.Conv2D(12, 1, groups=4)
+    peer.build(x.shape)
+    kernel, bias = ours.get_layer("p").get_weights()  # (groups, in, out)
+    peer.set_weights([kernel.transpose(1, 0, 2).reshape(1, 1, 2, 12), bias.reshape(-1)])
+    np.testing.assert_allclose(np.asarray(ours(x)), np.asarray(peer(x)), atol=1e-5)
 
 
 @pytest.mark.parametrize(
