@@ -67,7 +67,7 @@ class Data:
     def train(self) -> tf.data.Dataset:
         """Training batches, shuffled and augmented anew each time it is iterated over: the k-th time is epoch k."""
         epoch = tf.data.Dataset.from_tensors(0).map(lambda _: self._passes.assign_add(1) - 1)
-        return self._training(epoch, 1, self.augment, self.batch_size)
+        return self._training(epoch, 1, self.augment, self.batch_size, self.seed)
 
     @functools.cached_property
     def validation(self) -> tf.data.Dataset:
@@ -80,11 +80,18 @@ class Data:
         return self.ordered("test")
 
     def epochs(
-        self, start: int, stop: int, *, how: Augment | None = None, batch_size: int | None = None
+        self,
+        start: int,
+        stop: int,
+        *,
+        how: Augment | None = None,
+        batch_size: int | None = None,
+        seed: int | None = None,
     ) -> tf.data.Dataset:
-        """The training batches of epochs start … stop - 1, one after another."""
-        how = self.augment if how is None else how
-        return self._training(tf.data.Dataset.range(start, stop), stop - start, how, batch_size or self.batch_size)
+        """The training batches of epochs start … stop - 1, one after another; what is None is as load_data was told."""
+        how, seed = self.augment if how is None else how, self.seed if seed is None else seed
+        epochs = tf.data.Dataset.range(start, stop)
+        return self._training(epochs, stop - start, how, batch_size or self.batch_size, seed)
 
     def steps(self, batch_size: int | None = None) -> int:
         """Training batches an epoch."""
@@ -136,8 +143,8 @@ class Data:
         images = tf.numpy_function(self._images.__getitem__, [chosen], tf.uint8, stateful=False)
         return tf.ensure_shape(images, (None, *self.input_shape))
 
-    def _training(self, epochs: tf.data.Dataset, number: int, how: Augment, size: int) -> tf.data.Dataset:
-        indices, seed, steps = tf.constant(self.splits["train"]), self.seed, self.steps(size)
+    def _training(self, epochs: tf.data.Dataset, number: int, how: Augment, size: int, seed: int) -> tf.data.Dataset:
+        indices, steps = tf.constant(self.splits["train"]), self.steps(size)
 
         def chosen_indices(epoch):
             order = tf.random.experimental.stateless_shuffle(indices, seed=tf.stack([tf.cast(seed, tf.int64), epoch]))

@@ -239,7 +239,13 @@ def _fit(state: _State, data: Data, recipe: Recipe, config: dict, say, verbose: 
         say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} steps")
     try:
         state.model.fit(
-            data.epochs(state.epoch, epochs, how=Augment.of(recipe.augment), batch_size=recipe.batch_size),
+            data.epochs(
+                state.epoch,
+                epochs,
+                how=Augment.of(recipe.augment),
+                batch_size=recipe.batch_size,
+                seed=config["seed"],
+            ),
             epochs=epochs,
             initial_epoch=state.epoch,
             steps_per_epoch=steps,

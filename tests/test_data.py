@@ -75,6 +75,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(augment):
     # the k-th pass is epoch k, and an epoch does not depend on what came before it
     assert same(passes[0], batches(one.epochs(0, 2)))
     assert same(batches(one.epochs(1, 2)), batches(one.epochs(0, 2))[8:])
+    assert same(batches(one.epochs(0, 1, seed=4)), batches(other.epochs(0, 1)))
     # test images are the same for every seed, and never augmented
     assert same(batches(one.test), batches(other.test))
 
