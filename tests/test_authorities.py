@@ -179,7 +179,7 @@ def test_files_that_are_not_safetensors_are_refused(tmp_path):
         load_torch_weights(build_model("lenet5"), {})
 
 
-def test_timms_names_are_known(tmp_path):
+def test_timms_names_are_known(torchvision):
     timm = pytest.importorskip("timm", reason="timm is not installed")
     for theirs, ours, size in (
         ("mobilenetv2_100", "mobilenet_v2", 224),
