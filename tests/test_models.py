@@ -33,6 +33,14 @@ KINDS = [
 ]  # fmt: skip
 
 
+QUICK = ("conv_stack", "lenet5", "alexnet", "vgg11", "resnet20", "squeezenet1_1", "mobilenet_v1")
+
+
+def slowly(names):
+    """Names as parameters, those that take long marked as slow."""
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 def tiny(name, input_shape=(32, 32, 1), **options):
     keras.utils.set_random_seed(0)
     return build_model(name, input_shape, **{**TINY.get(name, {}), **options})
@@ -51,7 +59,7 @@ def outputs_of(model, x):
     return np.asarray(model(x, training=False))
 
 
-@pytest.mark.parametrize("name", [n if n in KINDS else pytest.param(n, marks=pytest.mark.slow) for n in ALL])
+@pytest.mark.parametrize("name", slowly(ALL))
 def test_outputs_are_probabilities_of_the_right_shape(name):
     model = tiny(name)
     outputs = outputs_of(model, images(model))
@@ -60,7 +68,7 @@ def test_outputs_are_probabilities_of_the_right_shape(name):
     np.testing.assert_allclose(outputs.sum(1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", slowly(ALL))
 def test_every_size_number_of_channels_and_number_of_classes_builds(name):
     published = entry(name).layouts
     cases = [(shape, 1000 if layout == "paper" else 10) for layout, shape in published.items()] + [((28, 28, 1), 2)]
@@ -69,7 +77,7 @@ def test_every_size_number_of_channels_and_number_of_classes_builds(name):
             assert build_model(name, shape, classes, compile=False).output_shape == (None, classes)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", slowly(KINDS))
 def test_every_trainable_weight_gets_a_finite_gradient_that_is_not_zero(name):
     import tensorflow as tf
 
@@ -82,7 +90,7 @@ def test_every_trainable_weight_gets_a_finite_gradient_that_is_not_zero(name):
         assert np.abs(gradient).max() > 0, weight.path
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", slowly(KINDS))
 def test_a_saved_model_computes_the_same(name, tmp_path):
     model = tiny(name, compile=False)
     model.save(tmp_path / "model.keras")
@@ -91,7 +99,7 @@ def test_a_saved_model_computes_the_same(name, tmp_path):
     assert relative_difference(outputs_of(again, x), outputs_of(model, x)) < 1e-6
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", slowly(KINDS))
 def test_without_the_top_plus_its_head_is_the_whole(name):
     whole, features = tiny(name), tiny(name, include_top=False)
     shared = {layer.name for layer in features.layers}
@@ -107,7 +115,7 @@ def test_without_the_top_plus_its_head_is_the_whole(name):
     assert not features.compiled
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", slowly(KINDS))
 def test_pooling_without_the_top_gives_a_vector(name):
     maps = tiny(name, include_top=False)
     x = images(maps)
@@ -116,7 +124,7 @@ def test_pooling_without_the_top_gives_a_vector(name):
         assert relative_difference(outputs_of(pooled, x), reduce(outputs_of(maps, x), axis=(1, 2))) < 1e-5
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", slowly(KINDS))
 def test_mixed_precision_leaves_float32_outputs(name):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -161,7 +169,7 @@ def test_a_small_batch_is_learnt_by_heart(name, side, options):
     assert max(accuracy) == 1
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", slowly(ALL))
 def test_layer_names_are_stable_and_say_where_a_layer_is(name):
     with keras.StatelessScope(initialize_variables=False):
         first = [layer.name for layer in build_model(name, compile=False).layers]
@@ -187,7 +195,7 @@ def test_layer_names_of_the_stack():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", slowly(ALL))
 def test_features_of_every_stage(name):
     with keras.StatelessScope(initialize_variables=False):
         model = build_model(name, compile=False)
