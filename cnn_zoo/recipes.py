@@ -99,8 +99,8 @@ def _check(name: str, value: Any, kind: type, least: float) -> None:
 RECIPES = {
     # What an introduction would do: Keras' defaults, no augmentation, no schedule.
     "baseline": Recipe(epochs=5),
-    # Chosen by validation accuracy on a quarter of the embedded training digits, a few seeds each, among Adam, AdamW and
-    # SGD, batches of 32 to 128, and weaker and stronger augmentation; the margins were of the size of the seeds' spread.
+    # Chosen by validation accuracy on a quarter of the embedded training digits, a few seeds each, among Adam, AdamW
+    # and SGD, batches of 32 to 128, and weaker and stronger augmentation; many margins were within the seeds' spread.
     "fast": Recipe(
         optimizer="adamw",
         learning_rate=4e-3,  # four times Adam's default, which the warm-up and the decay to zero make safe
