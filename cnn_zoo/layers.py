@@ -19,6 +19,41 @@ SATURATING = ("sigmoid", "tanh", "softsign", "hard_sigmoid")
 Layers = list[layers.Layer]
 
 
+@keras.saving.register_keras_serializable(package="cnn_zoo")
+class BatchNormalization(layers.BatchNormalization):
+    """keras.layers.BatchNormalization computed by TensorFlow's fused kernel: the same numbers, weights and arguments.
+
+    Keras computes mean, variance and the normalised values in separate float32 passes over the batch, which in a small
+    net on a CPU take longer than its convolutions (benchmarks/step.py). Images normalised over their last axis go
+    through the kernel on the TensorFlow backend; everything else, and other backends, through Keras' own code.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        images = len(inputs.shape) == 4 and self.axis in (-1, 3) and inputs.dtype != "float64"
+        special = mask is not None or self.synchronized or getattr(self, "renorm", False)  # renorm: not in Keras 3.13
+        if keras.backend.backend() != "tensorflow" or not images or special:
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        training = bool(training and self.trainable)
+        size = inputs.shape[-1]
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.ones(size) if self.gamma is None else self.gamma,
+            offset=tf.zeros(size) if self.beta is None else self.beta,
+            mean=tf.zeros(0) if training else self.moving_mean,
+            variance=tf.zeros(0) if training else self.moving_variance,
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            count = tf.cast(tf.size(inputs) / size, tf.float32)
+            variance *= (count - 1) / count  # the kernel's is an estimate for the population; Keras keeps the sample's
+            self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
+            self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
+        return outputs
+
+
 def conv(
     spec: Spec,
     filters: int | None,
@@ -72,7 +107,7 @@ def conv_norm_act(
 
 def norm_act(spec: Spec, *, name: str, activate: bool = True, epsilon: float = EPSILON) -> Layers:
     """Batch normalisation if spec asks for it, and the activation."""
-    norm = layers.BatchNormalization(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_norm")
+    norm = BatchNormalization(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_norm")
     act = layers.Activation(spec.activation, name=f"{name}_act")
     return [norm] * spec.batch_norm + [act] * activate
 

@@ -1,0 +1,106 @@
+"""The fused batch normalisation is Keras' own, only faster."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnn_zoo import build_model
+from cnn_zoo.layers import BatchNormalization
+from conftest import clean_environment
+
+
+def both(**options):
+    """Our layer and Keras' with the same weights, which are not those that they start with."""
+    pair, shape = (BatchNormalization(**options), keras.layers.BatchNormalization(**options)), (6, 5, 7, 4)
+    rng = np.random.default_rng(1)
+    for layer in pair:
+        layer.build(shape)
+    weights = [rng.uniform(0.5, 2, w.shape) for w in pair[0].weights]
+    for layer in pair:
+        layer.set_weights(weights)
+    return pair
+
+
+def results(layer, images, training):
+    """Outputs, gradients and moving statistics, all as float32 arrays."""
+    x = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, training=training)
+        loss = tf.reduce_sum(
+            tf.cast(y, tf.float32) * tf.constant(np.cos(np.arange(images.size)).reshape(images.shape), tf.float32)
+        )
+    gradients = tape.gradient(loss, [x, *(v.value for v in layer.trainable_variables)])
+    return [np.asarray(tf.cast(a, tf.float32)) for a in (y, *gradients, *(v.value for v in layer.weights))]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}, {"momentum": 0.8, "epsilon": 0.1}])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("mixed_bfloat16", 0.02)])
+def test_it_computes_what_keras_computes(options, training, dtype, tolerance):
+    images = np.random.default_rng(0).normal(2, 3, (6, 5, 7, 4)).astype(np.float32)
+    ours, theirs = (results(layer, images, training) for layer in both(dtype=dtype, **options))
+    assert len(ours) == len(theirs) >= 5
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.allclose(a, b, rtol=tolerance, atol=tolerance * max(1, np.abs(b).max()))
+    assert ours[0].std() > 0.1
+
+
+def test_a_frozen_layer_keeps_its_statistics():
+    for layer in both():
+        layer.trainable = False
+        before = [np.array(w) for w in layer.get_weights()]
+        layer(np.ones((2, 3, 3, 4), np.float32), training=True)
+        assert all(np.array_equal(a, b) for a, b in zip(before, layer.get_weights(), strict=True))
+
+
+def test_one_value_a_channel_has_no_variance():
+    layer, reference = both()
+    image = np.ones((1, 1, 1, 4), np.float32)
+    assert np.allclose(layer(image, training=True), reference(image, training=True))
+    assert np.allclose(layer.moving_variance, reference.moving_variance)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((5, 4), {}), ((2, 4, 3, 3), {"axis": 1}), ((2, 3, 5, 5, 4), {}), ((2, 5, 5, 4), {"renorm": True})],
+)
+def test_what_the_kernel_cannot_do_is_left_to_keras(shape, options):
+    values, outputs = np.random.default_rng(0).random(shape, np.float32), []
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(**options)
+        outputs.append([np.asarray(layer(values, training=True)), *layer.get_weights()])
+    assert all(np.array_equal(a, b) for a, b in zip(*outputs, strict=True))
+
+
+def test_a_saved_model_is_read_again_and_by_a_program_that_only_imports_the_package(tmp_path):
+    model = build_model("resnet20", num_classes=3, filters=(4, 4, 4), compile=False)
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(again.get_layer("stem_conv_norm"), BatchNormalization)
+    assert np.allclose(again(images), model(images), atol=1e-6)
+    program = "import sys, keras, cnn_zoo.layers; print(keras.models.load_model(sys.argv[1]).count_params())"
+    command = [sys.executable, "-c", program, tmp_path / "model.keras"]
+    assert int(subprocess.check_output(command, text=True, env=clean_environment())) == model.count_params()
+
+
+def test_its_weights_are_those_of_keras_layer(tmp_path):
+    model = build_model("resnet20", filters=(4, 4, 4), compile=False)
+    plain = keras.models.clone_model(
+        model,
+        clone_function=lambda layer: (
+            keras.layers.BatchNormalization.from_config(layer.get_config())
+            if isinstance(layer, BatchNormalization)
+            else layer.__class__.from_config(layer.get_config())
+        ),
+    )
+    model.save_weights(tmp_path / "ours.weights.h5")
+    plain.load_weights(tmp_path / "ours.weights.h5")
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    assert np.allclose(plain(images), model(images), atol=1e-5)
+    assert not any(isinstance(layer, BatchNormalization) for layer in plain.layers)
