@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .cards import model_card
 from .errors import DataError, UsageError
 from .images import read_image, to_array
 from .registry import has_logits
@@ -144,23 +146,57 @@ def _float_channels(array: np.ndarray, channels: int) -> np.ndarray:
 
 
 def model_probabilities(model, images: Any) -> np.ndarray:
-    """Class probabilities (n, classes) of float images (n, …) or of a dataset of (images, labels).
-
-    Calls the model a batch at a time. `model.predict` traces a function for every new model, which costs more than a
-    few images do, and warns of it.
-    """
+    """Class probabilities (n, classes) of float images (n, …) or of a dataset of (images, labels)."""
     import keras
 
     if hasattr(images, "shape"):
         batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     else:
         batches = (batch for batch, _ in images)
-    parts = [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]
+    parts = [keras.ops.convert_to_numpy(_call(model, batch)) for batch in batches]
     outputs = np.concatenate([np.empty((0, model.output_shape[-1])), *parts]).astype(np.float32)
     if has_logits(model):
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
     return outputs
+
+
+_CALLS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # model -> what _call knows of it
+EAGER_CALLS = 3  # a model that is called more often is compiled
+ONE_IMAGE_MACS = 1e7  # below, one image through XLA is faster than operation by operation
+
+
+def _call(model, batch: Any):
+    """The outputs of a model in inference mode.
+
+    `model.predict` takes tens of milliseconds for an image, most of it for setting up a loop over batches, and
+    `model(batch)` some. A compiled function takes a fraction of one, but compiling costs more than a few calls do: it
+    is made when a model is called repeatedly. It reads the model's variables, so that later training is seen.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return model(batch, training=False)
+    import tensorflow as tf
+
+    known = _CALLS.setdefault(model, {"calls": 0})
+    known["calls"] += 1
+    if known["calls"] <= EAGER_CALLS:
+        return model(batch, training=False)
+    one = len(batch) == 1
+    if one not in known:
+        itself = weakref.ref(model)  # the function must not keep the model alive, whose entry it is
+        known[one] = _compile(model, itself, 1 if one else None)
+    return known[one](tf.convert_to_tensor(batch, model.inputs[0].dtype))
+
+
+def _compile(model, itself: weakref.ref, size: int | None):
+    """A function of a batch of `size` images, or of any number."""
+    import tensorflow as tf
+
+    small = model_card(model).macs < ONE_IMAGE_MACS
+    function = tf.function(lambda batch: itself()(batch, training=False), jit_compile=size == 1 and small)
+    return function.get_concrete_function(tf.TensorSpec((size, *model.input_shape[1:]), model.inputs[0].dtype))
 
 
 def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[str, Any]:

@@ -120,3 +120,37 @@ def test_a_model_that_is_no_classifier_of_images_is_refused(run):
 def test_what_is_not_an_image_is_named(run, images, error, message):
     with pytest.raises(error, match=message):
         predict(run, images)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("lenet5", (28, 28, 1)), ("resnet20", (32, 32, 3))])
+def test_one_image_after_another_gives_what_a_batch_gives(name, shape):
+    model = build_model(name, shape, compile=False)
+    images = np.random.default_rng(0).random((8, *shape), np.float32)
+    expected = np.asarray(model(images, training=False))
+    for _ in range(2):  # first directly, then compiled; alone and together
+        for image, row in zip(images, expected, strict=True):
+            [(label, probability)] = predict(model, image)
+            assert int(label) == row.argmax()
+            assert probability == pytest.approx(row.max(), abs=1e-4)
+        together = predict(model, images, top=10)
+        assert [dict(pairs)[str(i)] for pairs in together for i in range(10)] == pytest.approx(
+            expected.ravel().tolist(), abs=1e-4
+        )
+
+
+def test_predictions_follow_the_weights_and_do_not_keep_the_model():
+    import gc
+    import weakref
+
+    model = build_model("lenet5", compile=False)
+    image = np.random.default_rng(0).random((28, 28, 1), np.float32)
+    before = [predict(model, image, top=10)[0] for _ in range(6)][-1]
+    model.set_weights([w + 0.1 for w in model.get_weights()])
+    [after] = predict(model, image, top=10)
+    assert dict(after) != dict(before)
+    direct = np.asarray(model(image[None], training=False))[0]
+    assert dict(after) == pytest.approx({str(i): p for i, p in enumerate(direct)}, abs=1e-5)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
