@@ -388,3 +388,14 @@ def test_building_leaves_numpys_random_state_and_keras_policy_alone():
     after = np.random.get_state()[1], keras.config.dtype_policy().name, keras.config.image_data_format()  # noqa: NPY002
     assert (before[0] == after[0]).all()
     assert before[1:] == after[1:]
+
+
+@pytest.mark.parametrize(("side", "stages"), [(8, 1), (28, 2), (32, 2), (64, 3), (96, 4), (224, 5)])
+def test_zoonet_has_as_many_stages_as_the_image_needs(side, stages):
+    model = build_model("zoonet", (side, side, 3), compile=False)
+    maps = feature_extractor(model).outputs
+    assert len(maps) == stages
+    assert 2 <= maps[-1].shape[1] <= 5
+    widths = [m.shape[-1] for m in maps]
+    assert widths == sorted(widths)
+    assert all(width % 16 == 0 and width <= 256 for width in widths)

@@ -51,7 +51,8 @@ def model_table(rows: list[dict[str, str]]) -> str:
         number, macs = f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f} M"
         paper = row["paper"]
         link = f"https://arxiv.org/abs/{paper[6:]}" if paper.startswith("arXiv:") else f"https://doi.org/{paper}"
-        facts = (f"`{row['name']}`", row["layout"], row["input"], number, macs, row["year"], f"[{paper}]({link})")
+        source = f"[{paper}]({link})" if paper else "ours"
+        facts = (f"`{row['name']}`", row["layout"], row["input"], number, macs, row["year"], source)
         lines.append("| " + " | ".join(facts) + " |")
     return "\n".join(lines)
 
