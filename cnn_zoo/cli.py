@@ -14,6 +14,7 @@ from typing import Any
 
 from . import __version__
 from .errors import UsageError, ZooError, unknown
+from .precision import PRECISIONS
 from .quiet import quiet_import
 from .recipes import RECIPES, get_recipe
 from .registry import catalogue, check_model_name, list_models
@@ -107,6 +108,12 @@ def _make_parser() -> argparse.ArgumentParser:
         help="stop after N epochs without a lower validation loss, keep the best",
     )
     add.add_argument("--seed", type=int, default=0)
+    add.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="what to compute in: auto is 16-bit where the processor is faster so (default: %(default)s)",
+    )
     add.add_argument("--deterministic", action="store_true", help="the same weights from the same seed on this machine")
     add.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard into the run folder")
     _add_set(add)
@@ -264,6 +271,7 @@ def _train(args) -> None:
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         early_stopping=args.early_stopping,
+        precision=args.precision,
         tensorboard=args.tensorboard,
         deterministic=args.deterministic,
         model_options=dict(args.settings),

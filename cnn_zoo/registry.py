@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OptionError, UsageError, ZooError, unknown
+from .precision import choose_precision, policy
 from .quiet import quiet_import
 
 LARGEST_SIDE = 8192  # pixels or channels
@@ -33,7 +34,7 @@ class Entry:
     build: Callable[..., Any]
     layouts: dict[str, tuple[int, int, int]]  # layout -> the input shape it is published for
     year: int
-    paper: str  # DOI or arXiv number, or what else the architecture comes from
+    paper: str  # DOI or arXiv number; "" for a net of this zoo's own
     dropout: float
     batch_norm: bool
     activation: str
@@ -82,7 +83,7 @@ def register(
         names: the names that build_model and list_models know it by.
         layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
             the default input shape.
-        year, paper: of the publication; paper is a DOI or an arXiv number.
+        year, paper: of the publication; paper is a DOI or an arXiv number, or "" for a net of this zoo's own.
         dropout, batch_norm, activation: the family's own setting of these options.
         torch: how the layers are called in torchvision, see torch_weights.py.
 
@@ -148,6 +149,7 @@ def build_model(
     l1: float = 0.0,
     l2: float = 0.0,
     batch_norm: bool | None = None,
+    dtype: str | None = None,
     compile: bool = True,
     **family_options: Any,
 ):
@@ -170,6 +172,8 @@ def build_model(
         dropout: rate before the fully connected layers of the head; None is the family's own, 0 none.
         l1, l2: weights of the penalties on the kernels of all convolutions and fully connected layers.
         batch_norm: batch normalisation between convolution and activation; None is the family's own.
+        dtype: "float32", "mixed_bfloat16", which computes in 16 bits, or "auto", the faster of them on this machine;
+            None is Keras' global dtype policy. The outputs are float32 in any case.
         compile: with Adam at Keras' default rate, sparse categorical cross-entropy that matches the head, and
             accuracy.
         **family_options: such as filters=(32, 64) or padding="same"; see the family's file.
@@ -206,7 +210,8 @@ def build_model(
         l2=_check_number("l2", l2),
         batch_norm=found.batch_norm if batch_norm is None else _check_flag("batch_norm", batch_norm),
     )
-    model = _build(found, spec, family_options)
+    with policy(None if dtype is None else choose_precision(dtype)):
+        model = _build(found, spec, family_options)
     if weights is not None:
         from .weights import load_weights
 
@@ -216,19 +221,27 @@ def build_model(
     return model
 
 
-def compile_model(model, optimizer: Any = "adam") -> None:
+def compile_model(
+    model, optimizer: Any = "adam", *, label_smoothing: float = 0.0, steps_per_execution: int = 1
+) -> None:
     """Compile a classifier of the zoo with the loss that matches its head, and accuracy."""
     import keras
 
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model))
-    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    if label_smoothing:
+        from .optimization import SmoothedCrossentropy
+
+        loss = SmoothedCrossentropy(label_smoothing, from_logits=has_logits(model))
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model))
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=steps_per_execution)
 
 
 def has_logits(model) -> bool:
     """Whether a classifier returns logits; False for probabilities, UsageError for anything else."""
     last = model.layers[-1]
-    activation = "softmax" if type(last).__name__ == "Softmax" else last.get_config().get("activation", "none")
-    if activation not in ("softmax", "linear", None):
+    activation = "softmax" if type(last).__name__ == "Softmax" else getattr(last, "activation", "none")
+    activation = getattr(activation, "__name__", activation)
+    if activation not in ("softmax", "linear"):
         raise UsageError(f"{model.name} must end in softmax or logits; its last layer is {last.name} ({activation})")
     return activation != "softmax"
 

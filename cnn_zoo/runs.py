@@ -189,7 +189,7 @@ def summary(run: Run) -> list[tuple[str, str]]:
         (
             "training",
             f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)} in {metrics['fit_seconds']:.1f} s, "
-            f"seed {config['seed']}",
+            f"seed {config['seed']}, {config.get('precision', 'float32')}",
         ),
     ]
     if "test_accuracy" in metrics:

@@ -38,6 +38,11 @@ TFDS = frozenset(
     pneumonia_mnist quickdraw_bitmap resisc45 rock_paper_scissors siscore smallnorb so2sat stanford_dogs stl10
     svhn_cropped tf_flowers uc_merced visual_domain_decathlon wake_vision""".split()
 )
+# Sets whose classes are not the same in a mirror: writing, chests, rooms with a way out on one side.
+HANDED = frozenset(
+    """binary_alpha_digits cmaterdb dmlab emnist kmnist mnist mnist_corrupted omniglot pneumonia_mnist svhn_cropped
+    visual_domain_decathlon""".split()
+)
 SPLIT_FOLDERS = {
     "train": "train",
     "test": "test",
@@ -102,6 +107,12 @@ class Source:
     class_names: list[str]
     splits: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+
+
+def may_mirror(name: str) -> bool:
+    """Whether images of a data set are known to keep their class in a mirror: not those of folders and arrays."""
+    kind = name.split("/")[0]
+    return kind in TFDS and kind not in HANDED
 
 
 def list_datasets() -> list[str]:

@@ -18,14 +18,16 @@ import numpy as np
 
 from . import runs
 from .augment import Augment
+from .cards import model_card
 from .datasets import Data, data_folder, load_data
 from .errors import RunError, TrainingError, UsageError, unknown
 from .files import atomic, write_csv, write_json
 from .inference import BATCH, evaluate
+from .precision import choose_precision, set_precision
 from .recipes import Recipe, get_recipe
-from .registry import build_model, check_model_name, compile_model
+from .registry import build_model, check_model_name, compile_model, entry
 from .runs import CHECKPOINT, CONFIG, HISTORY, METRICS, WEIGHTS, Run
-from .sources import check_data_name
+from .sources import check_data_name, may_mirror
 from .weights import save_weights
 
 RESERVED = {  # arguments of build_model that a training sets itself, or cannot do without
@@ -36,7 +38,9 @@ RESERVED = {  # arguments of build_model that a training sets itself, or cannot 
     "compile": "the recipe compiles",
     "include_top": "a run trains a classifier",
     "pooling": "a run trains a classifier",
+    "dtype": "set precision",
 }
+SMALL_STEP = 5e8  # multiply-accumulates of a forward pass below which a step takes a hundredth of a second or so
 DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken", "memory_limit", "progress")
 
 
@@ -53,6 +57,7 @@ def train(
     learning_rate: float | None = None,
     early_stopping: int | None = None,
     augment: dict | None = None,
+    precision: str = "auto",
     tensorboard: bool = False,
     deterministic: bool = False,
     verbose: str | int = "auto",
@@ -64,11 +69,13 @@ def train(
     Args:
         model: one of list_models().
         data: a data set's name, a folder, a pair of arrays, or what load_data returned.
-        recipe: "fast", "baseline" or a Recipe.
+        recipe: "fast", "accurate", "baseline" or a Recipe.
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
         resume: go on with an unfinished run in `out`; a finished one is returned as it is, none is begun.
         seed: of the weights, the order of the images and their augmentation.
         epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's.
+        precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, see
+            precision.choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
         deterministic: TensorFlow's deterministic operations, for this process: the same seed gives the same weights
             on one machine with one number of threads.
@@ -95,6 +102,7 @@ def train(
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
     recipe = get_recipe(
         recipe,
+        normalised=bool(model_options.get("batch_norm", entry(model).batch_norm)),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -102,6 +110,9 @@ def train(
         augment=augment,
     )
     Augment.of(recipe.augment)
+    if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
+        precision = runs.read_config(Path(out)).get("precision", precision)  # as it was begun, perhaps elsewhere
+    precision = choose_precision(precision)
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
     if tensorboard and not importlib.util.find_spec("tensorboard"):
@@ -121,7 +132,8 @@ def train(
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
 
-    config = _config(model, data, recipe, seed, deterministic, model_options)
+    recipe = recipe.for_data(may_mirror(data.name))
+    config = _config(model, data, recipe, seed, precision, deterministic, model_options)
     if out is not None:
         _check_folder(Path(out), resume, config)
     if resume and runs.read_metrics(Path(out)).get("status") == "complete":
@@ -132,9 +144,14 @@ def train(
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    net = build_model(model, data.input_shape, data.num_classes, compile=False, **model_options)
+    net = build_model(model, data.input_shape, data.num_classes, dtype=precision, compile=False, **model_options)
     steps = data.steps(recipe.batch_size)
-    compile_model(net, recipe.make_optimizer(config["epochs"] * steps))
+    compile_model(
+        net,
+        recipe.make_optimizer(config["epochs"] * steps),
+        label_smoothing=recipe.label_smoothing,
+        steps_per_execution=_steps_per_execution(net, recipe.batch_size, steps),
+    )
     folder = _make_folder(out, model, data.name)
     write_json(folder / CONFIG, config)
 
@@ -143,6 +160,16 @@ def train(
         state.restore()
     _fit(state, data, recipe, config, say, verbose, tensorboard)
     return _finish(state, data, config)
+
+
+def _steps_per_execution(model, batch_size: int, steps: int) -> int:
+    """How many steps of a small net to run between two looks at the progress; a divisor of steps.
+
+    Keras runs whole executions: with another number an epoch would take a few steps too many.
+    """
+    if model_card(model).macs * batch_size > SMALL_STEP:
+        return 1
+    return next(number for number in range(16, 0, -1) if steps % number == 0)
 
 
 class _State:
@@ -285,6 +312,8 @@ def _finish(state: _State, data: Data, config: dict) -> Run:
     """Take the best weights, judge them on the test set, write the run folder."""
     if state.best is not None:
         state.model.set_weights(state.best)
+    set_precision(state.model, "float32")
+    compile_model(state.model, state.model.optimizer)  # the functions that it was trained with are in its old precision
     save_weights(state.model, state.folder / WEIGHTS)  # first: an interruption from here on costs only the report
     result = evaluate(state.model, data)
     tested = {f"test_{key}": result[key] for key in ("accuracy", "loss", "images")}
@@ -296,7 +325,9 @@ def _finish(state: _State, data: Data, config: dict) -> Run:
     return run
 
 
-def _config(model: str, data: Data, recipe: Recipe, seed: int, deterministic: bool, model_options: dict) -> dict:
+def _config(
+    model: str, data: Data, recipe: Recipe, seed: int, precision: str, deterministic: bool, model_options: dict
+) -> dict:
     config = {
         "format": runs.FORMAT,
         "model": model,
@@ -309,6 +340,7 @@ def _config(model: str, data: Data, recipe: Recipe, seed: int, deterministic: bo
         "recipe": recipe.as_json(),
         "epochs": recipe.epochs_for(len(data.splits["train"])),
         "seed": seed,
+        "precision": precision,
         "deterministic": deterministic,
         "versions": runs.versions(),
     }

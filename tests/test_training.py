@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from cnn_zoo import Recipe, evaluate, load_data, load_run, train
+from cnn_zoo import Recipe, build_model, evaluate, load_data, load_run, train
 from cnn_zoo.errors import MissingError, RunError, TrainingError, UsageError
 from cnn_zoo.recipes import RECIPES, get_recipe
 from conftest import clean_environment
@@ -194,7 +194,7 @@ def test_weights_that_the_last_step_destroyed_are_noticed(few, tmp_path):
 
 
 def test_a_resume_that_differs_says_in_what(few, tmp_path):
-    arguments = {"data": few, "out": tmp_path / "run", **SMALL}
+    arguments = {"data": few, "epochs": 2, "out": tmp_path / "run", **SMALL}
     train(epochs=1, **arguments)
     with pytest.raises(RunError, match="holds another run: its recipe epochs is 1, not 2"):
         train(epochs=2, resume=True, **arguments)
@@ -420,12 +420,78 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
         Recipe(optimizer="adm")
 
 
+def test_a_model_with_batch_normalisation_bears_another_recipe():
+    plain, normalised = (get_recipe("fast", normalised=flag) for flag in (False, True))
+    assert normalised.learning_rate > 10 * plain.learning_rate
+    own = Recipe(learning_rate=0.123)
+    assert get_recipe(own, normalised=True) == own
+
+
+def test_images_are_mirrored_only_where_that_is_known_to_be_right():
+    from cnn_zoo.sources import may_mirror
+
+    assert not any(may_mirror(name) for name in ("mnist", "mnist5k", "emnist/letters", "svhn_cropped", "photos"))
+    assert may_mirror("fashion_mnist")
+    recipe = RECIPES["accurate"]
+    assert recipe.for_data(True).augment == {**recipe.augment, "flip": True}
+    assert recipe.for_data(False).augment == recipe.augment
+    assert RECIPES["fast"].for_data(True).augment == RECIPES["fast"].augment
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("model", ["lenet5", "zoonet"])
+def test_every_recipe_trains_nets_of_both_kinds(recipe, model, few, tmp_path):
+    run = train(model, few, recipe=recipe, epochs=6, out=tmp_path / "run", verbose=0)
+    assert run.history["loss"][-1] < run.history["loss"][0]
+    assert run.config["recipe"]["learning_rate"] == get_recipe(recipe, normalised=model == "zoonet").learning_rate
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_whatever_it_was_trained_in_the_model_is_a_float32_one(precision, few, tmp_path):
+    arguments = {"epochs": 2, "batch_size": 16, "precision": precision, "verbose": 0}
+    run = train("zoonet", few, out=tmp_path / "run", **arguments)
+    assert run.config["precision"] == precision
+    assert {layer.compute_dtype for layer in run.model.layers} == {"float32"}
+    again = load_run(run.path)
+    images = few.images("test").astype(np.float32) / 255
+    assert np.array_equal(again.model(images), run.model(images))
+    assert evaluate(again, few)["accuracy"] == run.metrics["test_accuracy"]
+    assert int(run.model.optimizer.iterations) == 2 * few.steps(16)
+    run.model.fit(few.train, verbose=0, shuffle=False)  # and can be trained on
+    assert int(run.model.optimizer.iterations) == 2 * few.steps(16) + few.steps()
+
+
+def test_a_training_is_resumed_in_the_precision_that_it_was_begun_in(few, tmp_path, monkeypatch):
+    from cnn_zoo import training
+
+    arguments = {"data": few, "epochs": 2, "out": tmp_path / "run", **SMALL}
+    monkeypatch.setattr(training, "_fit", lambda *_: (_ for _ in ()).throw(SystemExit))
+    with pytest.raises(SystemExit):
+        train(precision="mixed_bfloat16", **arguments)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match='its precision is "mixed_bfloat16", not "float32"'):
+        train(precision="float32", resume=True, **arguments)
+    monkeypatch.setattr(training, "choose_precision", lambda precision: {"auto": "float32"}.get(precision, precision))
+    assert train(resume=True, **arguments).config["precision"] == "mixed_bfloat16"
+
+
+def test_executions_of_several_steps_add_up_to_an_epoch():
+    from cnn_zoo.training import _steps_per_execution
+
+    small, large = build_model("zoonet", compile=False), build_model("vgg11", (32, 32, 3), compile=False)
+    for steps in (1, 7, 29, 96, 422):
+        together = _steps_per_execution(small, 128, steps)
+        assert steps % together == 0
+        assert together == max(n for n in range(1, 17) if steps % n == 0)
+        assert _steps_per_execution(large, 128, steps) == 1
+
+
 @pytest.mark.parametrize(
     "recipe",
     [
         Recipe(optimizer=o, schedule=s, warmup=w)
         for o in ("adam", "adamw", "sgd")
-        for s, w in (("constant", 0.0), ("cosine", 0.0), ("cosine", 0.25))
+        for s, w in (("constant", 0.0), ("linear", 0.0), ("linear", 0.25))
     ],
 )
 def test_learning_rates_follow_the_schedule(recipe):

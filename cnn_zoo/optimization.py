@@ -1,0 +1,50 @@
+"""The loss and the schedule of the learning rate that recipes use and Keras does not have."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="cnn_zoo")
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of integer labels, of whose probability a part is spread over all classes (arXiv:1512.00567).
+
+    Args:
+        label_smoothing: that part, from 0 to below 1.
+        from_logits: whether the model returns logits.
+    """
+
+    def __init__(self, label_smoothing: float, from_logits: bool, name: str = "smoothed_crossentropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.label_smoothing, self.from_logits = label_smoothing, from_logits
+
+    def call(self, y_true, y_pred):
+        labels = ops.one_hot(ops.reshape(y_true, (-1,)), y_pred.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            labels, y_pred, from_logits=self.from_logits, label_smoothing=self.label_smoothing
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "label_smoothing": self.label_smoothing, "from_logits": self.from_logits}
+
+
+@keras.saving.register_keras_serializable(package="cnn_zoo")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises in a line from a tenth of its peak to the peak, and falls in a line to zero.
+
+    Args:
+        peak: the largest learning rate.
+        steps: of the whole training.
+        warmup: fraction of the steps in which it rises.
+    """
+
+    def __init__(self, peak: float, steps: int, warmup: float = 0.0):
+        self.peak, self.steps, self.warmup = peak, steps, warmup
+
+    def __call__(self, step):
+        done = ops.cast(step, "float32") / self.steps
+        falling = (1 - done) / (1 - self.warmup)
+        rising = 0.1 + 0.9 * done / self.warmup if self.warmup else falling
+        return self.peak * ops.clip(ops.minimum(rising, falling), 0.0, 1.0)
+
+    def get_config(self):
+        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}

@@ -1,0 +1,75 @@
+"""In how many bits a model computes: the dtype policies of Keras, chosen by what the processor can do."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from pathlib import Path
+
+from .errors import UsageError, unknown
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors, as Linux names them
+
+
+def choose_precision(precision: str = "auto") -> str:
+    """The Keras dtype policy to train with.
+
+    Args:
+        precision: "float32"; "mixed_bfloat16", which computes in 16 bits and keeps weights, sums and normalisation in
+            32; or "auto", the faster of the two on this machine.
+
+    Returns:
+        "float32" or "mixed_bfloat16".
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(unknown("precision", precision, PRECISIONS))
+    if precision != "auto":
+        return precision
+    return "mixed_bfloat16" if _bfloat16_is_fast() else "float32"
+
+
+@functools.cache
+def _bfloat16_is_fast() -> bool:
+    """Whether TensorFlow multiplies matrices of bfloat16 in hardware here."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return False  # the other backends' kernels for CPUs convert to float32 and back
+    import tensorflow as tf
+
+    if devices := tf.config.list_physical_devices("GPU"):
+        ability = (tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in devices)
+        return all(found is not None and found >= (8, 0) for found in ability)
+    return bool(processor_flags() & BFLOAT16_FLAGS)
+
+
+def processor_flags() -> set[str]:
+    """What the processor says it can do; empty where there is no /proc/cpuinfo."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+
+
+@contextlib.contextmanager
+def policy(dtype: str | None):
+    """Layers made inside have this dtype policy; None leaves Keras' global one."""
+    import keras
+
+    if dtype is None:
+        yield
+        return
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def set_precision(model, dtype: str) -> None:
+    """Let all layers of a built model compute in another precision; its weights are 32-bit numbers in both."""
+    for layer in model._flatten_layers():
+        layer.dtype_policy = dtype

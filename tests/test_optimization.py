@@ -1,0 +1,60 @@
+"""The loss, and the precision in which models compute."""
+
+import keras
+import numpy as np
+import pytest
+
+from cnn_zoo import build_model, precision
+from cnn_zoo.errors import UsageError
+from cnn_zoo.optimization import SmoothedCrossentropy
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_smoothed_crossentropy_is_keras_of_one_hot_labels(smoothing, from_logits):
+    rng = np.random.default_rng(0)
+    labels, outputs = rng.integers(0, 5, 20), rng.normal(size=(20, 5)).astype(np.float32)
+    if not from_logits:
+        outputs = np.asarray(keras.ops.softmax(outputs))
+    reference = keras.losses.CategoricalCrossentropy(from_logits=from_logits, label_smoothing=smoothing)
+    expected = float(reference(np.eye(5)[labels], outputs))
+    loss = SmoothedCrossentropy(smoothing, from_logits)
+    assert float(loss(labels, outputs)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss(labels[:, None], outputs)) == pytest.approx(expected, rel=1e-6)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert float(again(labels, outputs)) == float(loss(labels, outputs))
+
+
+def test_a_model_of_another_precision_leaves_the_global_policy_alone():
+    before = keras.config.dtype_policy()
+    model = build_model("resnet20", filters=(4, 4, 4), dtype="mixed_bfloat16")
+    assert {layer.compute_dtype for layer in model.layers[1:-1]} == {"bfloat16"}
+    assert {w.dtype for w in model.weights} == {"float32"}
+    outputs = model(np.random.default_rng(0).random((2, 32, 32, 3), np.float32))
+    assert outputs.dtype == "float32"
+    assert np.allclose(np.sum(outputs, 1), 1, atol=1e-5)
+    with pytest.raises(UsageError):
+        build_model("conv_stack", (4, 4, 1), dtype="mixed_bfloat16")
+    assert keras.config.dtype_policy() is before
+    precision.set_precision(model, "float32")
+    same = build_model("resnet20", filters=(4, 4, 4), dtype="float32", compile=False)
+    same.set_weights(model.get_weights())
+    images = np.random.default_rng(1).random((2, 32, 32, 3), np.float32)
+    assert np.array_equal(model(images), same(images))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [({"avx512_bf16"}, "mixed_bfloat16"), ({"amx_bf16"}, "mixed_bfloat16"), ({"avx2"}, "float32"), (set(), "float32")],
+)
+def test_auto_is_16_bits_where_the_processor_multiplies_them(flags, expected, monkeypatch):
+    monkeypatch.setattr(precision, "processor_flags", lambda: flags)
+    precision._bfloat16_is_fast.cache_clear()
+    assert precision.choose_precision() == expected
+    assert precision.choose_precision("float32") == "float32"
+    precision._bfloat16_is_fast.cache_clear()
+
+
+def test_an_unknown_precision_is_named():
+    with pytest.raises(UsageError, match="unknown precision 'bfloat16'; did you mean mixed_bfloat16"):
+        build_model("lenet5", dtype="bfloat16")
