@@ -1,10 +1,14 @@
-"""What the benchmarks share: where results go, and what machine they come from."""
+"""What the benchmarks share: timing side by side, where results go, and what machine they come from."""
 
 import json
 import platform
+import statistics
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+from cnn_zoo.precision import processor_flags
 from cnn_zoo.runs import versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -13,21 +17,48 @@ RESULTS = Path(__file__).parent / "results"
 def processor() -> str:
     """The processor's name and the features that decide a network's speed."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    fields = {key.strip(): value for key, colon, value in (line.partition(": ") for line in text.splitlines()) if colon}
-    flags = fields.get("flags", "").split()
-    fast = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
-    return " ".join([fields.get("model name", "?"), *fast])
+    name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
+    return " ".join(
+        [name, *(flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in processor_flags())]
+    )
 
 
-def write(name: str, results: dict) -> None:
-    """Print results and write them, with machine, versions and commit, to results/NAME.json."""
-    RESULTS.mkdir(exist_ok=True)
+def alternate(works: dict[str, Callable], repeats: int, inner: int = 1) -> dict[str, list[float]]:
+    """Seconds a call of each of several pieces of work, in turn, so that what else the machine does meets all alike.
+
+    The first call of each is not counted.
+    """
+    times = {name: [] for name in works}
+    for work in works.values():
+        work()
+    for _ in range(repeats):
+        for name, work in works.items():
+            begun = time.perf_counter()
+            for _ in range(inner):
+                work()
+            times[name].append((time.perf_counter() - begun) / inner)
+    return times
+
+
+def spread(values: list[float], digits: int = 4) -> dict[str, float]:
+    """Median, least and most."""
+    return {
+        "median": round(statistics.median(values), digits),
+        "least": round(min(values), digits),
+        "most": round(max(values), digits),
+    }
+
+
+def write(name: str, results: dict, quick: bool = False) -> None:
+    """Print results; unless they are quick ones, write them with machine, versions and commit to results/NAME.json."""
     git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     about = {"processor": processor(), "versions": versions(), "commit": commit}
     text = json.dumps({"about": about, "results": results}, indent=2)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
-    print(text)
+    if not quick:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text, flush=True)

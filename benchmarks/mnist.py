@@ -1,0 +1,232 @@
+"""How long does it take to reach 99 % on MNIST: here, with Keras' and PyTorch's own examples, and in raw PyTorch?
+
+    TFDS_DATA_DIR=… python benchmarks/mnist.py [--seeds 10] [--peer-seeds 2] [--quick]
+
+Needs torch. In turn, seed by seed, all on the official split with the images in memory:
+
+- zoonet: `train("zoonet", "mnist")` with the recipe `fast` for one epoch of all 60,000 images, start to end;
+- raw PyTorch: the same net, recipe and order of work in PyTorch, channels_last and bfloat16;
+- Keras' example: the settings of keras.io's "Simple MNIST convnet" (two convolutions of 32 and 64, dropout, Adam,
+  batches of 128, a tenth of the images set aside), until the first epoch after which the test accuracy is 99 %;
+- PyTorch's example: the settings of pytorch/examples "mnist" (two convolutions of 32 and 64, two dense layers, dropout,
+  Adadelta at 1.0 times 0.7 an epoch, batches of 64), likewise.
+
+Seconds are those of training, with tracing, without loading and judging. The two examples are stopped the first time
+that the *test* accuracy is high enough, which favours them; ours run as long as their recipe says and are judged once.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+
+import keras
+import numpy as np
+import torch
+import torch.nn.functional as F
+from common import spread, write
+from torch import nn
+
+from cnn_zoo import load_data, train
+from cnn_zoo.recipes import get_recipe
+
+TARGET = 0.99
+
+
+class Until:
+    """Seconds of training until the test accuracy reaches the target, judged after each epoch outside the clock."""
+
+    def __init__(self, most_epochs: int):
+        self.most_epochs = most_epochs
+
+    def __call__(self, epoch, judge) -> dict:
+        seconds, accuracy = 0.0, 0.0
+        for number in range(1, self.most_epochs + 1):
+            begun = time.perf_counter()
+            epoch(number)
+            seconds += time.perf_counter() - begun
+            accuracy = judge()
+            if accuracy >= TARGET:
+                break
+        return {"seconds": round(seconds, 2), "accuracy": accuracy, "epochs": number}
+
+
+def ours(data, seed: int) -> dict:
+    """The zoo's fast net and recipe."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = train("zoonet", data, recipe="fast", epochs=1, seed=seed, out=f"{folder}/run", verbose=0)
+    return {"seconds": run.metrics["fit_seconds"], "accuracy": run.metrics["test_accuracy"], "epochs": 1}
+
+
+def keras_example(data, seed: int, most: int) -> dict:
+    """The published settings of Keras' simple convnet, in our words."""
+    keras.utils.set_random_seed(seed)
+    x, y, x_test, y_test = arrays(data)
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    one_hot = keras.utils.to_categorical(y, 10)
+
+    def epoch(number):
+        model.fit(x, one_hot, batch_size=128, initial_epoch=number - 1, epochs=number, validation_split=0.1, verbose=0)
+
+    return Until(most)(
+        epoch, lambda: float((model.predict(x_test, batch_size=1000, verbose=0).argmax(1) == y_test).mean())
+    )
+
+
+class ExampleNet(nn.Module):
+    """The net of PyTorch's example."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10), nn.LogSoftmax(1)
+        )
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+def torch_accuracy(model, x_test, y_test) -> float:
+    """Of a PyTorch model in float32."""
+    model.eval()
+    with torch.no_grad():
+        labels = torch.cat([model(part).argmax(1) for part in x_test.split(1000)])
+    return float((labels == y_test).float().mean())
+
+
+def torch_example(data, seed: int, most: int) -> dict:
+    """The published settings of PyTorch's basic example, with the images in memory instead of files."""
+    torch.manual_seed(seed)
+    x, y, x_test, y_test = torch_arrays(data)
+    x, x_test = ((images - 0.1307) / 0.3081 for images in (x, x_test))
+    model = ExampleNet()
+    optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.7)
+
+    def epoch(number):
+        model.train()
+        for chosen in torch.randperm(len(x)).split(64):
+            optimizer.zero_grad()
+            F.nll_loss(model(x[chosen]), y[chosen]).backward()
+            optimizer.step()
+        schedule.step()
+
+    return Until(most)(epoch, lambda: torch_accuracy(model, x_test, y_test))
+
+
+def torch_zoonet() -> nn.Module:
+    """zoonet at 28x28x1, layer for layer, with Keras' and our initial weights and batch normalisation."""
+
+    def conv(before, after, size, stride, padding):
+        layer = nn.Conv2d(before, after, size, stride, padding, bias=False)
+        nn.init.kaiming_normal_(layer.weight)
+        return layer
+
+    def norm(width):
+        return nn.BatchNorm2d(width, momentum=0.1), nn.ReLU()
+
+    net = nn.Sequential(
+        conv(1, 16, 4, 2, 1), *norm(16),
+        conv(16, 32, 3, 1, 1), nn.MaxPool2d(2), *norm(32),
+        conv(32, 64, 3, 1, 1), nn.MaxPool2d(2), *norm(64), conv(64, 64, 3, 1, 1), *norm(64),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+    )  # fmt: skip
+    nn.init.xavier_uniform_(net[-1].weight)
+    nn.init.zeros_(net[-1].bias)
+    return net.to(memory_format=torch.channels_last)
+
+
+def torch_at_our_recipe(data, seed: int) -> dict:
+    """zoonet with the recipe `fast`, as a practised user of PyTorch would write it."""
+    torch.manual_seed(seed)
+    recipe = get_recipe("fast", normalised=True)
+    x, y, x_test, y_test = torch_arrays(data)
+    pixels = (x * 255).to(torch.uint8)
+    model, size = torch_zoonet(), recipe.batch_size
+    steps = -(-len(x) // size)
+    begun = time.perf_counter()
+    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+    rising = recipe.warmup * steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(0.1 + 0.9 * step / rising, (steps - step) / (steps - rising))
+    )
+    model.train()
+    for chosen in torch.randperm(len(x)).split(size):
+        images = (pixels[chosen].float() / 255).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = model(images)
+        loss = F.cross_entropy(outputs.float(), y[chosen], label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    seconds = time.perf_counter() - begun
+    return {"seconds": round(seconds, 2), "accuracy": torch_accuracy(model, x_test, y_test), "epochs": 1}
+
+
+def arrays(data):
+    """Training and test images, float32 in [0, 1], and labels."""
+    parts = []
+    for split in ("train", "test"):
+        parts += [data.images(split).astype(np.float32) / 255, data.labels[data.splits[split]]]
+    return parts
+
+
+def torch_arrays(data):
+    """The same as tensors, channels first."""
+    return [torch.from_numpy(np.ascontiguousarray(np.moveaxis(p, -1, 1)) if p.ndim == 4 else p) for p in arrays(data)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10, help="of ours and raw PyTorch (default: %(default)s)")
+    parser.add_argument("--peer-seeds", type=int, default=2, help="of the examples (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="one epoch each on the embedded digits; nothing is kept")
+    args = parser.parse_args()
+    seeds, peers, most = (1, 1, 1) if args.quick else (args.seeds, args.peer_seeds, 20)
+    data = load_data("mnist5k" if args.quick else "mnist", validation=0)
+    systems = {
+        "zoonet, fast": (ours, seeds),
+        "raw PyTorch, same net and recipe": (torch_at_our_recipe, seeds),
+        "Keras' example": (lambda data, seed: keras_example(data, seed, most), peers),
+        "PyTorch's example": (lambda data, seed: torch_example(data, seed, most), peers),
+    }
+    rows = {name: [] for name in systems}
+    for seed in range(max(seeds, peers)):
+        for name, (system, count) in systems.items():
+            if seed < count:
+                rows[name].append(system(data, seed))
+                print(f"{name:34} seed {seed}: {rows[name][-1]}", flush=True)
+    results = {}
+    for name, found in rows.items():
+        accuracies = [row["accuracy"] for row in found]
+        results[name] = {
+            "seconds": spread([row["seconds"] for row in found], 2),
+            "mean": round(statistics.mean(accuracies), 5),
+            "least": min(accuracies),
+            "standard_deviation": round(statistics.stdev(accuracies), 5) if len(found) > 1 else None,
+            "runs": found,
+        }
+    own = results["zoonet, fast"]["seconds"]["median"]
+    for row in results.values():
+        row["times_zoonet"] = round(row["seconds"]["median"] / own, 2)
+    write("mnist", results, args.quick)
+
+
+if __name__ == "__main__":
+    main()
