@@ -81,7 +81,7 @@ def main() -> None:
         for way, limit in (("in memory", 1 << 40), ("from a file", 1)):
             command = [sys.executable, __file__, "--measure", folder, str(limit)]
             results[way] = json.loads(subprocess.check_output(command, text=True))
-    write("folder_quick" if args.quick else "folder", results)
+    write("folder", results, args.quick)
 
 
 if __name__ == "__main__":

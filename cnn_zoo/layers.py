@@ -75,6 +75,8 @@ def conv(
     options = {"strides": strides, "padding": padding, "use_bias": use_bias, "activation": activation, "name": name}
     if filters is None:
         kernel = {"depthwise_initializer": initializer(spec), "depthwise_regularizer": regularizer(spec)}
+        if keras.config.dtype_policy().compute_dtype == "bfloat16":  # whose gradients take up to thirty times as long
+            kernel["dtype"] = "float32"
         return [*stack, layers.DepthwiseConv2D(kernel_size, **kernel, **options)]
     kernel = {"kernel_initializer": initializer(spec), "kernel_regularizer": regularizer(spec)}
     return [*stack, layers.Conv2D(filters, kernel_size, **kernel, **options)]
