@@ -19,12 +19,10 @@ from cnn_zoo import load_data, train
 EXPERIMENTS = {  # name -> model, data, validation, arguments of train
     "main": ("conv_stack", "mnist5k", 0.1, {}),
     "digits": ("zoonet", "mnist5k", 0.1, {}),
-    "mnist1": ("zoonet", "mnist", 0.0, {"epochs": 1}),
-    "mnist": ("zoonet", "mnist", 0.0, {}),
-    "mnist4": ("zoonet", "mnist", 0.0, {"epochs": 4}),
+    "mnist": ("zoonet", "mnist", 0.0, {"epochs": 4}),
     "fashion": ("zoonet", "fashion_mnist", 0.0, {}),
-    "fashion_accurate": ("zoonet_wide", "fashion_mnist", 0.0, {"recipe": "accurate"}),
-    "cifar10_accurate": ("zoonet_wide", "cifar10", 0.0, {"recipe": "accurate"}),
+    "fashion_wide": ("zoonet_wide", "fashion_mnist", 0.0, {"recipe": "accurate", "epochs": 6}),
+    "cifar10_wide": ("zoonet_wide", "cifar10", 0.0, {"recipe": "accurate"}),
 }
 RESULTS = Path(__file__).parents[1] / "results" / "accuracy.csv"
 COLUMNS = (

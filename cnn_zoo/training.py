@@ -108,6 +108,7 @@ def train(
         learning_rate=learning_rate,
         early_stopping=early_stopping,
         augment=augment,
+        vary_after=None if augment is None else 0,
     )
     Augment.of(recipe.augment)
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
@@ -132,7 +133,7 @@ def train(
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
 
-    recipe = recipe.for_data(may_mirror(data.name))
+    recipe = recipe.for_data(len(data.splits["train"]), may_mirror(data.name))
     config = _config(model, data, recipe, seed, precision, deterministic, model_options)
     if out is not None:
         _check_folder(Path(out), resume, config)
@@ -338,7 +339,7 @@ def _config(
         "class_names": data.class_names,
         "input_shape": data.input_shape,
         "recipe": recipe.as_json(),
-        "epochs": recipe.epochs_for(len(data.splits["train"])),
+        "epochs": recipe.epochs,
         "seed": seed,
         "precision": precision,
         "deterministic": deterministic,

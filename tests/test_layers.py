@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from cnn_zoo import build_model
-from cnn_zoo.layers import BatchNormalization
+from cnn_zoo.layers import BatchNormalization, Channels
 from conftest import clean_environment
 
 
@@ -104,3 +104,16 @@ def test_its_weights_are_those_of_keras_layer(tmp_path):
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     assert np.allclose(plain(images), model(images), atol=1e-5)
     assert not any(isinstance(layer, BatchNormalization) for layer in plain.layers)
+
+
+def test_channels_are_cut_out_and_their_gradient_is_zero_elsewhere():
+    x = tf.constant(np.random.default_rng(0).random((2, 3, 3, 6), np.float32))
+    for start, stop in ((0, 2), (2, 5), (3, 6), (0, 6)):
+        layer = Channels.from_config(Channels(start, stop, name="cut").get_config())
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        assert np.array_equal(y, x[..., start:stop])
+        inside = (np.arange(6) >= start) & (np.arange(6) < stop)
+        assert np.array_equal(tape.gradient(y, x), np.broadcast_to(inside, x.shape))
+        assert layer(keras.Input((3, 3, 6))).shape == (None, 3, 3, stop - start)

@@ -49,10 +49,13 @@ def test_a_model_of_another_precision_leaves_the_global_policy_alone():
 )
 def test_auto_is_16_bits_where_the_processor_multiplies_them(flags, expected, monkeypatch):
     monkeypatch.setattr(precision, "processor_flags", lambda: flags)
-    precision._bfloat16_is_fast.cache_clear()
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    fast = precision._bfloat16_is_fast.__wrapped__
+    monkeypatch.setattr(precision, "_bfloat16_is_fast", fast)
     assert precision.choose_precision() == expected
     assert precision.choose_precision("float32") == "float32"
-    precision._bfloat16_is_fast.cache_clear()
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert precision.choose_precision() == "float32"
 
 
 def test_an_unknown_precision_is_named():

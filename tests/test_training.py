@@ -433,9 +433,18 @@ def test_images_are_mirrored_only_where_that_is_known_to_be_right():
     assert not any(may_mirror(name) for name in ("mnist", "mnist5k", "emnist/letters", "svhn_cropped", "photos"))
     assert may_mirror("fashion_mnist")
     recipe = RECIPES["accurate"]
-    assert recipe.for_data(True).augment == {**recipe.augment, "flip": True}
-    assert recipe.for_data(False).augment == recipe.augment
-    assert RECIPES["fast"].for_data(True).augment == RECIPES["fast"].augment
+    assert recipe.for_data(54_000, True).augment == {**recipe.augment, "flip": True}
+    assert recipe.for_data(54_000, False).augment == recipe.augment
+    assert RECIPES["fast"].for_data(54_000, True).augment == RECIPES["fast"].augment
+
+
+def test_images_that_are_seen_once_or_twice_are_not_varied(few, tmp_path):
+    recipe = get_recipe("fast", normalised=True)
+    assert recipe.for_data(54_000, False).augment == {}
+    assert recipe.for_data(3_600, False).augment == recipe.augment
+    assert get_recipe(recipe, epochs=3).for_data(54_000, False).augment == recipe.augment
+    run = train("zoonet", few, epochs=1, augment={"flip": True}, out=tmp_path / "run", verbose=0)  # asked for
+    assert run.config["recipe"]["augment"] == {"flip": True}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

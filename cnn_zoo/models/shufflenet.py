@@ -9,7 +9,7 @@ from functools import partial
 
 from keras import layers
 
-from ..layers import apply, assemble, channels, conv_norm_act, grouped_pointwise, head, pool, shuffle_channels
+from ..layers import Channels, apply, assemble, conv_norm_act, grouped_pointwise, head, pool, shuffle_channels
 from ..registry import register
 
 REPEATS = (4, 8, 4)
@@ -59,7 +59,7 @@ def unit_v2(x, spec, filters, strides, name):
         return conv_norm_act(spec, None, 3, strides=strides, padding=1, activate=False, name=f"{name}_depthwise")
 
     if strides == 1:
-        left, right = (channels(x, i * half, (i + 1) * half, name=f"{name}_half{i + 1}") for i in (0, 1))
+        left, right = (Channels(i * half, (i + 1) * half, name=f"{name}_half{i + 1}")(x) for i in (0, 1))
     else:
         shortcut = f"{name}_shortcut"
         left = apply(x, depthwise(shortcut) + conv_norm_act(spec, half, 1, name=f"{shortcut}_conv"))
