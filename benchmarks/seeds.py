@@ -19,7 +19,7 @@ from cnn_zoo import load_data, train
 EXPERIMENTS = {  # name -> model, data, validation, arguments of train
     "main": ("conv_stack", "mnist5k", 0.1, {}),
     "digits": ("zoonet", "mnist5k", 0.1, {}),
-    "mnist": ("zoonet", "mnist", 0.0, {"epochs": 4}),
+    "mnist": ("zoonet", "mnist", 0.0, {"epochs": 3}),
     "fashion": ("zoonet", "fashion_mnist", 0.0, {}),
     "fashion_wide": ("zoonet_wide", "fashion_mnist", 0.0, {"recipe": "accurate", "epochs": 6}),
     "cifar10_wide": ("zoonet_wide", "cifar10", 0.0, {"recipe": "accurate"}),
