@@ -20,7 +20,7 @@ from cnn_zoo.registry import compile_model
 NAMES = (
     "conv_stack", "lenet5", "alexnet", "alexnet_owt", "vgg11", "googlenet", "inception_v3", "resnet18", "resnet20",
     "densenet_bc_100_12", "squeezenet1_1", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
-    "efficientnet_b0",
+    "efficientnet_b0", "zoonet",
 )  # fmt: skip
 COLUMNS = ("model", "data", "images", "parameters", "macs", "first_loss", "last_loss", "seconds_per_epoch")
 RESULTS = Path(__file__).parents[1] / "results" / "families.csv"
@@ -74,17 +74,20 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=NAMES, help=f"of {', '.join(list_models())}")
     args = parser.parse_args()
     images, epochs = (96, 2) if args.quick else (args.images, args.epochs)
-    data, rows = load_data("mnist5k" if args.quick else args.data, batch_size=32), []
+    data, rows = load_data("mnist5k" if args.quick else args.data, batch_size=32), {}
+    if RESULTS.exists():
+        with open(RESULTS, newline="") as file:
+            rows = {row["model"]: row for row in csv.DictReader(file)}  # what is not measured anew stays
     for name in args.models:
-        rows.append(learn(name, data, images, epochs))
-        print(rows[-1], flush=True)
-        assert math.isfinite(rows[-1]["last_loss"])
+        rows[name] = learn(name, data, images, epochs)
+        print(rows[name], flush=True)
+        assert math.isfinite(rows[name]["last_loss"])
         if not args.quick:
             RESULTS.parent.mkdir(exist_ok=True)
             with open(RESULTS, "w", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(rows)
+                writer.writerows(rows.values())
 
 
 if __name__ == "__main__":

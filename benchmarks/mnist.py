@@ -207,8 +207,8 @@ def main() -> None:
     systems = {
         "zoonet, fast": (lambda data, seed: ours(data, seed, 1), seeds),
         "raw PyTorch, same net and recipe": (lambda data, seed: torch_at_our_recipe(data, seed, 1), seeds),
-        "zoonet, fast, four epochs": (lambda data, seed: ours(data, seed, longer), peers),
-        "raw PyTorch, four epochs": (lambda data, seed: torch_at_our_recipe(data, seed, longer), peers),
+        "zoonet, four epochs without augmentation": (lambda data, seed: ours(data, seed, longer), peers),
+        "raw PyTorch, the same": (lambda data, seed: torch_at_our_recipe(data, seed, longer), peers),
         "Keras' example": (lambda data, seed: keras_example(data, seed, most), peers),
         "PyTorch's example": (lambda data, seed: torch_example(data, seed, most), (peers + 1) // 2),
     }

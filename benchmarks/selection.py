@@ -23,7 +23,7 @@ CHANGES = {  # label -> attributes of the recipe
     "learning rate 0.5": {"learning_rate": 0.5},
     "learning rate 1.2": {"learning_rate": 1.2},
     "no label smoothing": {"label_smoothing": 0.0},
-    "no shifts": {"augment": {}},
+    "shifts of a pixel": {"vary_after": 0},
     "weight decay 0.005": {"weight_decay": 5e-3},
     "warm-up over a tenth": {"warmup": 0.1},
     "batches of 64": {"batch_size": 64},

@@ -101,6 +101,14 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     )
 
 
+def macs_if_known(model) -> float:
+    """Multiply-accumulates of an image; infinity where they cannot be counted: strange layers, images of any size."""
+    try:
+        return model_card(model).macs
+    except (NotImplementedError, TypeError, UsageError):
+        return math.inf
+
+
 def _flat(model) -> list:
     """The layers of a model, with those of models inside it in their place."""
     return [inner for layer in model.layers for inner in (_flat(layer) if hasattr(layer, "layers") else [layer])]
@@ -110,7 +118,7 @@ def _row(layer) -> LayerRow:
     kind = type(layer).__name__
     shape = tuple(layer.output.shape[1:])
     for base in type(layer).__mro__:  # a subclass costs what its base does
-        if base.__name__ in MACS and base.__module__.startswith("keras."):
+        if base.__name__ in MACS and base.__module__.startswith(("keras.", f"{__package__}.")):
             macs = MACS[base.__name__](layer, shape)
             return LayerRow(layer.name, kind, shape, layer.count_params(), macs)
     raise NotImplementedError(

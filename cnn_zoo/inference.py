@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .cards import model_card
+from .cards import macs_if_known
 from .errors import DataError, UsageError
 from .images import read_image, to_array
 from .registry import has_logits
@@ -171,7 +171,8 @@ def _call(model, batch: Any):
 
     `model.predict` takes tens of milliseconds for an image, most of it for setting up a loop over batches, and
     `model(batch)` some. A compiled function takes a fraction of one, but compiling costs more than a few calls do: it
-    is made when a model is called repeatedly. It reads the model's variables, so that later training is seen.
+    is made when a model is called repeatedly. It reads the model's variables, so that later training is seen, and is
+    made anew when the layers are others.
     """
     import keras
 
@@ -179,24 +180,41 @@ def _call(model, batch: Any):
         return model(batch, training=False)
     import tensorflow as tf
 
-    known = _CALLS.setdefault(model, {"calls": 0})
+    known = _CALLS.get(model)
+    if known is None or known["made of"] != _made_of(model):
+        known = _CALLS[model] = {"made of": _made_of(model), "calls": 0}
     known["calls"] += 1
     if known["calls"] <= EAGER_CALLS:
         return model(batch, training=False)
     one = len(batch) == 1
     if one not in known:
-        itself = weakref.ref(model)  # the function must not keep the model alive, whose entry it is
-        known[one] = _compile(model, itself, 1 if one else None)
+        known[one] = _compile(model, 1 if one else None)
     return known[one](tf.convert_to_tensor(batch, model.inputs[0].dtype))
 
 
-def _compile(model, itself: weakref.ref, size: int | None):
+def _made_of(model) -> list:
+    """What a compiled function depends on beside the values of the weights."""
+    return [(id(layer), id(getattr(layer, "activation", None)), layer.dtype_policy) for layer in model.layers]
+
+
+def _compile(model, size: int | None):
     """A function of a batch of `size` images, or of any number."""
     import tensorflow as tf
 
-    small = model_card(model).macs < ONE_IMAGE_MACS
-    function = tf.function(lambda batch: itself()(batch, training=False), jit_compile=size == 1 and small)
-    return function.get_concrete_function(tf.TensorSpec((size, *model.input_shape[1:]), model.inputs[0].dtype))
+    itself = weakref.ref(model)  # the function must not keep the model alive, whose entry in _CALLS it is
+    shape = tf.TensorSpec((size, *model.input_shape[1:]), model.inputs[0].dtype)
+
+    def function(jit_compile):
+        return tf.function(lambda batch: itself()(batch, training=False), jit_compile=jit_compile)
+
+    if size == 1 and macs_if_known(model) < ONE_IMAGE_MACS:
+        try:
+            compiled = function(True).get_concrete_function(shape)
+            compiled(tf.zeros(shape.shape, shape.dtype))
+            return compiled
+        except Exception:
+            pass
+    return function(False).get_concrete_function(shape)
 
 
 def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[str, Any]:

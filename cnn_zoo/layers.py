@@ -14,6 +14,7 @@ from .registry import Spec
 
 EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
 MOMENTUM = 0.9  # Keras' 0.99 lags behind in short trainings
+KERNEL_DTYPES = ("float32", "bfloat16", "float16")
 SATURATING = ("sigmoid", "tanh", "softsign", "hard_sigmoid")
 
 Layers = list[layers.Layer]
@@ -24,14 +25,15 @@ class BatchNormalization(layers.BatchNormalization):
     """keras.layers.BatchNormalization computed by TensorFlow's fused kernel: the same numbers, weights and arguments.
 
     Keras computes mean, variance and the normalised values in separate float32 passes over the batch, which in a small
-    net on a CPU take longer than its convolutions (benchmarks/step.py). Images normalised over their last axis go
+    net on a CPU take longer than its convolutions. Images normalised over their last axis go
     through the kernel on the TensorFlow backend; everything else, and other backends, through Keras' own code.
     """
 
     def call(self, inputs, training=None, mask=None):
-        images = len(inputs.shape) == 4 and self.axis in (-1, 3) and inputs.dtype != "float64"
+        images = len(inputs.shape) == 4 and self.axis in (-1, 3)
+        numbers = keras.backend.standardize_dtype(inputs.dtype) in KERNEL_DTYPES and self.variable_dtype == "float32"
         special = mask is not None or self.synchronized or getattr(self, "renorm", False)  # renorm: not in Keras 3.13
-        if keras.backend.backend() != "tensorflow" or not images or special:
+        if keras.backend.backend() != "tensorflow" or not images or not numbers or special:
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 

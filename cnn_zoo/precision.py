@@ -39,11 +39,12 @@ def _bfloat16_is_fast() -> bool:
         return False  # the other backends' kernels for CPUs convert to float32 and back
     import tensorflow as tf
 
-    if devices := tf.config.list_physical_devices("GPU"):
+    if devices := tf.config.get_visible_devices("GPU"):
         ability = (tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in devices)
         return all(found is not None and found >= (8, 0) for found in ability)
     # without oneDNN, TensorFlow's own kernels imitate bfloat16, ten times as slowly as they compute in float32
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0" and bool(processor_flags() & BFLOAT16_FLAGS)
+    one_dnn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower() not in ("0", "false")
+    return one_dnn and bool(processor_flags() & BFLOAT16_FLAGS)
 
 
 def processor_flags() -> set[str]:

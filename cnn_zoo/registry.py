@@ -171,9 +171,10 @@ def build_model(
         classifier_activation: "softmax", or None for logits.
         dropout: rate before the fully connected layers of the head; None is the family's own, 0 none.
         l1, l2: weights of the penalties on the kernels of all convolutions and fully connected layers.
-        batch_norm: batch normalisation between convolution and activation; None is the family's own.
+        batch_norm: batch normalisation between convolution, or the pooling of conv_stack and zoonet, and activation;
+            None is the family's own.
         dtype: "float32", "mixed_bfloat16", which computes in 16 bits, or "auto", the faster of them on this machine;
-            None is Keras' global dtype policy. The outputs are float32 in any case.
+            None is Keras' global dtype policy. Probabilities and logits are float32 in any case.
         compile: with Adam at Keras' default rate, sparse categorical cross-entropy that matches the head, and
             accuracy.
         **family_options: such as filters=(32, 64) or padding="same"; see the family's file.

@@ -17,6 +17,7 @@ import numpy as np
 
 from .errors import DataError, MissingError, RunError, UsageError
 from .files import write_text
+from .precision import PRECISIONS
 from .quiet import quiet_import
 from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
 from .weights import check_weights, load_weights
@@ -131,6 +132,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RunError(f"{path / CONFIG}: written in format {config['format']}; this version reads {FORMAT}")
     if len(config["class_names"]) < 2 or not all(isinstance(name, str) for name in config["class_names"]):
         raise RunError(f"{path / CONFIG}: 'class_names' must be two texts or more")
+    if config.get("precision", "float32") not in PRECISIONS:
+        raise RunError(f"{path / CONFIG}: 'precision' must be one of {', '.join(PRECISIONS)}")
     sides = config["input_shape"]
     whole = len(sides) == 3 and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides)
     if not whole or sides[2] not in (1, 3, 4):
@@ -219,6 +222,7 @@ def write_report(run: Run, data, result: dict[str, Any]) -> None:
     confused = np.array(result["confusion"])
     np.fill_diagonal(confused, 0)
     worst = np.unravel_index(confused.argmax(), confused.shape)
+    smoothed = run.config["recipe"].get("label_smoothing")
     lines = [
         f"# {run.config['model']} on {Path(run.config['data']).name}",
         "",
@@ -235,6 +239,7 @@ def write_report(run: Run, data, result: dict[str, Any]) -> None:
         "",
         "![Loss and accuracy by epoch](curves.png)",
         "",
+        *(["The losses of the training are smoothed, those of the test are not.", ""] if smoothed else []),
         "## What it confuses",
         "",
         f"Most often {run.class_names[worst[0]]} is taken for {run.class_names[worst[1]]}: {confused.max()} times."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -18,7 +19,7 @@ import numpy as np
 
 from . import runs
 from .augment import Augment
-from .cards import model_card
+from .cards import macs_if_known
 from .datasets import Data, data_folder, load_data
 from .errors import RunError, TrainingError, UsageError, unknown
 from .files import atomic, write_csv, write_json
@@ -74,8 +75,8 @@ def train(
         resume: go on with an unfinished run in `out`; a finished one is returned as it is, none is begun.
         seed: of the weights, the order of the images and their augmentation.
         epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's.
-        precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, see
-            precision.choose_precision. The trained model is a float32 one, and is judged as such.
+        precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, whatever Keras' global
+            policy is; see precision.choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
         deterministic: TensorFlow's deterministic operations, for this process: the same seed gives the same weights
             on one machine with one number of threads.
@@ -84,8 +85,8 @@ def train(
         data_options: further arguments of load_data.
 
     Returns:
-        A Run; its folder holds config.json, history.csv, metrics.json, model.weights.h5, curves.png, confusion.png,
-        mistakes.png and report.md.
+        A Run, whose model is compiled anew with Adam; its folder holds config.json, history.csv, metrics.json,
+        model.weights.h5, curves.png, confusion.png, mistakes.png and report.md.
 
     Raises:
         UsageError, DataError, MissingError: as build_model and load_data do.
@@ -100,17 +101,19 @@ def train(
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
+    norm = model_options.get("batch_norm")
     recipe = get_recipe(
         recipe,
-        normalised=bool(model_options.get("batch_norm", entry(model).batch_norm)),
+        normalised=entry(model).batch_norm if norm is None else bool(norm),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
         early_stopping=early_stopping,
         augment=augment,
-        vary_after=None if augment is None else 0,
+        **({} if augment is None else {"vary_after": 0, "mirror": False}),
     )
-    Augment.of(recipe.augment)
+    changes = dataclasses.asdict(Augment.of(recipe.augment))
+    recipe = dataclasses.replace(recipe, augment={name: value for name, value in changes.items() if value})
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
         precision = runs.read_config(Path(out)).get("precision", precision)  # as it was begun, perhaps elsewhere
     precision = choose_precision(precision)
@@ -168,8 +171,8 @@ def _steps_per_execution(model, batch_size: int, steps: int) -> int:
 
     Keras runs whole executions: with another number an epoch would take a few steps too many.
     """
-    if model_card(model).macs * batch_size > SMALL_STEP:
-        return 1
+    if keras.backend.backend() == "torch" or macs_if_known(model) * batch_size > SMALL_STEP:
+        return 1  # Keras' trainer for PyTorch knows no more
     return next(number for number in range(16, 0, -1) if steps % number == 0)
 
 
@@ -313,12 +316,13 @@ def _finish(state: _State, data: Data, config: dict) -> Run:
     """Take the best weights, judge them on the test set, write the run folder."""
     if state.best is not None:
         state.model.set_weights(state.best)
+    steps = int(state.model.optimizer.iterations)
     set_precision(state.model, "float32")
-    compile_model(state.model, state.model.optimizer)  # the functions that it was trained with are in its old precision
+    compile_model(state.model)  # to be trained on: its optimizer's learning rate has ended at zero
     save_weights(state.model, state.folder / WEIGHTS)  # first: an interruption from here on costs only the report
     result = evaluate(state.model, data)
     tested = {f"test_{key}": result[key] for key in ("accuracy", "loss", "images")}
-    run = _write(state, config, data, status="tested", **tested)
+    run = _write(state, config, data, status="tested", steps=steps, **tested)
     runs.write_report(run, data, result)
     run.metrics["status"] = "complete"  # last: what is complete has its report
     write_json(run.path / METRICS, run.metrics)

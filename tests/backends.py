@@ -28,7 +28,9 @@ def main() -> None:
         assert outputs.shape == (2, 10), name
         assert np.allclose(outputs.sum(1), 1, atol=1e-5), name
     with tempfile.TemporaryDirectory() as folder:
-        run = train("conv_stack", epochs=3, verbose=0, out=f"{folder}/run", model_options={"batch_norm": True})
+        run = train(
+            "conv_stack", epochs=3, batch_size=100, verbose=0, out=f"{folder}/run", model_options={"batch_norm": True}
+        )
         accuracy, named = run.metrics["test_accuracy"], predict(run, run.load_data().images("test")[:3])
     assert accuracy > 0.8, accuracy
     assert len(named) == 3

@@ -154,3 +154,45 @@ def test_predictions_follow_the_weights_and_do_not_keep_the_model():
     del model
     gc.collect()
     assert gone() is None
+
+
+def test_models_with_strange_layers_or_of_any_size_are_predicted_with_too():
+    strange = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.RandomFlip(), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+    )
+    inputs = keras.Input((None, None, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 3)(inputs))
+    convolutional = keras.Model(inputs, keras.layers.Softmax()(pooled))
+    image = np.random.default_rng(0).random((8, 8), np.float32)
+    for model in (strange, convolutional):
+        results = [predict(model, image, top=3) for _ in range(6)]
+        for result in results[1:]:
+            assert dict(result[0]) == pytest.approx(dict(results[0][0]), abs=1e-5)
+
+
+def test_predictions_follow_changes_of_the_layers():
+    model = build_model("lenet5", compile=False)
+    image = np.random.default_rng(0).random((28, 28, 1), np.float32)
+    before = [predict(model, image, top=10)[0] for _ in range(6)][-1]
+    model.layers[-1].activation = keras.activations.linear  # logits now, of which predict takes the softmax
+    for _ in range(6):
+        assert dict(predict(model, image, top=10)[0]) == pytest.approx(dict(before), abs=1e-5)
+    model.pop()
+    model.add(keras.layers.Dense(5, activation="softmax"))
+    for _ in range(6):
+        assert len(predict(model, image, top=10)[0]) == 5
+
+
+def test_what_is_called_repeatedly_is_compiled(monkeypatch):
+    from cnn_zoo import inference
+
+    model, made = build_model("lenet5", compile=False), []
+    original = inference._compile
+    monkeypatch.setattr(inference, "_compile", lambda model, size: made.append(size) or original(model, size))
+    image = np.zeros((28, 28), np.uint8)
+    for _ in range(inference.EAGER_CALLS):
+        predict(model, image)
+    assert made == []
+    for images in (image, image, np.zeros((3, 28, 28), np.uint8), np.zeros((4, 28, 28), np.uint8)):
+        predict(model, images)
+    assert made == [1, None]

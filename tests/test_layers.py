@@ -67,13 +67,13 @@ def test_one_value_a_channel_has_no_variance():
 
 @pytest.mark.parametrize(
     ("shape", "options"),
-    [((5, 4), {}), ((2, 4, 3, 3), {"axis": 1}), ((2, 3, 5, 5, 4), {}), ((2, 5, 5, 4), {"renorm": True})],
+    [((5, 4), {}), ((2, 4, 3, 3), {"axis": 1}), ((2, 3, 5, 5, 4), {}), ((2, 5, 5, 4), {"dtype": "bfloat16"})],
 )
 def test_what_the_kernel_cannot_do_is_left_to_keras(shape, options):
     values, outputs = np.random.default_rng(0).random(shape, np.float32), []
     for kind in (BatchNormalization, keras.layers.BatchNormalization):
         layer = kind(**options)
-        outputs.append([np.asarray(layer(values, training=True)), *layer.get_weights()])
+        outputs.append([np.asarray(layer(values, training=True)), *map(np.asarray, layer.get_weights())])
     assert all(np.array_equal(a, b) for a, b in zip(*outputs, strict=True))
 
 
@@ -104,6 +104,14 @@ def test_its_weights_are_those_of_keras_layer(tmp_path):
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     assert np.allclose(plain(images), model(images), atol=1e-5)
     assert not any(isinstance(layer, BatchNormalization) for layer in plain.layers)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_depthwise_convolutions_stay_in_32_bits(dtype):
+    model = build_model("mobilenet_v1", (32, 32, 3), dtype=dtype, compile=False)
+    kinds = {type(layer).__name__: layer.compute_dtype for layer in model.layers[1:-1]}
+    assert kinds["DepthwiseConv2D"] == "float32"
+    assert kinds["Conv2D"] == dtype.removeprefix("mixed_")
 
 
 def test_channels_are_cut_out_and_their_gradient_is_zero_elsewhere():

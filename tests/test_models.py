@@ -29,7 +29,7 @@ ALL = list_models()
 KINDS = [
     "conv_stack", "lenet5", "alexnet", "alexnet_owt", "vgg11", "googlenet", "inception_v3", "resnet18", "resnet20",
     "densenet_bc_100_12", "squeezenet1_1", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
-    "efficientnet_b0",
+    "efficientnet_b0", "zoonet",
 ]  # fmt: skip
 
 

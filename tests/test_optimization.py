@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnn_zoo import build_model, precision
 from cnn_zoo.errors import UsageError
@@ -50,6 +51,7 @@ def test_a_model_of_another_precision_leaves_the_global_policy_alone():
 def test_auto_is_16_bits_where_the_processor_multiplies_them(flags, expected, monkeypatch):
     monkeypatch.setattr(precision, "processor_flags", lambda: flags)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     fast = precision._bfloat16_is_fast.__wrapped__
     monkeypatch.setattr(precision, "_bfloat16_is_fast", fast)
     assert precision.choose_precision() == expected

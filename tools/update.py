@@ -164,8 +164,8 @@ def measured() -> str:
         side_by_side(),
         "Images a second of a training step, against the same layers in plain Keras (`python benchmarks/step.py`). "
         '"fused" is our batch normalisation alone, "ours" what `train` does, in 16 bits where the processor is faster '
-        f"so. Against the usual order of layers, pooling last, the stack with batch normalisation is "
-        f"{stack['ours / plain, usual order']:.1f} times as fast. "
+        "so. The stack with batch normalisation, which pools before it normalises, is "
+        f"{stack['ours / plain, usual order']:.1f} times as fast as plain Keras with the pooling last. "
         "[anatomy.txt](benchmarks/results/anatomy.txt) shows where the time goes and what the machine could do.",
         step_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "

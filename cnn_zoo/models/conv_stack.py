@@ -13,8 +13,7 @@ def conv_stack(
 ):
     """One stage per entry of `filters`, then fully connected layers of `units`.
 
-    Batch normalisation comes after the pooling: there are fewer numbers to normalise, and on MNIST it is no less
-    accurate (benchmarks/step.py).
+    Batch normalisation comes after the pooling, where there are fewer numbers to normalise.
 
     Args:
         filters: of each convolution.
