@@ -16,14 +16,12 @@ from common import alternate, spread, write
 from cnn_zoo import build_model, predict
 from cnn_zoo.inference import model_probabilities
 
-NAMES = ("lenet5", "conv_stack", "zoonet", "resnet20", "mobilenet_v2")
+NAMES = ("lenet5", "conv_stack", "zoonet", "resnet20")
 
 
 def measure(name: str, many: int, repeats: int) -> dict:
     """Milliseconds for one image, thousands of images a second for many."""
-    model = build_model(
-        name, compile=False, **({"layout": "small", "input_shape": (32, 32, 3)} if "mobile" in name else {})
-    )
+    model = build_model(name, compile=False)
     shape, rng = model.input_shape[1:], np.random.default_rng(0)
     images = rng.random((many, *shape), np.float32)
     one = images[:1]
@@ -36,7 +34,7 @@ def measure(name: str, many: int, repeats: int) -> dict:
         predict(model, one)
     predict(model, images)
     predict(model, images)
-    single = alternate({key: lambda way=way: way(one) for key, way in ways.items()}, repeats, inner=10)
+    single = alternate({key: lambda way=way: way(one) for key, way in ways.items()}, repeats, inner=3)
     batch = alternate({key: lambda way=way: way(images) for key, way in ways.items()}, max(1, repeats // 5))
     medians = {key: statistics.median(times) for key, times in single.items()}
     expected = model.predict(images, verbose=0)
@@ -60,7 +58,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     keras.utils.set_random_seed(0)
     results = {
-        name: measure(name, 300 if quick else 2_560, 2 if quick else 15) for name in NAMES[: 2 if quick else None]
+        name: measure(name, 300 if quick else 2_560, 2 if quick else 9) for name in NAMES[: 2 if quick else None]
     }
     write("inference", results, quick)
 

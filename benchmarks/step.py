@@ -87,10 +87,10 @@ def measure(label: str, quick: bool) -> dict:
         fit(model, 1)
         works[key] = lambda model=model: fit(model, steps)
     steps = 1
-    if not quick:  # as many steps as take half a second or so
+    if not quick:  # as many steps as take a third of a second or so
         seconds = statistics.median(alternate({"plain": works["plain"]}, 1)["plain"])
-        steps = max(2, min(50, round(0.7 / seconds)))
-    times = alternate(works, 1 if quick else 5)
+        steps = max(2, min(50, round(0.3 / seconds)))
+    times = alternate(works, 1 if quick else 3)
     rates = {key: spread([size * steps / t for t in seconds], 1) for key, seconds in times.items()}
     best = rates.get("ours", rates["fused"])["median"]
     ratios = {f"ours / {key}": round(best / rate["median"], 2) for key, rate in rates.items() if key != "ours"}

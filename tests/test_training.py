@@ -195,7 +195,7 @@ def test_weights_that_the_last_step_destroyed_are_noticed(few, tmp_path):
 
 
 def test_a_resume_that_differs_says_in_what(few, tmp_path):
-    arguments = {"data": few, "epochs": 2, "out": tmp_path / "run", **SMALL}
+    arguments = {"data": few, "out": tmp_path / "run", **SMALL}
     train(epochs=1, **arguments)
     with pytest.raises(RunError, match="holds another run: its recipe epochs is 1, not 2"):
         train(epochs=2, resume=True, **arguments)
