@@ -156,7 +156,7 @@ def torch_zoonet() -> nn.Module:
 def torch_at_our_recipe(data, seed: int, epochs: int) -> dict:
     """zoonet with the recipe `fast`, as a practised user of PyTorch would write it."""
     torch.manual_seed(seed)
-    recipe = get_recipe("fast", normalised=True)
+    recipe = get_recipe("fast", large_steps=True)
     x, y, x_test, y_test = torch_arrays(data)
     pixels = (x * 255).to(torch.uint8)
     model, size = torch_zoonet(), recipe.batch_size

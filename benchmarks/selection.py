@@ -41,7 +41,7 @@ def main() -> None:
     data = load_data("mnist5k" if quick else "mnist")
     rows = []
     for label, changes in list(CHANGES.items())[: 2 if quick else None]:
-        recipe, runs = dataclasses.replace(get_recipe("fast", normalised=True), **changes), []
+        recipe, runs = dataclasses.replace(get_recipe("fast", large_steps=True), **changes), []
         for seed in SEEDS[: 1 if quick else None]:
             with tempfile.TemporaryDirectory() as folder:
                 runs.append(train("zoonet", data, recipe=recipe, epochs=1, seed=seed, out=f"{folder}/run", verbose=0))

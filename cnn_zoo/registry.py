@@ -39,6 +39,7 @@ class Entry:
     batch_norm: bool
     activation: str
     torch: tuple[tuple[str, str], ...]  # layer name -> PyTorch module name, see torch_weights.py
+    large_steps: bool  # whether it is trained with recipes.LARGE_STEPS
 
     def options(self) -> dict[str, inspect.Parameter]:
         """The family's own options, beyond those that every model has."""
@@ -76,6 +77,7 @@ def register(
     batch_norm: bool = False,
     activation: str = "relu",
     torch: tuple[tuple[str, str], ...] = (),
+    large_steps: bool = False,
 ) -> Callable:
     """Register a builder under one or more names.
 
@@ -86,6 +88,7 @@ def register(
         year, paper: of the publication; paper is a DOI or an arXiv number, or "" for a net of this zoo's own.
         dropout, batch_norm, activation: the family's own setting of these options.
         torch: how the layers are called in torchvision, see torch_weights.py.
+        large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
 
     The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
     which variant to build. A name that is taken is a ValueError.
@@ -96,7 +99,8 @@ def register(
         for name in names:
             if name in _ENTRIES:
                 raise ValueError(f"a model named {name!r} is already registered, by {_ENTRIES[name].family}")
-            _ENTRIES[name] = Entry(name, family, build, layouts, year, paper, dropout, batch_norm, activation, torch)
+            own = (dropout, batch_norm, activation, torch, large_steps)
+            _ENTRIES[name] = Entry(name, family, build, layouts, year, paper, *own)
         return build
 
     return add

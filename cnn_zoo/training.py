@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import itertools
 import json
 import math
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,10 +104,9 @@ def train(
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
-    norm = model_options.get("batch_norm")
     recipe = get_recipe(
         recipe,
-        normalised=entry(model).batch_norm if norm is None else bool(norm),
+        large_steps=entry(model).large_steps,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -233,6 +235,13 @@ class _Keeper(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.begun = time.perf_counter() - self.state.seconds
 
+    def on_train_batch_end(self, batch, logs=None):
+        if self.interrupted.is_set():
+            raise KeyboardInterrupt
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.on_train_batch_end(batch)
+
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
         # the loss is from before the last step: the weights tell whether that one was too large
@@ -260,31 +269,51 @@ class _Keeper(keras.callbacks.Callback):
             state.save()
 
 
+@contextlib.contextmanager
+def _interruptible():
+    """Ctrl-C sets the event that this yields; a second one interrupts at once.
+
+    As an exception it can come while the interpreter runs a callback of its own, where exceptions are ignored.
+    """
+    asked = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield asked
+        return
+
+    def note(number, frame):
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _fit(state: _State, data: Data, recipe: Recipe, config: dict, say, verbose: int, tensorboard: bool) -> None:
     """Run the epochs that are left; on Ctrl-C save what there is and pass the interruption on."""
     epochs, steps = config["epochs"], data.steps(recipe.batch_size)
-    callbacks = [_Keeper(state, epochs, say if verbose == 2 else None)]
+    keeper = _Keeper(state, epochs, say if verbose == 2 else None)
+    callbacks = [keeper]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(state.folder / "tensorboard"))
     if verbose:
         say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} steps")
+    how, size = Augment.of(recipe.augment), recipe.batch_size
     try:
-        state.model.fit(
-            data.epochs(
-                state.epoch,
-                epochs,
-                how=Augment.of(recipe.augment),
-                batch_size=recipe.batch_size,
-                seed=config["seed"],
-            ),
-            epochs=epochs,
-            initial_epoch=state.epoch,
-            steps_per_epoch=steps,
-            validation_data=data.ordered("validation", BATCH) if len(data.splits["validation"]) else None,
-            callbacks=callbacks,
-            verbose=1 if verbose == 1 else 0,
-            shuffle=False,  # the pipeline shuffles; Keras warns otherwise
-        )
+        with _interruptible() as keeper.interrupted:
+            state.model.fit(
+                data.epochs(state.epoch, epochs, how=how, batch_size=size, seed=config["seed"]),
+                epochs=epochs,
+                initial_epoch=state.epoch,
+                steps_per_epoch=steps,
+                validation_data=data.ordered("validation", BATCH) if len(data.splits["validation"]) else None,
+                callbacks=callbacks,
+                verbose=1 if verbose == 1 else 0,
+                shuffle=False,  # the pipeline shuffles; Keras warns otherwise
+            )
     except KeyboardInterrupt as interrupt:
         _write(state, config, data, status="interrupted")
         interrupt.add_note(

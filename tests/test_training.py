@@ -421,11 +421,18 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
         Recipe(optimizer="adm")
 
 
-def test_a_model_with_batch_normalisation_bears_another_recipe():
-    plain, normalised = (get_recipe("fast", normalised=flag) for flag in (False, True))
-    assert normalised.learning_rate > 10 * plain.learning_rate
+def test_a_model_that_bears_large_steps_gets_another_recipe():
+    plain, large = (get_recipe("fast", large_steps=flag) for flag in (False, True))
+    assert large.learning_rate > 10 * plain.learning_rate
     own = Recipe(learning_rate=0.123)
-    assert get_recipe(own, normalised=True) == own
+    assert get_recipe(own, large_steps=True) == own
+
+
+def test_the_learning_rate_of_sgd_follows_the_batch_size():
+    large = get_recipe("fast", large_steps=True)
+    assert get_recipe("fast", large_steps=True, batch_size=32).learning_rate == pytest.approx(large.learning_rate / 4)
+    assert get_recipe("fast", large_steps=True, batch_size=32, learning_rate=0.3).learning_rate == 0.3
+    assert get_recipe("fast", batch_size=32).learning_rate == get_recipe("fast").learning_rate
 
 
 def test_images_are_mirrored_only_where_that_is_known_to_be_right():
@@ -440,7 +447,7 @@ def test_images_are_mirrored_only_where_that_is_known_to_be_right():
 
 
 def test_images_that_are_seen_once_or_twice_are_not_varied(few, tmp_path):
-    recipe = get_recipe("fast", normalised=True)
+    recipe = get_recipe("fast", large_steps=True)
     assert recipe.for_data(54_000, False).augment == {}
     assert recipe.for_data(3_600, False).augment == recipe.augment
     assert get_recipe(recipe, epochs=3).for_data(54_000, False).augment == recipe.augment
@@ -457,17 +464,12 @@ def test_augmentation_that_is_asked_for_replaces_the_recipes(given, kept, few, t
     assert run.config["recipe"]["augment"] == kept
 
 
-def test_none_is_the_familys_own_normalisation_for_the_recipe_too(few, tmp_path):
-    run = train("zoonet", few, epochs=1, out=tmp_path / "run", verbose=0, model_options={"batch_norm": None})
-    assert run.config["recipe"]["optimizer"] == "sgd"
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("model", ["lenet5", "zoonet"])
 def test_every_recipe_trains_nets_of_both_kinds(recipe, model, few, tmp_path):
     run = train(model, few, recipe=recipe, epochs=6, out=tmp_path / "run", verbose=0)
     assert run.history["loss"][-1] < run.history["loss"][0]
-    assert run.config["recipe"]["learning_rate"] == get_recipe(recipe, normalised=model == "zoonet").learning_rate
+    assert run.config["recipe"]["learning_rate"] == get_recipe(recipe, large_steps=model == "zoonet").learning_rate
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])

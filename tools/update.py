@@ -124,23 +124,13 @@ def side_by_side() -> str:
     return table(heads, rows, " rrrrrr")
 
 
-def step_table() -> str:
-    """Training steps against plain Keras."""
-    rows = []
-    for name, row in results("step")["results"].items():
-        rates = row["images_per_second"]
-        numbers = [f"{rates[key]['median']:,.0f}" if key in rates else "" for key in ("plain", "fused", "ours")]
-        rows.append((name, row["batch"], *numbers, f"{row['ours / plain']:.1f}"))
-    return table(("model", "batch", "plain Keras", "fused", "ours", "ours / plain"), rows, " rrrrr")
-
-
 def measured() -> str:
     """What the README says of measurements."""
     rates, folder = results("pipeline")["results"]["images_per_second"], results("folder")["results"]
     memory, file = folder["in memory"], folder["from a file"]
     fastest = {name: max(rate for what, rate in row.items() if "training" in what) for name, row in rates.items()}
     ratio = min(row["pipeline, augmented"] / fastest[name] for name, row in rates.items())
-    about = results("step")["about"]
+    about = results("mnist")["about"]
     augmented = results("augmentation")["results"]["images_per_second"]
     ways = ", ".join(f"{row['whole batches / single images']:.0f} times at {name}" for name, row in augmented.items())
     starts = {name: row["median"] for name, row in results("startup")["results"]["seconds"].items()}
@@ -151,7 +141,6 @@ def measured() -> str:
         for name, row in predicting.items()
     )
     main = [float(run["test_accuracy"]) for run in accuracies()["main"]]
-    stack = results("step")["results"]["conv_stack with batch norm"]
     paragraphs = (
         f"Measured on {about['versions']['cores']} shared cores ({about['processor']}) with the scripts in "
         "[benchmarks/](benchmarks/README.md); compare ratios. Recipes were chosen on held-out training images with "
@@ -162,12 +151,6 @@ def measured() -> str:
         accuracy_table(),
         "Side by side in one run, until 99 % (`python benchmarks/mnist.py` says what each is):",
         side_by_side(),
-        "Images a second of a training step, against the same layers in plain Keras (`python benchmarks/step.py`). "
-        '"fused" is our batch normalisation alone, "ours" what `train` does, in 16 bits where the processor is faster '
-        "so. The stack with batch normalisation, which pools before it normalises, is "
-        f"{stack['ours / plain, usual order']:.1f} times as fast as plain Keras with the pooling last. "
-        "[anatomy.txt](benchmarks/results/anatomy.txt) shows where the time goes and what the machine could do.",
-        step_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
         f"{ways}. "
         f"The augmented pipeline is at least {ratio:.1f} times as fast as the fastest of the trainings that it feeds. "

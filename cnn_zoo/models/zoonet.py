@@ -19,8 +19,8 @@ LAST_SIDE = 4  # pixels
 MOST_FILTERS = 256
 
 
-@register("zoonet", layouts={"small": (28, 28, 1)}, year=2026, paper="", batch_norm=True)
-@register("zoonet_wide", layouts={"small": (32, 32, 3)}, year=2026, paper="", batch_norm=True)
+@register("zoonet", layouts={"small": (28, 28, 1)}, year=2026, paper="", batch_norm=True, large_steps=True)
+@register("zoonet_wide", layouts={"small": (32, 32, 3)}, year=2026, paper="", batch_norm=True, large_steps=True)
 def zoonet(spec, *, filters=()):
     """A strided stem or none, stages, global average pooling.
 
