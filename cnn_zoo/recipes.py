@@ -153,8 +153,8 @@ RECIPES = {
         mirror=True,
     ),
 }
-# What these names stand for when the model was seen to bear far larger steps. Chosen by validation accuracy of zoonet on
-# a tenth of MNIST's training images, seeds 100 to 103.
+# What these names stand for when the model was seen to bear far larger steps. Chosen by validation accuracy of zoonet
+# on a tenth of MNIST's training images, seeds 100 to 103.
 LARGE_STEPS = {
     "fast": Recipe(
         optimizer="sgd",
