@@ -26,20 +26,25 @@ def processor() -> str:
     )
 
 
-def alternate(works: dict[str, Callable], repeats: int, inner: int = 1) -> dict[str, list[float]]:
+def alternate(works: dict[str, Callable], repeats: int, block: float = 0.0) -> dict[str, list[float]]:
     """Seconds a call of each of several pieces of work, in turn, so that what else the machine does meets all alike.
 
-    The first call of each is not counted.
+    The first call of each is not counted. A turn of a short one is as many calls as take `block` seconds: a clock that
+    is read around a single one would count what the previous work left in the processor's caches.
     """
-    times = {name: [] for name in works}
-    for work in works.values():
+    times, calls = {name: [] for name in works}, dict.fromkeys(works, 1)
+    for name, work in works.items():
         work()
+        if block:
+            begun = time.perf_counter()
+            work()
+            calls[name] = max(1, round(block / (time.perf_counter() - begun)))
     for _ in range(repeats):
         for name, work in works.items():
             begun = time.perf_counter()
-            for _ in range(inner):
+            for _ in range(calls[name]):
                 work()
-            times[name].append((time.perf_counter() - begun) / inner)
+            times[name].append((time.perf_counter() - begun) / calls[name])
     return times
 
 

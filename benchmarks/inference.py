@@ -34,7 +34,7 @@ def measure(name: str, many: int, repeats: int) -> dict:
         predict(model, one)
     predict(model, images)
     predict(model, images)
-    single = alternate({key: lambda way=way: way(one) for key, way in ways.items()}, repeats, inner=3)
+    single = alternate({key: lambda way=way: way(one) for key, way in ways.items()}, repeats, block=0.2)
     batch = alternate({key: lambda way=way: way(images) for key, way in ways.items()}, max(1, repeats // 5))
     medians = {key: statistics.median(times) for key, times in single.items()}
     expected = model.predict(images, verbose=0)

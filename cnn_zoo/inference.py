@@ -194,7 +194,7 @@ def _call(model, batch: Any):
 
 def _made_of(model) -> list:
     """What a compiled function depends on beside the values of the weights."""
-    return [(id(layer), id(getattr(layer, "activation", None)), layer.dtype_policy) for layer in model.layers]
+    return [(weakref.ref(layer), getattr(layer, "activation", None), layer.dtype_policy) for layer in model.layers]
 
 
 def _compile(model, size: int | None):

@@ -235,12 +235,12 @@ class _Keeper(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.begun = time.perf_counter() - self.state.seconds
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None):  # the end of a batch would make Keras wait for its results
         if self.interrupted.is_set():
             raise KeyboardInterrupt
 
-    def on_test_batch_end(self, batch, logs=None):
-        self.on_train_batch_end(batch)
+    def on_test_batch_begin(self, batch, logs=None):
+        self.on_train_batch_begin(batch)
 
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
