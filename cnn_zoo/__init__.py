@@ -13,21 +13,24 @@ _MODULES = {  # public name -> the module that defines it
     "Run": "runs",
     "ZooError": "errors",
     "build_model": "registry",
+    "check": "teaching",
     "claim": "teaching",
     "evaluate": "inference",
     "feature_extractor": "explain",
+    "interval": "teaching",
     "list_datasets": "sources",
     "list_models": "registry",
     "load_data": "datasets",
     "load_run": "runs",
     "load_torch_weights": "torch_weights",
     "model_card": "cards",
+    "over_seeds": "teaching",
     "predict": "inference",
     "register": "registry",
     "train": "training",
 }
 __all__ = sorted(_MODULES)
-_NEED_NO_FRAMEWORK = {"Recipe", "ZooError", "claim", "list_datasets", "list_models", "register"}
+_NEED_NO_FRAMEWORK = {"Recipe", "ZooError", "check", "claim", "list_datasets", "list_models", "register"}
 
 
 def __getattr__(name):

@@ -1,6 +1,11 @@
-"""What the notebooks say things with: claims that are checked each time they are run."""
+"""What the notebooks say things with: claims and exercises that are checked, and trainings repeated over seeds."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 
 def claim(statement: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
@@ -23,3 +28,96 @@ def claim(statement: str, value: float, *, at_least: float | None = None, at_mos
     if at_most is not None and not value <= at_most:
         raise AssertionError(f"not confirmed: {statement} (measured {value:.6g}, needed at most {at_most:.6g})")
     print(f"✓ {statement}")
+
+
+def check(attempt: Any, conditions: dict[str, Callable[[Any], bool]]) -> None:
+    """Say in one line whether the answer to an exercise is right, or why not.
+
+    Args:
+        attempt: the learner's function, number, model, …; None, or a function that raises NotImplementedError or
+            returns None or ..., is one that was not attempted yet.
+        conditions: what a right answer fulfils, in words, and a function of the attempt that says whether it does;
+            tried in order.
+    """
+    if attempt is None or attempt is ...:
+        print("○ not attempted yet")
+        return
+    for words, holds in conditions.items():
+        try:
+            right = bool(holds(attempt))
+        except NotImplementedError:
+            print("○ not attempted yet")
+            return
+        except Exception as error:
+            print(f"✗ not yet: {words} ({type(error).__name__}: {error})")
+            return
+        if not right:
+            print(f"✗ not yet: {words}")
+            return
+    print("✓ right")
+
+
+def over_seeds(
+    build: Callable[[], Any],
+    train: tuple | Callable[[int], Any],
+    *,
+    seeds: Iterable[int],
+    epochs: int,
+    validation: tuple | None = None,
+    test: tuple | None = None,
+    batch_size: int = 64,
+    callbacks: Callable[[], Sequence] = tuple,
+) -> dict[str, np.ndarray]:
+    """Train a model from several seeds and return every history.
+
+    The model is traced once: for each further seed it gets the weights of a fresh one, and its optimizer starts anew.
+
+    Args:
+        build: makes the compiled model.
+        train: (images, labels), or a function of the seed that returns a tf.data.Dataset of all epochs' batches.
+        seeds: integers.
+        epochs: passes over the training images.
+        validation, test: (images, labels); the test set is judged once, when a training has ended.
+        batch_size: of images given as arrays.
+        callbacks: makes the callbacks of one training.
+
+    Returns:
+        {"loss", "accuracy", "val_loss", …: (seeds, epochs), NaN after an early stop; "test_accuracy": (seeds,)}.
+    """
+    import keras
+
+    model, rows, tested = None, [], []
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        fresh = build()
+        if model is None:
+            model = fresh
+            model.optimizer.build(model.trainable_variables)
+            start = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
+        else:
+            for variable, value in zip(model.variables, fresh.variables, strict=True):
+                variable.assign(value)
+            for variable, value in zip(model.optimizer.variables, start, strict=True):
+                variable.assign(value)
+        common = {"epochs": epochs, "validation_data": validation, "callbacks": list(callbacks()), "verbose": 0}
+        if callable(train):
+            batches = train(seed)
+            history = model.fit(batches, steps_per_epoch=len(batches) // epochs, shuffle=False, **common)
+        else:
+            history = model.fit(*train, batch_size=batch_size, **common)
+        rows.append(history.history)
+        if test is not None:
+            predicted = model.predict(test[0], batch_size=256, verbose=0).argmax(1)
+            tested.append(float(np.mean(predicted == np.asarray(test[1]))))
+    padded = {
+        key: np.array([row[key] + [np.nan] * (epochs - len(row[key])) for row in rows]) for key in (rows or [{}])[0]
+    }
+    return padded | ({"test_accuracy": np.array(tested)} if test is not None else {})
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of some measurements and half the width of its 95 % interval (Student's t, n - 1 degrees of freedom)."""
+    from scipy import stats
+
+    values = np.asarray(values, float)
+    return values.mean(), stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
