@@ -254,7 +254,7 @@ def has_logits(model) -> bool:
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):
     """Call the builder; where the image is too small for it, say how large it must be."""
     try:
-        return found.build(spec, **options)
+        return _not_empty(found.build(spec, **options))
     except ZooError:
         raise
     except (TypeError, AttributeError) as error:
@@ -273,6 +273,14 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
         ) from error
 
 
+def _not_empty(model):
+    """The model, unless one of its feature maps has no pixels: Keras 3.13 pools such without a word."""
+    for layer in model.layers:
+        if 0 in layer.output.shape:
+            raise ValueError(f"the output size of {layer.name} is {layer.output.shape}")
+    return model
+
+
 def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: int = 1024) -> int | None:
     """The shortest side of a square image that the builder accepts, by bisection on building it without weights."""
     import keras
@@ -280,7 +288,7 @@ def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: i
     def works(side: int) -> bool:
         try:
             with keras.StatelessScope(initialize_variables=False):
-                found.build(replace(spec, input_shape=(side, side, spec.input_shape[2])), **options)
+                _not_empty(found.build(replace(spec, input_shape=(side, side, spec.input_shape[2])), **options))
             return True
         except ValueError:
             return False

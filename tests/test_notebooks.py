@@ -7,10 +7,15 @@ import sys
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LESSONS = [path for path in NOTEBOOKS if not path.stem.startswith("00_")]
+
+
+ENDING = ("Said often, and wrong", "Your turn", "Three questions", "Sources")
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -28,6 +33,7 @@ def test_there_are_notebooks():
 
 def test_every_cell_was_run_in_order_by_the_plain_kernel(notebook):
     assert notebook[1].metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook[1].metadata  # their saved state is large and goes stale
     counts = [cell.execution_count for cell in code_cells(notebook)]
     assert counts == list(range(1, len(counts) + 1))
 
@@ -58,6 +64,44 @@ def test_it_opens_with_a_title_a_badge_and_what_it_takes(notebook):
     for words in ("**You will learn**", "**You need**", "**Time:**"):
         assert words in first
     assert len(contents.cells) <= 45
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_ends_with_mistakes_an_exercise_questions_sources_and_the_way_on(path):
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    places = [text.index(f"\n## {heading}") for heading in ENDING]
+    assert places == sorted(places)
+    questions = text[places[2] : places[3]]
+    assert questions.count("<summary>Answer</summary>") == 3
+    assert re.search(r"https://(doi\.org|arxiv\.org)/", text[places[3] :])
+    around = [other.name for other in NOTEBOOKS if abs(NOTEBOOKS.index(other) - NOTEBOOKS.index(path)) == 1]
+    for name in around:
+        assert f"({name})" in text.splitlines()[-1]
+    figures = [o for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert 1 <= len(figures) <= 9
+
+
+def run(source, namespace):
+    exec(compile(TransformerManager().transform_cell(source), "cell", "exec"), namespace)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_the_solution_of_the_exercise_is_right_and_the_stub_is_not_attempted(path, capsys):
+    cells = nbformat.read(path, as_version=4).cells
+    tagged = {
+        tag: [c.source for c in cells if tag in c.metadata.get("tags", [])] for tag in ("context", "exercise", "check")
+    }
+    text = "\n".join(cell.source for cell in cells)
+    solution = re.search(r"<summary>Solution</summary>\s*```python\n(.*?)```", text, re.S)
+    namespace = {"display": lambda *_: None}
+    for source in tagged["context"]:
+        run(source, namespace)
+    for answer, line in ((tagged["exercise"][0], "○ not attempted yet"), (solution[1], "✓ right")):
+        run(answer, namespace)
+        capsys.readouterr()
+        run(tagged["check"][0], namespace)
+        assert capsys.readouterr().out.splitlines()[-1] == line
 
 
 def test_links_to_files_resolve(notebook):

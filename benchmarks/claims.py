@@ -1,0 +1,98 @@
+"""How much room do the claims of the notebooks have?
+
+    python benchmarks/claims.py [NOTEBOOK …] [--runs 10] [--quick]
+
+Every claim of a notebook holds where it was run last. Here each notebook runs again with other seeds, in turn with one
+thread and with two and with oneDNN's kernels on and off, and the values that its claims judge are written down. Writes
+results/claims.csv: for every claim the bound, the value that came nearest to it, the mean, and how often it held.
+"""
+
+import argparse
+import csv
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results" / "claims.csv"
+SETTINGS = [{"TF_NUM_INTRAOP_THREADS": threads, "TF_ENABLE_ONEDNN_OPTS": onednn} for threads in "12" for onednn in "10"]
+
+
+def code(notebook: Path, run: int) -> str:
+    """The code of a notebook, for a run with seeds of its own."""
+    cells = json.loads(notebook.read_text())["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    text = "\n".join(TransformerManager().transform_cell(source) for source in sources)
+    text = re.sub(r"\bset_random_seed\((\d+)\)", lambda match: f"set_random_seed({int(match[1]) + 100 * run})", text)
+    return re.sub(r"\bSEEDS = range\((\d+)\)", lambda m: f"SEEDS = range({100 * run}, {100 * run + int(m[1])})", text)
+
+
+def once(notebook: Path, run: int) -> None:
+    """Run a notebook in this process and print a line of JSON for each claim."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from cnn_zoo import teaching
+
+    def note(statement, value, *, at_least=None, at_most=None):
+        print("CLAIM" + json.dumps([statement, float(value), at_least, at_most]), flush=True)
+
+    import cnn_zoo
+
+    cnn_zoo.claim = teaching.claim = note
+    exec(compile(code(notebook, run), str(notebook), "exec"), {"__name__": "__main__", "display": lambda *_: None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", help="such as 06_training; default: all")
+    parser.add_argument("--runs", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="one run of one notebook; nothing is kept")
+    parser.add_argument("--once", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.once is not None:
+        return once(ROOT / "notebooks" / f"{args.notebooks[0]}.ipynb", args.once)
+    names = args.notebooks or [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    values: dict[tuple, list[float]] = {}
+    for run in range(1, 2 if args.quick else args.runs + 1):
+        for name in ["04_learning_a_filter"] if args.quick else names:
+            begun, setting = time.perf_counter(), SETTINGS[run % len(SETTINGS)]
+            command = [sys.executable, __file__, name, "--once", str(run)]
+            done = subprocess.run(command, env=os.environ | setting, capture_output=True, text=True, check=False)
+            for line in done.stdout.splitlines():
+                if line.startswith("CLAIM"):
+                    statement, value, least, most = json.loads(line[5:])
+                    values.setdefault((name, statement, least, most), []).append(value)
+            print(f"{name}, run {run}, {setting}: {time.perf_counter() - begun:.0f} s", flush=True)
+            if done.returncode:
+                sys.exit(done.stderr)
+        if not args.quick:
+            keep(values)
+
+
+def keep(values: dict[tuple, list[float]]) -> None:
+    """Write what is known so far, beside the rows of notebooks that were not run now."""
+    rows, now = [], {name for name, *_ in values}
+    if RESULTS.exists():
+        with open(RESULTS, newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["notebook"] not in now]
+    for (name, statement, least, most), found in values.items():
+        held = [(least is None or value >= least) and (most is None or value <= most) for value in found]
+        row = {"notebook": name, "claim": statement, "at_least": least, "at_most": most, "runs": len(found)}
+        row |= {"worst": min(found) if least is not None else max(found), "mean": statistics.mean(found)}
+        rows.append({key: f"{v:.5g}" if isinstance(v, float) else v for key, v in row.items()} | {"held": sum(held)})
+    with open(RESULTS, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted(rows, key=lambda row: row["notebook"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Live widgets of the notebooks. Each draws with a function of plots.py, which a notebook also shows by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import plots
+
+KERNELS = {
+    "vertical edges": ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),
+    "horizontal edges": ((-1, -2, -1), (0, 0, 0), (1, 2, 1)),
+    "outlines": ((0, -1, 0), (-1, 4, -1), (0, -1, 0)),
+    "blur": ((1 / 9,) * 3,) * 3,
+    "sharpen": ((0, -1, 0), (-1, 5, -1), (0, -1, 0)),
+    "nothing": ((0, 0, 0), (0, 1, 0), (0, 0, 0)),
+}
+
+
+def kernel_explorer(photo: np.ndarray):
+    """Sliders for the nine numbers of a kernel and for the stride, over a photo and the kernel's response to it.
+
+    Args:
+        photo: grey, (height, width) in [0, 1].
+
+    Returns:
+        An ipywidgets box; without a running kernel a line of text stands in its place.
+    """
+    import ipywidgets
+
+    class Explorer(ipywidgets.VBox):
+        def __repr__(self):  # what a stored notebook shows and compares
+            return "kernel_explorer: sliders for nine numbers and the stride; run this cell to move them"
+
+    start = next(iter(KERNELS))
+    narrow = {"layout": ipywidgets.Layout(width="190px"), "continuous_update": False}
+    preset = ipywidgets.Dropdown(options=list(KERNELS), value=start, description="kernel")
+    stride = ipywidgets.IntSlider(1, 1, 6, description="stride", **narrow)
+    sliders = [
+        ipywidgets.FloatSlider(value, min=-5, max=5, step=0.1, readout_format=".2f", **narrow)
+        for value in np.ravel(KERNELS[start])
+    ]
+    picture = ipywidgets.Image(format="png")
+    at_once = False  # while a preset moves all nine, draw only once
+
+    def draw(_=None):
+        if not at_once:
+            kernel = np.reshape([slider.value for slider in sliders], (3, 3))
+            picture.value = plots.kernel_responses(photo, {"its response": kernel}, stride.value)._repr_png_()
+
+    def choose(_):
+        nonlocal at_once
+        at_once = True
+        for slider, value in zip(sliders, np.ravel(KERNELS[preset.value]), strict=True):
+            slider.value = value
+        at_once = False
+        draw()
+
+    preset.observe(choose, "value")
+    for slider in (*sliders, stride):
+        slider.observe(draw, "value")
+    draw()
+    grid = ipywidgets.GridBox(sliders, layout=ipywidgets.Layout(grid_template_columns="repeat(3, 200px)"))
+    return Explorer([ipywidgets.HBox([preset, stride]), grid, picture])
+
+
+def pooling_explorer(image: np.ndarray):
+    """Controls for kind, size and stride of a pooling, over an image and its pooled map.
+
+    Args:
+        image: (height, width) or (height, width, 3) in [0, 1].
+
+    Returns:
+        An ipywidgets box; without a running kernel a line of text stands in its place.
+    """
+    import ipywidgets
+
+    class Explorer(ipywidgets.VBox):
+        def __repr__(self):  # what a stored notebook shows and compares
+            return "pooling_explorer: kind, size and stride of a pooling; run this cell to change them"
+
+    largest = min(16, *image.shape[:2])
+    kind = ipywidgets.Dropdown(options=["max", "average", "sum"], value="max", description="kind")
+    size, stride = (
+        ipywidgets.IntSlider(2, 1, largest, description=name, continuous_update=False) for name in ("size", "stride")
+    )
+    picture = ipywidgets.Image(format="png")
+
+    def draw(_=None):
+        picture.value = plots.pooling(image, kind.value, size.value, stride.value)._repr_png_()
+
+    for control in (kind, size, stride):
+        control.observe(draw, "value")
+    draw()
+    return Explorer([ipywidgets.HBox([kind, size, stride]), picture])
