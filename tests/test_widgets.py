@@ -62,5 +62,5 @@ def test_the_pooling_explorer_draws_again_when_a_control_moves():
         control.value = value
         seen.add(picture.value)
     assert len(seen) == 4
-    assert picture.value == widgets.png(plots.pooling(photo, "sum", 3, 5))
+    assert picture.value == plots.pooling(photo, "sum", 3, 5)._repr_png_()
     assert "run this cell" in repr(box)

@@ -99,7 +99,13 @@ def accuracy_table() -> str:
         seconds = [float(run["fit_seconds"]) for run in runs]
         deviation = f" ± {statistics.stdev(reached):.2f}" if len(reached) > 1 else ""
         first = runs[0]
-        facts = (f"`{first['model']}`", f"`{first['data']}`", f"{first['recipe']}, {first['epochs']} epochs", len(runs))
+        facts = (
+            f"`{first['model']}`",
+            f"`{first['data']}`",
+            f"{int(first['train_images']):,}",
+            f"{first['recipe']}, {first['epochs']} epochs",
+            len(runs),
+        )
         rows.append(
             (
                 *facts,
@@ -108,8 +114,8 @@ def accuracy_table() -> str:
                 f"{statistics.median(seconds):.0f}",
             )
         )
-    heads = ("model", "data", "recipe", "seeds", "test accuracy %", "least %", "seconds")
-    return table(heads, rows, "   rrrr")
+    heads = ("model", "data", "training images", "recipe", "seeds", "test accuracy %", "least %", "seconds")
+    return table(heads, rows, "  r rrrr")
 
 
 def side_by_side() -> str:
@@ -122,6 +128,17 @@ def side_by_side() -> str:
         rows.append((name, len(runs), runs[0]["epochs"], span, f"{row['times_zoonet']:.1f}", mean, least))
     heads = ("MNIST", "runs", "epochs", "seconds", "times ours", "test accuracy %", "least %")
     return table(heads, rows, " rrrrrr")
+
+
+def step_table() -> str:
+    """Images a second of fit: plain Keras, with fused normalisation, and as `train` does it."""
+    rows = []
+    for name, row in results("step")["results"].items():
+        rates = {way: f"{rate['median']:,.0f}" for way, rate in row["images_per_second"].items()}
+        ratio = row.get("ours / plain, usual order", row["ours / plain"])
+        plain = rates.get("plain, usual order", rates["plain"])
+        rows.append((f"`{name}`" if " " not in name else name, row["batch"], plain, rates["ours"], f"{ratio:.2f}"))
+    return table(("images a second", "batch", "plain Keras", "ours", "ratio"), rows, " rrrr")
 
 
 def measured() -> str:
@@ -147,10 +164,15 @@ def measured() -> str:
         "other seeds than those below.",
         f"`cnn-zoo train` reaches {statistics.mean(main):.1%} ± {statistics.stdev(main):.1%} of the test digits "
         f"(mean and standard deviation of {len(main)} seeds). Other trainings, a row for each in "
-        "[results/accuracy.csv](results/accuracy.csv), all training images, seconds of `fit` alone:",
+        "[results/accuracy.csv](results/accuracy.csv), seconds of `fit` alone:",
         accuracy_table(),
-        "Side by side in one run, until 99 % (`python benchmarks/mnist.py` says what each is):",
+        "Side by side in one run, until 99 %, and four epochs of one recipe (`python benchmarks/mnist.py` says "
+        "what each is):",
         side_by_side(),
+        "`fit` on one batch held in memory, plain Keras in float32 against what `train` does (`python "
+        "benchmarks/step.py`; other work on the machine makes single rows uncertain by a fifth). Where a step goes is "
+        "in [benchmarks/results/anatomy.txt](benchmarks/results/anatomy.txt):",
+        step_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
         f"{ways}. "
         f"The augmented pipeline is at least {ratio:.1f} times as fast as the fastest of the trainings that it feeds. "
