@@ -34,8 +34,8 @@ def check(attempt: Any, conditions: dict[str, Callable[[Any], bool]]) -> None:
     """Say in one line whether the answer to an exercise is right, or why not.
 
     Args:
-        attempt: the learner's function, number, model, …; None, or a function that raises NotImplementedError or
-            returns None or ..., is one that was not attempted yet.
+        attempt: the learner's function, number, model, …; None or ..., or a function that raises NotImplementedError,
+            is one that was not attempted yet.
         conditions: what a right answer fulfils, in words, and a function of the attempt that says whether it does;
             tried in order.
     """
