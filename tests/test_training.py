@@ -364,7 +364,14 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half_file(few, tmp_path, m
 def test_interrupting_a_training_leaves_a_usable_run(tmp_path):
     command = [sys.executable, "-m", "cnn_zoo", "train", "--epochs", "200", "--out", "run"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell makes what it starts in the background ignore this signal, and its children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     lines = []
     for line in process.stdout:
