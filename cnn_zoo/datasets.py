@@ -110,7 +110,10 @@ class Data:
         return _finish(tf.data.Dataset.range(steps).map(batch, num_parallel_calls=2, deterministic=True), steps)
 
     def images(self, split: str) -> np.ndarray:
-        """The images of a split as uint8 (n, height, width, channels), in the order of `ordered`."""
+        """The images of a split as uint8 (n, height, width, channels), in the order of `ordered`.
+
+        That is the order of the source, which may be by class, as mnist5k's is: shuffle before you take a part of it.
+        """
         return self._images[self.splits[split]]
 
     @functools.cached_property
