@@ -170,7 +170,7 @@ def measured() -> str:
         "what each is):",
         side_by_side(),
         "`fit` on one batch held in memory, plain Keras in float32 against what `train` does (`python "
-        "benchmarks/step.py`; other work on the machine makes single rows uncertain by a fifth). Where a step goes is "
+        "benchmarks/step.py`; other work on the machine makes single rows uncertain by a third). Where a step goes is "
         "in [benchmarks/results/anatomy.txt](benchmarks/results/anatomy.txt):",
         step_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
