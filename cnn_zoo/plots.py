@@ -242,8 +242,9 @@ def gallery(images: np.ndarray, captions: list[str], columns: int = 8, rows: int
 
 def correlate(image: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndarray:
     """The response of a kernel at every stride-th place of a grey image (height, width), without padding."""
-    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)[::stride, ::stride]
-    return np.einsum("ijuv,uv->ij", windows, kernel)
+    from scipy import signal
+
+    return signal.correlate2d(image, kernel, mode="valid")[::stride, ::stride]
 
 
 def _numbers(axes, values: np.ndarray, **image) -> None:
@@ -440,7 +441,7 @@ def epoch_orders(pipelines: dict[str, list[list[np.ndarray]]]) -> Figure:
                 for batch in batches:
                     for element in np.ravel(batch).tolist():
                         shade = element / max(count - 1, 1)
-                        axes.add_patch(Rectangle((x, row - 0.42), 0.94, 0.84, facecolor=rgb(shade)))
+                        axes.add_patch(Rectangle((x, row - 0.42), 0.94, 0.84, facecolor=colormaps["viridis"](shade)))
                         colour = "white" if shade < 0.6 else "black"
                         axes.text(x + 0.47, row, element, ha="center", va="center", fontsize=8, color=colour)
                         x += 1
@@ -448,11 +449,6 @@ def epoch_orders(pipelines: dict[str, list[list[np.ndarray]]]) -> Figure:
             axes.set_title(title, fontsize=9.5)
             axes.set(xlim=(-2.6, x), ylim=(len(epochs) - 0.45, -0.55))
         return figure
-
-
-def rgb(shade: float) -> tuple[float, float, float, float]:
-    """A colour of viridis, 0 dark to 1 light."""
-    return colormaps["viridis"](shade)
 
 
 def pipeline_timeline(runs: dict[str, list[tuple[str, float, float]]], title: str = "") -> Figure:

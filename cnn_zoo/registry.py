@@ -275,9 +275,12 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
 
 def _not_empty(model):
     """The model, unless one of its feature maps has no pixels: Keras 3.13 pools such without a word."""
+    import keras
+
     for layer in model.layers:
-        if 0 in layer.output.shape:
-            raise ValueError(f"the output size of {layer.name} is {layer.output.shape}")
+        for output in keras.tree.flatten(getattr(layer, "output", ())):  # a layer may return several, or be shared
+            if 0 in output.shape:
+                raise ValueError(f"the output size of {layer.name} is {output.shape}")
     return model
 
 
