@@ -326,12 +326,13 @@ def kernel_responses(photo: np.ndarray, kernels: dict[str, np.ndarray], stride: 
     The response of a kernel whose numbers sum to 0 is signed: blue is positive, red is negative, white is 0.
     """
     columns = 2
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}  # pixels as they are
     count = math.ceil((len(kernels) + 1) / columns)
     with _figure(9.5, 2.5 * count) as figure:
         cells = np.ravel(figure.subfigures(count, columns, squeeze=False))
         kernel_axes, axes = cells[0].subplots(1, 2, width_ratios=(1, 3))
         kernel_axes.set_axis_off()
-        axes.imshow(photo, cmap="gray", vmin=0, vmax=1)
+        axes.imshow(photo, **grey)
         axes.set_title(f"the photo, {photo.shape[0]} × {photo.shape[1]}", fontsize=10)
         axes.set_axis_off()
         for cell, (name, kernel) in zip(cells[1:], kernels.items(), strict=False):
@@ -341,9 +342,9 @@ def kernel_responses(photo: np.ndarray, kernels: dict[str, np.ndarray], stride: 
             response = correlate(photo, kernel, stride)
             if abs(kernel.sum()) < 1e-6:
                 limit = max(np.quantile(np.abs(response), 0.99), 1e-9)
-                axes.imshow(response, cmap="RdBu", vmin=-limit, vmax=limit)
+                axes.imshow(response, cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
             else:
-                axes.imshow(response, cmap="gray", vmin=0, vmax=1)
+                axes.imshow(response, **grey)
             axes.set_title(f"{name}, {response.shape[0]} × {response.shape[1]}", fontsize=10)
             axes.set_axis_off()
         return figure
