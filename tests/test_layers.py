@@ -15,7 +15,7 @@ from conftest import clean_environment
 
 def both(**options):
     """Our layer and Keras' with the same weights, which are not those that they start with."""
-    pair, shape = (BatchNormalization(**options), keras.layers.BatchNormalization(**options)), (6, 5, 7, 4)
+    pair, shape = (BatchNormalization(**options), keras.layers.BatchNormalization(**options)), (6, 5, 7, 16)
     rng = np.random.default_rng(1)
     for layer in pair:
         layer.build(shape)
@@ -42,7 +42,7 @@ def results(layer, images, training):
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}, {"momentum": 0.8, "epsilon": 0.1}])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("mixed_bfloat16", 0.02)])
 def test_it_computes_what_keras_computes(options, training, dtype, tolerance):
-    images = np.random.default_rng(0).normal(2, 3, (6, 5, 7, 4)).astype(np.float32)
+    images = np.random.default_rng(0).normal(2, 3, (6, 5, 7, 16)).astype(np.float32)
     ours, theirs = (results(layer, images, training) for layer in both(dtype=dtype, **options))
     assert len(ours) == len(theirs) >= 5
     for a, b in zip(ours, theirs, strict=True):
@@ -50,24 +50,35 @@ def test_it_computes_what_keras_computes(options, training, dtype, tolerance):
     assert ours[0].std() > 0.1
 
 
+@pytest.mark.parametrize(
+    ("dtype", "channels", "fused"),
+    [("float32", 20, True), ("float32", 58, False), ("mixed_bfloat16", 32, True), ("mixed_bfloat16", 24, False)],
+)
+def test_channels_that_the_kernel_takes_slowly_are_left_to_keras(dtype, channels, fused):
+    layer = BatchNormalization(dtype=dtype)
+    shape = tf.TensorSpec((2, 4, 4, channels), layer.compute_dtype)
+    graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(shape).graph
+    assert any(op.type.startswith("FusedBatchNorm") for op in graph.get_operations()) == fused
+
+
 def test_a_frozen_layer_keeps_its_statistics():
     for layer in both():
         layer.trainable = False
         before = [np.array(w) for w in layer.get_weights()]
-        layer(np.ones((2, 3, 3, 4), np.float32), training=True)
+        layer(np.ones((2, 3, 3, 16), np.float32), training=True)
         assert all(np.array_equal(a, b) for a, b in zip(before, layer.get_weights(), strict=True))
 
 
 def test_one_value_a_channel_has_no_variance():
     layer, reference = both()
-    image = np.ones((1, 1, 1, 4), np.float32)
+    image = np.ones((1, 1, 1, 16), np.float32)
     assert np.allclose(layer(image, training=True), reference(image, training=True))
     assert np.allclose(layer.moving_variance, reference.moving_variance)
 
 
 @pytest.mark.parametrize(
     ("shape", "options"),
-    [((5, 4), {}), ((2, 4, 3, 3), {"axis": 1}), ((2, 3, 5, 5, 4), {}), ((2, 5, 5, 4), {"dtype": "bfloat16"})],
+    [((5, 4), {}), ((2, 4, 3, 3), {"axis": 1}), ((2, 3, 5, 5, 4), {}), ((2, 5, 5, 16), {"dtype": "bfloat16"})],
 )
 def test_what_the_kernel_cannot_do_is_left_to_keras(shape, options):
     values, outputs = np.random.default_rng(0).random(shape, np.float32), []
