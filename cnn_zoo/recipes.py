@@ -155,7 +155,7 @@ RECIPES = {
 }
 # What these names stand for when the model was seen to bear far larger steps. "fast" was chosen by validation accuracy
 # of zoonet on a tenth of MNIST's training images; results/selection.csv has what changes to it are worth, over three
-# seeds of one epoch each (benchmarks/selection.py). "accurate" was tried on single seeds only.
+# seeds of one epoch each (benchmarks/selection.py). The numbers of "accurate" were tried on single seeds only.
 LARGE_STEPS = {
     "fast": Recipe(
         optimizer="sgd",
@@ -179,6 +179,7 @@ LARGE_STEPS = {
         label_smoothing=0.1,
         augment={"translate": 0.0625},  # a pixel or two
         mirror=True,
+        vary_after=8,  # seven epochs of Fashion-MNIST, one seed, validation: 94.0 % as they are, 93.4 and 93.6 varied
     ),
 }
 

@@ -63,7 +63,7 @@ def over_seeds(
     *,
     seeds: Iterable[int],
     epochs: int,
-    validation: tuple | None = None,
+    validation: tuple | Callable[[int], tuple] | None = None,
     test: tuple | None = None,
     batch_size: int = 64,
     callbacks: Callable[[], Sequence] = tuple,
@@ -77,7 +77,8 @@ def over_seeds(
         train: (images, labels), or a function of the seed that returns a tf.data.Dataset of all epochs' batches.
         seeds: integers.
         epochs: passes over the training images.
-        validation, test: (images, labels); the test set is judged once, when a training has ended.
+        validation: (images, labels), or a function of the seed that returns them.
+        test: (images, labels); judged once, when a training has ended.
         batch_size: of images given as arrays.
         callbacks: makes the callbacks of one training.
 
@@ -101,7 +102,8 @@ def over_seeds(
                 variable.assign(value)
             for variable, value in zip(model.optimizer.variables, start, strict=True):
                 variable.assign(value)
-        common = {"epochs": epochs, "validation_data": validation, "callbacks": list(callbacks()), "verbose": 0}
+        held_out = validation(seed) if callable(validation) else validation
+        common = {"epochs": epochs, "validation_data": held_out, "callbacks": list(callbacks()), "verbose": 0}
         if callable(train):
             batches = train(seed)
             history = model.fit(batches, steps_per_epoch=len(batches) // epochs, shuffle=False, **common)
