@@ -57,8 +57,13 @@ def spread(values: list[float], digits: int = 4) -> dict[str, float]:
     }
 
 
-def write(name: str, results: dict, quick: bool = False) -> None:
-    """Print results; unless they are quick ones, write them with machine, versions and commit to results/NAME.json."""
+def write(name: str, results: dict, quick: bool = False, *, keep: bool = False) -> None:
+    """Print results; unless they are quick ones, write them with machine, versions and commit to results/NAME.json.
+
+    With keep, results that are there and were not measured anew stay.
+    """
+    if keep and (RESULTS / f"{name}.json").exists():
+        results = json.loads((RESULTS / f"{name}.json").read_text())["results"] | results
     git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     about = {"processor": processor(), "versions": versions(), "commit": commit}

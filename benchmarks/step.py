@@ -1,6 +1,6 @@
 """How much faster does each family train than the same layers in plain Keras?
 
-    python benchmarks/step.py [--quick] [MODEL …]
+    python benchmarks/step.py [--quick] [MODEL …]      (rows of models that are not named stay as they were)
 
 Images a second of `fit` on one batch held in memory. "plain" is the same model with Keras' own BatchNormalization in
 float32, what Keras builds from these layers if nobody intervenes; "fused" has this zoo's BatchNormalization; "ours" is
@@ -107,7 +107,7 @@ def main() -> None:
     for label in args.models or (["conv_stack with batch norm", "zoonet"] if args.quick else CASES):
         results[label] = measure(label, args.quick)
         print(label, results[label], flush=True)
-    write("step", results, args.quick or bool(args.models))
+    write("step", results, args.quick, keep=bool(args.models))
 
 
 if __name__ == "__main__":
