@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+
+# build -> what it builds, without the numbers that Keras gives to names; a model that is traced; its optimizer's start
+_TRACED = weakref.WeakKeyDictionary()
 
 
 def claim(statement: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
@@ -70,7 +75,8 @@ def over_seeds(
 ) -> dict[str, np.ndarray]:
     """Train a model from several seeds and return every history.
 
-    The model is traced once: for each further seed it gets the weights of a fresh one, and its optimizer starts anew.
+    What `build` makes is traced once: for each further seed, and when the same function is passed again, it gets the
+    weights of a fresh model, and its optimizer starts anew.
 
     Args:
         build: makes the compiled model.
@@ -89,19 +95,21 @@ def over_seeds(
 
     from .inference import model_probabilities
 
-    model, rows, tested = None, [], []
+    rows, tested = [], []
     for seed in seeds:
         keras.utils.set_random_seed(seed)
         fresh = build()
-        if model is None:
-            model = fresh
-            model.optimizer.build(model.trainable_variables)
-            start = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
-        else:
-            for variable, value in zip(model.variables, fresh.variables, strict=True):
-                variable.assign(value)
-            for variable, value in zip(model.optimizer.variables, start, strict=True):
-                variable.assign(value)
+        design = re.sub(r"""["']name["']: ["']\w*["']""", "", f"{fresh.to_json()} {fresh.get_compile_config()}")
+        if build not in _TRACED or _TRACED[build][0] != design:  # what `build` reads may have changed
+            fresh.optimizer.build(fresh.trainable_variables)
+            start = [keras.ops.convert_to_numpy(variable) for variable in fresh.optimizer.variables]
+            _TRACED[build] = design, fresh, start
+        _, model, start = _TRACED[build]
+        for variable, value in zip(model.variables, fresh.variables, strict=True):
+            variable.assign(value)
+        for variable, value in zip(model.optimizer.variables, start, strict=True):
+            variable.assign(value)
+        model.stop_training = False
         held_out = validation(seed) if callable(validation) else validation
         common = {"epochs": epochs, "validation_data": held_out, "callbacks": list(callbacks()), "verbose": 0}
         if callable(train):

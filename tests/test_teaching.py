@@ -87,3 +87,24 @@ def test_the_interval_is_students(points):
     mean, half = interval([1.0, 2.0, 3.0, 4.0, 5.0])
     assert mean == 3
     assert half == pytest.approx(2.776445 * np.sqrt(2.5 / 5))
+
+
+def test_a_function_that_was_passed_before_is_traced_no_more_unless_it_builds_something_else():
+    from cnn_zoo import teaching
+
+    x, y = np.random.default_rng(0).random((40, 6, 6, 1), np.float32), np.arange(40) % 3
+    units = [4]
+
+    def build():
+        dense = [keras.layers.Dense(units[0], "relu"), keras.layers.Dropout(0.3), keras.layers.Dense(3, "softmax")]
+        model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), *dense])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    first = over_seeds(build, (x, y), seeds=range(2), epochs=3)["loss"]
+    traced = teaching._TRACED[build][1]
+    assert np.array_equal(over_seeds(build, (x, y), seeds=range(2), epochs=3)["loss"], first)
+    assert teaching._TRACED[build][1] is traced
+    units[0] = 5
+    assert not np.array_equal(over_seeds(build, (x, y), seeds=range(2), epochs=3)["loss"], first)
+    assert teaching._TRACED[build][1] is not traced
