@@ -1,6 +1,6 @@
 """How much room do the claims of the notebooks have?
 
-    python benchmarks/claims.py [NOTEBOOK …] [--runs 10] [--quick]
+    python benchmarks/claims.py [NOTEBOOK …] [--runs 10] [--jobs 1] [--quick]
 
 Every claim of a notebook holds where it was run last. Here each notebook runs again with other seeds, in turn with one
 thread and with two and with oneDNN's kernels on and off, and the values that its claims judge are written down. Writes
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -50,30 +51,38 @@ def once(notebook: Path, run: int) -> None:
     exec(compile(code(notebook, run), str(notebook), "exec"), {"__name__": "__main__", "display": lambda *_: None})
 
 
+def run_once(name: str, run: int) -> list[list]:
+    """Run a notebook in a process of its own; returns [statement, value, at_least, at_most] of each claim."""
+    begun, setting = time.perf_counter(), SETTINGS[run % len(SETTINGS)]
+    command = [sys.executable, __file__, name, "--once", str(run)]
+    done = subprocess.run(command, env=os.environ | setting, capture_output=True, text=True, check=False)
+    print(f"{name}, run {run}, {setting}: {time.perf_counter() - begun:.0f} s", flush=True)
+    if done.returncode:
+        raise RuntimeError(f"{name}, run {run}: {done.stderr}")
+    return [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("CLAIM")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", help="such as 06_training; default: all")
     parser.add_argument("--runs", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one run of one notebook; nothing is kept")
     parser.add_argument("--once", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.once is not None:
-        return once(ROOT / "notebooks" / f"{args.notebooks[0]}.ipynb", args.once)
+        once(ROOT / "notebooks" / f"{args.notebooks[0]}.ipynb", args.once)
+        return
+    if args.quick:
+        run_once("04_learning_a_filter", 1)
+        return
     names = args.notebooks or [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
     values: dict[tuple, list[float]] = {}
-    for run in range(1, 2 if args.quick else args.runs + 1):
-        for name in ["04_learning_a_filter"] if args.quick else names:
-            begun, setting = time.perf_counter(), SETTINGS[run % len(SETTINGS)]
-            command = [sys.executable, __file__, name, "--once", str(run)]
-            done = subprocess.run(command, env=os.environ | setting, capture_output=True, text=True, check=False)
-            for line in done.stdout.splitlines():
-                if line.startswith("CLAIM"):
-                    statement, value, least, most = json.loads(line[5:])
-                    values.setdefault((name, statement, least, most), []).append(value)
-            print(f"{name}, run {run}, {setting}: {time.perf_counter() - begun:.0f} s", flush=True)
-            if done.returncode:
-                sys.exit(done.stderr)
-        if not args.quick:
+    with ThreadPoolExecutor(args.jobs) as pool:
+        jobs = {pool.submit(run_once, name, run): name for run in range(1, args.runs + 1) for name in names}
+        for job in as_completed(jobs):
+            for statement, value, least, most in job.result():
+                values.setdefault((jobs[job], statement, least, most), []).append(value)
             keep(values)
 
 
