@@ -27,6 +27,7 @@ _MODULES = {  # public name -> the module that defines it
     "over_seeds": "teaching",
     "predict": "inference",
     "register": "registry",
+    "save_weights": "weights",
     "train": "training",
 }
 __all__ = sorted(_MODULES)

@@ -1,15 +1,26 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, with a checksum by which a later change is noticed, and one writer a folder.
+
+A checksum here guards against accidents, not against people: who changes a file on purpose can change that too. What is
+read is checked as if it were hostile all the same.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from .errors import RunError
+
+SEAL = b"\ncnn_zoo sha256 "  # what stands before the checksum at the end of a sealed file
+SEAL_LENGTH = len(SEAL) + 64
+MAX_RECORD = 50_000_000  # bytes of a JSON or CSV file
 
 
 @contextlib.contextmanager
@@ -41,9 +52,91 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON file atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: str | Path, value: dict[str, Any]) -> None:
+    """Write a JSON file atomically, with the SHA-256 of everything else in it as its last entry."""
+    write_text(path, _sealed_json(value))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what write_json wrote.
+
+    Raises:
+        RunError: it is not JSON, or was changed since.
+    """
+    text = read_text(path)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is damaged (not an object)")
+    value.pop("sha256", None)
+    try:
+        unchanged = text == _sealed_json(value)
+    except (ValueError, RecursionError):  # numbers that JSON does not have
+        unchanged = False
+    if not unchanged:
+        raise RunError(f"{path} is damaged or was changed since it was written: its checksum does not fit")
+    return value
+
+
+def _sealed_json(value: dict[str, Any]) -> str:
+    def dump(value):
+        return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    return dump(value | {"sha256": hashlib.sha256(dump(value).encode("utf-8", "surrogatepass")).hexdigest()})
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file that is not larger than a record of a training can be.
+
+    Raises:
+        RunError: it is larger, or not UTF-8.
+    """
+    if path.stat().st_size > MAX_RECORD:
+        raise RunError(f"{path} is damaged (larger than {MAX_RECORD // 10**6} MB)")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path} is damaged ({error.reason})") from None
+
+
+def checksum(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(path: str | Path) -> None:
+    """Append a file's SHA-256 to it. HDF5 files and NumPy's archives may end in bytes that are not theirs."""
+    digest = checksum(path)
+    with open(path, "ab") as file:
+        file.write(SEAL + digest.encode())
+
+
+def check_seal(path: str | Path) -> str:
+    """Check that a sealed file is as it was written, and return its SHA-256 without the seal.
+
+    Raises:
+        RunError: it has no checksum, or another one.
+    """
+    with open(path, "rb") as file:
+        length = file.seek(0, os.SEEK_END) - SEAL_LENGTH
+        file.seek(max(0, length))
+        end = file.read()
+        if length < 0 or not end.startswith(SEAL):
+            raise RunError(f"{path}: truncated, or not written by cnn_zoo: it does not end in a checksum")
+        file.seek(0)
+        digest = hashlib.sha256()
+        while length > 0:
+            part = file.read(min(length, 2**20))
+            if not part:
+                break
+            digest.update(part)
+            length -= len(part)
+    if digest.hexdigest().encode() != end[len(SEAL) :]:
+        raise RunError(f"{path}: damaged or changed since it was written: its checksum does not fit")
+    return digest.hexdigest()
 
 
 def write_csv(path: str | Path, columns: dict[str, list]) -> None:
@@ -53,3 +146,49 @@ def write_csv(path: str | Path, columns: dict[str, list]) -> None:
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
     write_text(path, out.getvalue())
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process however that ends; clear what a killed one left half-written.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    path = folder / ".lock"
+    while True:
+        with open(path, "a") as file:
+            if not _lock(file):
+                raise RunError(f"{folder} is being written to by another process")
+            try:  # whoever held it before may have removed the file that was opened here
+                same = os.fstat(file.fileno()).st_ino == path.stat().st_ino
+            except FileNotFoundError:
+                same = False
+            if not same:
+                continue
+            for left in folder.glob(".[0-9]*.*"):
+                left.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                if os.name == "posix":  # Windows does not remove what is open
+                    path.unlink(missing_ok=True)
+            return
+
+
+def _lock(file) -> bool:
+    """Whether the lock of an open file could be had; True where the file system knows no locks."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True

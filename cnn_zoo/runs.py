@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import math
 import os
 import platform
@@ -16,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, MissingError, RunError, UsageError
-from .files import write_text
-from .precision import PRECISIONS
+from .files import check_seal, checksum, read_json, read_text, write_text
+from .precision import BFLOAT16_FLAGS, PRECISIONS, processor_flags
 from .quiet import quiet_import
 from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
 from .weights import check_weights, load_weights
 
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
-CHECKPOINT = "checkpoint.npz"  # there only while a training is unfinished
+SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
 FORMAT = 1
 _CONFIG_TYPES = {
     "format": int, "model": str, "model_options": dict, "data": str, "data_options": dict, "class_names": list,
@@ -85,7 +84,13 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("keras", "tensorflow", "numpy"):
         found[package] = metadata.version(package)
-    return found | {"machine": platform.machine(), "cores": str(os.cpu_count())}
+    flags = sorted(processor_flags() & (BFLOAT16_FLAGS | {"avx2", "avx512f"}))
+    settings = [f"{name}={os.environ[name]}" for name in SETTINGS if os.environ.get(name)]
+    return found | {
+        "machine": " ".join([platform.machine(), *flags]),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "settings": " ".join(settings),
+    }
 
 
 def load_run(path: str | Path) -> Run:
@@ -100,10 +105,12 @@ def load_run(path: str | Path) -> Run:
     if not (path / WEIGHTS).is_file():
         hint = (
             "; its training is unfinished, go on with it: cnn-zoo train --resume"
-            if (path / CHECKPOINT).exists()
+            if list(path.glob("checkpoint*.npz"))
             else ""
         )
         raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
+    metrics = read_metrics(path)
+    history = read_history(path, metrics.get("history_sha256"))
     with quiet_import():
         import keras
     arguments = (config["model"], config["input_shape"], len(config["class_names"]))
@@ -114,8 +121,10 @@ def load_run(path: str | Path) -> Run:
     except (UsageError, TypeError) as error:
         raise RunError(f"{path / CONFIG} does not describe a model of this zoo: {error}") from None
     load_weights(model, path / WEIGHTS)
+    if metrics.get("weights_sha256") not in (None, check_seal(path / WEIGHTS)):
+        raise RunError(f"{path / WEIGHTS}: the weights of another run than its {METRICS}")
     compile_model(model)
-    return Run(model, read_history(path), read_metrics(path), path, config)
+    return Run(model, history, metrics, path, config)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -124,7 +133,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise MissingError(f"{path}: no such run folder")
     if not (path / CONFIG).is_file():
         raise RunError(f"{path} is not a run folder: it has no {CONFIG}")
-    config = _read_json(path / CONFIG)
+    config = read_json(path / CONFIG)
     for key, kind in _CONFIG_TYPES.items():
         if not isinstance(config.get(key), kind):
             raise RunError(f"{path / CONFIG}: {key!r} is missing or not a {kind.__name__}")
@@ -149,30 +158,28 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def read_metrics(path: Path) -> dict[str, Any]:
     """metrics.json of a run folder; {"status": "unfinished"} when it is not there yet."""
-    return _read_json(path / METRICS) if (path / METRICS).is_file() else {"status": "unfinished"}
+    return read_json(path / METRICS) if (path / METRICS).is_file() else {"status": "unfinished"}
 
 
-def read_history(path: Path) -> dict[str, list[float]]:
-    """history.csv of a run folder as columns of numbers; empty when no epoch was finished."""
+def read_history(path: Path, expected: str | None = None) -> dict[str, list[float]]:
+    """history.csv of a run folder as columns of numbers; empty when no epoch was finished.
+
+    Args:
+        expected: its SHA-256, which metrics.json holds.
+    """
     if not (path / HISTORY).is_file():
+        if expected is not None:
+            raise RunError(f"{path} is incomplete: {HISTORY} is missing")
         return {}
+    if expected is not None and checksum(path / HISTORY) != expected:
+        raise RunError(f"{path / HISTORY} is damaged or was changed since it was written: its checksum does not fit")
+    text = read_text(path / HISTORY)
     try:
-        with open(path / HISTORY, newline="", encoding="utf-8") as file:
-            head, *rows = csv.reader(file)
+        head, *rows = csv.reader(text.splitlines())
         kinds = [int if name == "epoch" else float for name in head]
         return {name: [kinds[i](row[i]) for row in rows] for i, name in enumerate(head)}
     except (ValueError, IndexError, OverflowError, csv.Error) as error:
         raise RunError(f"{path / HISTORY} is damaged ({error})") from None
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{file} is damaged ({' '.join(str(error).split())[:100]})") from None
-    if not isinstance(value, dict):
-        raise RunError(f"{file} is damaged (not an object)")
-    return value
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:

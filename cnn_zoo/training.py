@@ -23,14 +23,15 @@ import numpy as np
 from . import runs
 from .augment import Augment
 from .cards import macs_if_known
+from .checkpoints import State
 from .datasets import Data, data_folder, load_data
 from .errors import RunError, TrainingError, UsageError, unknown
-from .files import atomic, write_csv, write_json
+from .files import check_seal, checksum, only_writer, write_csv, write_json
 from .inference import BATCH, evaluate
 from .precision import choose_precision, set_precision
 from .recipes import Recipe, get_recipe
 from .registry import build_model, check_model_name, compile_model, entry
-from .runs import CHECKPOINT, CONFIG, HISTORY, METRICS, WEIGHTS, Run
+from .runs import CONFIG, HISTORY, METRICS, WEIGHTS, Run
 from .sources import check_data_name, may_mirror
 from .weights import save_weights
 
@@ -126,11 +127,11 @@ def train(
     if resume and out is None:
         raise UsageError("resume needs the run folder: out=… (--out FOLDER)")
     say = print if verbose else (lambda message: None)
+    if out is not None:
+        _check_folder(Path(out), resume)
     if not isinstance(data, Data):
         if not isinstance(data, tuple):
             check_data_name(data)
-        if out is not None:
-            _check_folder(Path(out), resume)
         for option in data_options or {}:
             if option not in DATA_OPTIONS:
                 raise UsageError(unknown("data option", option, DATA_OPTIONS))
@@ -140,32 +141,54 @@ def train(
 
     recipe = recipe.for_data(len(data.splits["train"]), may_mirror(data.name))
     config = _config(model, data, recipe, seed, precision, deterministic, model_options)
-    if out is not None:
-        _check_folder(Path(out), resume, config)
-    if resume and runs.read_metrics(Path(out)).get("status") == "complete":
-        return runs.load_run(out)
+    folder = _make_folder(out, model, data.name)
+    with only_writer(folder):
+        _check_folder(folder, resume, config)
+        if resume and runs.read_metrics(folder).get("status") == "complete":
+            State.remove_from(folder)
+            return runs.load_run(folder)
+        state = _begin(folder, data, recipe, config)
+        if resume and (folder / CONFIG).is_file() and state.restore(say):
+            begun = runs.read_config(folder)["versions"]
+            state.elsewhere, config["versions"] = _differences(begun, config["versions"]), begun
+            if state.elsewhere:
+                say(f"this will not be what one training would give, for it began with {'; '.join(state.elsewhere)}")
+            for name in (METRICS, HISTORY, WEIGHTS):  # of an interruption; metrics first, which vouch for the others
+                (folder / name).unlink(missing_ok=True)
+        else:
+            write_json(folder / CONFIG, config)
+            state.save()
+        _fit(state, data, recipe, config, say, verbose, tensorboard)
+        return _finish(state, data, config)
 
-    keras.utils.set_random_seed(seed)
-    if deterministic and keras.backend.backend() == "tensorflow":
+
+def _differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """What bits can depend on and is not as it was, in words."""
+    names = {**before, **now}
+    return [
+        f"{name} {before.get(name) or 'unset'}, not {now.get(name) or 'unset'}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _begin(folder: Path, data: Data, recipe: Recipe, config: dict) -> State:
+    """The model, compiled, and everything else where a training starts."""
+    keras.utils.set_random_seed(config["seed"])
+    if config["deterministic"] and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    net = build_model(model, data.input_shape, data.num_classes, dtype=precision, compile=False, **model_options)
+    options = {"dtype": config["precision"], "compile": False, **config["model_options"]}
+    model = build_model(config["model"], data.input_shape, data.num_classes, **options)
     steps = data.steps(recipe.batch_size)
     compile_model(
-        net,
+        model,
         recipe.make_optimizer(config["epochs"] * steps),
         label_smoothing=recipe.label_smoothing,
-        steps_per_execution=_steps_per_execution(net, recipe.batch_size, steps),
+        steps_per_execution=_steps_per_execution(model, recipe.batch_size, steps),
     )
-    folder = _make_folder(out, model, data.name)
-    write_json(folder / CONFIG, config)
-
-    state = _State(net, folder, recipe.early_stopping)
-    if resume:
-        state.restore()
-    _fit(state, data, recipe, config, say, verbose, tensorboard)
-    return _finish(state, data, config)
+    return State(model, folder, recipe.early_stopping)
 
 
 def _steps_per_execution(model, batch_size: int, steps: int) -> int:
@@ -178,57 +201,10 @@ def _steps_per_execution(model, batch_size: int, steps: int) -> int:
     return next(number for number in range(16, 0, -1) if steps % number == 0)
 
 
-class _State:
-    """Where a training stands: what a checkpoint holds."""
-
-    def __init__(self, model, folder: Path, patience: int):
-        self.model, self.folder, self.patience = model, folder, patience
-        model.optimizer.build(model.trainable_variables)
-        self.history: dict[str, list[float]] = {}
-        self.seconds = 0.0
-        self.best: list[np.ndarray] | None = None  # weights of the epoch with the lowest validation loss
-
-    @property
-    def epoch(self) -> int:
-        """Finished epochs."""
-        return len(self.history.get("epoch", []))
-
-    @property
-    def best_epoch(self) -> int | None:
-        losses = self.history.get("val_loss")
-        return 1 + int(np.nanargmin(losses)) if losses and self.patience else None
-
-    def variables(self) -> list:
-        return [*self.model.variables, *self.model.optimizer.variables]
-
-    def save(self) -> None:
-        """Write everything that the rest of the training depends on into one file, atomically."""
-        arrays = {f"variable{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.variables())}
-        arrays |= {f"best{i}": value for i, value in enumerate(self.best or [])}
-        about = json.dumps({"history": self.history, "seconds": self.seconds})
-        with atomic(self.folder / CHECKPOINT) as temporary, open(temporary, "wb") as file:
-            np.savez(file, about=np.frombuffer(about.encode(), np.uint8), **arrays)
-
-    def restore(self) -> None:
-        """Go back to the last checkpoint, if there is one."""
-        if not (self.folder / CHECKPOINT).is_file():
-            return
-        try:
-            with np.load(self.folder / CHECKPOINT, allow_pickle=False) as arrays:
-                about = json.loads(arrays["about"].tobytes())
-                for i, variable in enumerate(self.variables()):
-                    variable.assign(arrays[f"variable{i}"])
-                if "best0" in arrays:
-                    self.best = [arrays[f"best{i}"] for i in range(len(self.model.weights))]
-                self.history, self.seconds = about["history"], about["seconds"]
-        except Exception as error:
-            raise RunError(f"{self.folder / CHECKPOINT} is damaged ({error}); remove it to begin anew") from None
-
-
 class _Keeper(keras.callbacks.Callback):
     """After each epoch: history, a checkpoint, early stopping, and an end when the loss is not a number."""
 
-    def __init__(self, state: _State, epochs: int, say: Callable[[str], None] | None):
+    def __init__(self, state: State, epochs: int, say: Callable[[str], None] | None):
         super().__init__()
         self.state, self.epochs, self.say = state, epochs, say
 
@@ -245,28 +221,41 @@ class _Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
         # the loss is from before the last step: the weights tell whether that one was too large
-        if not all(map(math.isfinite, logs.values())) or not all(
-            np.isfinite(w).all() for w in state.model.get_weights()
-        ):
-            what = "the weights are" if math.isfinite(logs["loss"]) else "the loss is"
-            raise TrainingError(
-                f"{what} not a number any more in epoch {epoch + 1} (loss {logs['loss']}); try a lower learning rate "
-                "(--learning-rate), or batch normalisation"
-            )
+        finite = all(map(math.isfinite, logs.values()))
+        if not finite or not _finite(state.model):
+            raise _Diverged("the weights are" if finite else "the loss is")
         seconds = time.perf_counter() - self.begun
         row = {"epoch": epoch + 1, **{key: float(value) for key, value in logs.items()}, "seconds": seconds}
         for key, value in row.items():
             state.history.setdefault(key, []).append(value)
         if state.best_epoch == epoch + 1:
-            state.best = state.model.get_weights()
-        if state.best_epoch and epoch + 1 - state.best_epoch >= state.patience:
-            self.model.stop_training = True
+            state.best = state.weights()
+        self.model.stop_training = state.out_of_patience
         if self.say:
             shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "seconds"))
             self.say(f"epoch {epoch + 1}/{self.epochs}  {shown}  {seconds:.1f} s")
         state.seconds = seconds
-        if epoch + 1 < self.epochs and not self.model.stop_training:
-            state.save()
+        state.save()
+
+
+class _Diverged(Exception):
+    """A loss or weights that are not finite; the words say which."""
+
+
+class _Watch(keras.callbacks.Callback):
+    """Stops at the first step after which loss or weights are not numbers. Slow, for it looks each time."""
+
+    step, diverged = 0, False
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step = batch + 1
+        self.diverged = not math.isfinite(logs["loss"]) or not _finite(self.model)
+        if self.diverged:
+            raise _Diverged
+
+
+def _finite(model) -> bool:
+    return all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
 @contextlib.contextmanager
@@ -292,28 +281,33 @@ def _interruptible():
         signal.signal(signal.SIGINT, before)
 
 
-def _fit(state: _State, data: Data, recipe: Recipe, config: dict, say, verbose: int, tensorboard: bool) -> None:
+def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: int, tensorboard: bool) -> None:
     """Run the epochs that are left; on Ctrl-C save what there is and pass the interruption on."""
     epochs, steps = config["epochs"], data.steps(recipe.batch_size)
+    if state.epoch == epochs or state.out_of_patience:
+        return
     keeper = _Keeper(state, epochs, say if verbose == 2 else None)
-    callbacks = [keeper]
+    callbacks = [keras.callbacks.SwapEMAWeights()] * bool(recipe.ema) + [keeper]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(state.folder / "tensorboard"))
     if verbose:
         say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} steps")
-    how, size = Augment.of(recipe.augment), recipe.batch_size
+
+    def fit(until, **options):
+        how, size = Augment.of(recipe.augment), recipe.batch_size
+        state.model.fit(
+            data.epochs(state.epoch, until, how=how, batch_size=size, seed=config["seed"]),
+            epochs=until,
+            initial_epoch=state.epoch,
+            steps_per_epoch=steps,
+            shuffle=False,  # the pipeline shuffles; Keras warns otherwise
+            **options,
+        )
+
+    validation = data.ordered("validation", BATCH) if len(data.splits["validation"]) else None
     try:
         with _interruptible() as keeper.interrupted:
-            state.model.fit(
-                data.epochs(state.epoch, epochs, how=how, batch_size=size, seed=config["seed"]),
-                epochs=epochs,
-                initial_epoch=state.epoch,
-                steps_per_epoch=steps,
-                validation_data=data.ordered("validation", BATCH) if len(data.splits["validation"]) else None,
-                callbacks=callbacks,
-                verbose=1 if verbose == 1 else 0,
-                shuffle=False,  # the pipeline shuffles; Keras warns otherwise
-            )
+            fit(epochs, validation_data=validation, callbacks=callbacks, verbose=1 if verbose == 1 else 0)
     except KeyboardInterrupt as interrupt:
         _write(state, config, data, status="interrupted")
         interrupt.add_note(
@@ -321,41 +315,58 @@ def _fit(state: _State, data: Data, recipe: Recipe, config: dict, say, verbose: 
             f"go on with: the same command and --out {state.folder} --resume"
         )
         raise
+    except _Diverged as what:
+        epoch = state.epoch + 1
+        state.restore(say)
+        watch, state.model.steps_per_execution, state.model.train_function = _Watch(), 1, None
+        with contextlib.suppress(_Diverged):  # once more, to see in which step
+            fit(epoch, callbacks=[watch], verbose=0)
+        where = f", step {watch.step} of {steps}" if watch.diverged else ""
+        state.restore(say)
+        _write(state, config, data, status="diverged")
+        raise TrainingError(
+            f"{what} not a number any more in epoch {epoch}{where}; try a lower learning rate (--learning-rate), "
+            f"or batch normalisation; {state.folder} holds the state before that epoch"
+        ) from None
 
 
-def _write(state: _State, config: dict, data: Data, **metrics: Any) -> Run:
-    """Write weights, history and metrics; returns the run."""
-    save_weights(state.model, state.folder / WEIGHTS)
-    write_csv(state.folder / HISTORY, state.history or {"epoch": []})
-    images = len(data.splits["train"])
+def _write(state: State, config: dict, data: Data, **metrics: Any) -> Run:
+    """Write weights, history and metrics, which vouch for the others; returns the run."""
+    folder, images = state.folder, len(data.splits["train"])
+    (folder / METRICS).unlink(missing_ok=True)
+    save_weights(state.model, folder / WEIGHTS)
+    write_csv(folder / HISTORY, state.history or {"epoch": []})
     metrics |= {
         "epochs": state.epoch,
         "fit_seconds": round(state.seconds, 3),
         "images_per_second": round(images * state.epoch / state.seconds, 1) if state.seconds else None,
         "parameters": state.model.count_params(),
         "train_images": images,
+        "history_sha256": checksum(folder / HISTORY),
+        "weights_sha256": check_seal(folder / WEIGHTS),
     }
     if state.best_epoch:
         metrics["best_epoch"] = state.best_epoch
-    write_json(state.folder / METRICS, metrics)
-    return Run(state.model, state.history, metrics, state.folder, config)
+    if state.elsewhere:
+        metrics["resumed_elsewhere"] = state.elsewhere
+    write_json(folder / METRICS, metrics)
+    return Run(state.model, state.history, metrics, folder, config)
 
 
-def _finish(state: _State, data: Data, config: dict) -> Run:
+def _finish(state: State, data: Data, config: dict) -> Run:
     """Take the best weights, judge them on the test set, write the run folder."""
-    if state.best is not None:
-        state.model.set_weights(state.best)
-    steps = int(state.model.optimizer.iterations)
+    state.model.set_weights(state.best or state.weights())
+    trained = {"steps": int(state.model.optimizer.iterations), "fingerprint": state.fingerprint()}
     set_precision(state.model, "float32")
     compile_model(state.model)  # to be trained on: its optimizer's learning rate has ended at zero
-    save_weights(state.model, state.folder / WEIGHTS)  # first: an interruption from here on costs only the report
+    _write(state, config, data, status="trained", **trained)
     result = evaluate(state.model, data)
     tested = {f"test_{key}": result[key] for key in ("accuracy", "loss", "images")}
-    run = _write(state, config, data, status="tested", steps=steps, **tested)
+    run = _write(state, config, data, status="tested", **trained, **tested)
     runs.write_report(run, data, result)
     run.metrics["status"] = "complete"  # last: what is complete has its report
     write_json(run.path / METRICS, run.metrics)
-    (state.folder / CHECKPOINT).unlink(missing_ok=True)
+    State.remove_from(run.path)
     return run
 
 

@@ -1,4 +1,4 @@
-"""Weights files: written whole, checked before they reach a model. Nothing in them is ever executed."""
+"""Weights files: written whole and sealed, checked before they reach a model. Nothing in them is ever executed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import MissingError, RunError
-from .files import atomic
+from .errors import MissingError, RunError, UsageError
+from .files import atomic, check_seal, seal
 
 OVERHEAD = 4_000_000  # bytes that an HDF5 file may have beyond its weights
 
 
 def save_weights(model, path: str | Path) -> None:
-    """Write the weights of a model, without its optimizer, as a Keras .weights.h5 file."""
+    """Write the weights of a model, without its optimizer, as a Keras .weights.h5 file that ends in its checksum.
+
+    Args:
+        model: built by build_model, or any Keras model.
+        path: ends in .weights.h5. It is replaced as a whole.
+
+    Raises:
+        UsageError: it ends in something else.
+    """
+    if not str(path).endswith(".weights.h5"):
+        raise UsageError(f"the name of a weights file ends in .weights.h5; got {str(path)!r}")
     bare = type(model).from_config(model.get_config())  # the model itself, once fitted, would store its optimizer too
     bare.set_weights(model.get_weights())
     with atomic(path) as temporary:
         bare.save_weights(temporary)
+        seal(temporary)
 
 
 def check_weights(model, path: str | Path) -> None:
@@ -27,7 +38,7 @@ def check_weights(model, path: str | Path) -> None:
 
     Raises:
         MissingError: there is no such file.
-        RunError: it is damaged, holds links or numbers that are not finite, or belongs to another model.
+        RunError: it is damaged, not from save_weights, of another model, or holds links or numbers that are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,6 +48,7 @@ def check_weights(model, path: str | Path) -> None:
     needed = sum(math.prod(v.shape) * 4 for v in model.variables)
     if path.stat().st_size > 4 * needed + OVERHEAD:  # a compiled model's file has its optimizer's two copies too
         raise RunError(f"{path}: larger than the weights of {model.name} can be")
+    check_seal(path)
     wanted = sorted(tuple(w.shape) for w in model.weights)
     found = sorted(_shapes(path))
     if found != wanted:

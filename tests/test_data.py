@@ -1,13 +1,16 @@
 """Data sets: splits share nothing, order and augmentation follow from the seed, errors name the file."""
 
-import keras
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_zoo import list_datasets, load_data
+from cnn_zoo import Recipe, list_datasets, load_data, train
 from cnn_zoo.errors import DataError, MissingError, UsageError
 from cnn_zoo.sources import FileArray
+from conftest import clean_environment
 
 
 def batches(dataset):
@@ -52,6 +55,30 @@ def test_no_image_is_in_two_splits(digits):
     assert not rows["validation"] & rows["test"]
 
 
+def test_no_image_of_a_folder_or_of_arrays_is_in_two_splits(photos):
+    rng = np.random.default_rng(0)
+    arrays = rng.integers(0, 256, (60, 6, 6, 1), dtype=np.uint8), np.arange(60) % 3
+    for data in (load_data(photos, image_size=16), load_data(arrays, validation=0.2)):
+        rows = [image.tobytes() for split in data.splits for image in data.images(split)]
+        assert len(set(rows)) == len(rows) == sum(map(len, data.splits.values()))
+        assert all(len(indices) for indices in data.splits.values())
+
+
+def test_batches_do_not_depend_on_the_number_of_threads():
+    program = (
+        "import hashlib, numpy as np; from cnn_zoo import load_data\n"
+        "changes = {'translate': 0.1, 'rotate': 10, 'zoom': 0.1, 'cutout': 0.3, 'brightness': 0.2, 'flip': True}\n"
+        "data, digest = load_data('mnist5k', batch_size=500, augment=changes), hashlib.sha256()\n"
+        "[digest.update(x.numpy().tobytes() + y.numpy().tobytes()) for x, y in data.train]\n"
+        "print(digest.hexdigest())"
+    )
+    digests = set()
+    for threads in "12":
+        environment = clean_environment(TF_NUM_INTRAOP_THREADS=threads, TF_NUM_INTEROP_THREADS=threads)
+        digests.add(subprocess.check_output([sys.executable, "-c", program], text=True, env=environment))
+    assert len(digests) == 1
+
+
 def test_statistics_are_those_of_the_training_images(digits):
     images = digits.images("train") / 255
     assert digits.statistics["mean"] == pytest.approx([images.mean()], rel=1e-9)
@@ -80,12 +107,22 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(augment):
     assert same(batches(one.test), batches(other.test))
 
 
-def test_fit_takes_as_many_steps_as_there_are_batches():
-    data = load_data("mnist5k", batch_size=64)
-    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(data.train, epochs=2, verbose=0, shuffle=False)
-    assert int(model.optimizer.iterations) == 2 * data.steps() == 2 * 57
+@pytest.mark.parametrize("kind", ["embedded", "arrays", "folder", "from a file", "augmented"])
+def test_training_takes_as_many_steps_as_there_are_batches(kind, photos, tmp_path):
+    """The last batch of an epoch may be smaller; several steps an execution change nothing."""
+    small, options = {"verbose": 0, "epochs": 3, "batch_size": 7}, {}
+    rng = np.random.default_rng(0)
+    arrays = rng.integers(0, 256, (75, 28, 28, 1), dtype=np.uint8), np.arange(75) % 3
+    source = {"embedded": "mnist5k", "folder": photos, "from a file": photos}.get(kind, arrays)
+    if source is photos:
+        options = {"image_size": 28, "channels": 1, **({"memory_limit": 10_000} if kind == "from a file" else {})}
+    if kind == "embedded":
+        small = {"verbose": 0, "epochs": 2, "batch_size": 500}
+    data = load_data(source, **options)
+    recipe = Recipe(augment={"translate": 0.1} if kind == "augmented" else {})
+    run = train("lenet5", data, recipe=recipe, out=tmp_path / "run", **small)
+    assert run.metrics["steps"] == small["epochs"] * data.steps(small["batch_size"])
+    assert data.steps(small["batch_size"]) == -(-len(data.splits["train"]) // small["batch_size"])
 
 
 def test_resizing_and_channels_on_request():

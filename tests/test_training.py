@@ -1,7 +1,6 @@
 """Training: what a run folder holds, that it can be read again, and what happens when things go wrong."""
 
 import errno
-import json
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from cnn_zoo import Augment, Recipe, build_model, evaluate, load_data, load_run, train
 from cnn_zoo.errors import MissingError, RunError, TrainingError, UsageError
+from cnn_zoo.files import read_json, seal, write_json
 from cnn_zoo.recipes import RECIPES, get_recipe
 from conftest import clean_environment
 
@@ -43,7 +43,7 @@ def equal(a, b):
 
 def test_a_run_folder_holds_what_was_promised(run):
     assert {path.name for path in run.path.iterdir()} == FILES
-    metrics = json.loads((run.path / "metrics.json").read_text())
+    metrics = read_json(run.path / "metrics.json")
     assert metrics == run.metrics
     assert {"test_accuracy", "test_loss", "fit_seconds", "epochs", "parameters"} <= metrics.keys()
     assert metrics["epochs"] == 2 == len(run.history["loss"])
@@ -151,11 +151,127 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(few, tmp_path, m
     assert equal(weights_of(train(out=tmp_path / "broken", resume=True, **arguments)), weights_of(whole))
 
 
-def test_a_loss_that_is_not_a_number_ends_the_training_with_advice(few, tmp_path):
+def test_a_loss_that_is_not_a_number_ends_the_training_with_the_step_and_advice(few, tmp_path):
+    options = {"optimizer": "sgd", "batch_size": 16, "epochs": 3, "augment": {"translate": 0.1}}
+    arguments = {"data": few, "out": tmp_path / "run", **SMALL, "precision": "float32"}
     with pytest.raises(
-        TrainingError, match=r"(loss is|weights are) not a number any more in epoch 1 .*try a lower learning rate"
+        TrainingError, match=r"(loss is|weights are) not .* epoch 1, step \d of 9; try a lower learning"
     ):
-        train(data=few, epochs=3, learning_rate=1e30, out=tmp_path / "run", verbose=0, model_options={"l2": 1.0})
+        train(recipe=Recipe(learning_rate=1e8, **options), **arguments)
+    left = load_run(tmp_path / "run")
+    assert left.metrics["status"] == "diverged"
+    assert all(np.isfinite(weights).all() for weights in weights_of(left))
+
+
+def test_what_was_good_is_kept_when_a_later_epoch_fails(few, tmp_path, monkeypatch):
+    """The weights are spoilt in the second epoch, as a bad step would."""
+    from cnn_zoo import training
+
+    original = training._Keeper.on_train_batch_begin
+
+    def spoil(self, batch, logs=None):
+        original(self, batch, logs)
+        if self.state.epoch == 1:
+            first = self.model.weights[0]
+            first.assign(np.full(first.shape, np.nan))
+
+    monkeypatch.setattr(training._Keeper, "on_train_batch_begin", spoil)
+    options = {"optimizer": "sgd", "learning_rate": 1e-2, "batch_size": 28, "epochs": 3}
+    with pytest.raises(TrainingError, match="in epoch 2; try"):  # not seen again when the epoch is repeated
+        train(data=few, recipe=Recipe(**options), out=tmp_path / "run", **SMALL)
+    monkeypatch.undo()
+    left = load_run(tmp_path / "run")
+    assert (left.metrics["status"], left.metrics["epochs"], left.history["epoch"]) == ("diverged", 1, [1])
+    resumed = train(data=few, recipe=Recipe(**options), out=tmp_path / "run", resume=True, **SMALL)
+    assert resumed.metrics["status"] == "complete"
+
+
+@pytest.mark.parametrize("damage", ["torn", "altered", "both"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(few, tmp_path, monkeypatch, capsys, damage):
+    from cnn_zoo import training
+    from cnn_zoo.checkpoints import CHECKPOINT, PREVIOUS
+
+    arguments = {"data": few, "epochs": 4, **SMALL, "verbose": 2, "deterministic": False}
+    whole = train(out=tmp_path / "whole", **arguments)
+    original = training._Keeper.on_epoch_end
+
+    def stop(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 2:
+            raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training._Keeper, "on_epoch_end", stop)
+        with pytest.raises(SystemExit):
+            train(out=tmp_path / "run", **arguments)
+    for name in (CHECKPOINT, PREVIOUS) if damage == "both" else (CHECKPOINT,):
+        content = bytearray((tmp_path / "run" / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (tmp_path / "run" / name).write_bytes(content[: len(content) // 2] if damage == "torn" else content)
+    capsys.readouterr()
+    if damage == "both":
+        with pytest.raises(RunError, match="does not fit, and no other is left; remove the checkpoints to begin anew"):
+            train(out=tmp_path / "run", resume=True, **arguments)
+        return
+    resumed = train(out=tmp_path / "run", resume=True, **arguments)
+    said = [line for line in capsys.readouterr().out.splitlines() if "checkpoint" in line]
+    assert len(said) == 1
+    assert said[0].endswith("looking for the one before it")
+    assert resumed.metrics["fingerprint"] == whole.metrics["fingerprint"]
+
+
+def test_two_processes_do_not_write_to_one_run_folder(few, tmp_path):
+    from cnn_zoo.files import only_writer
+
+    program = "import sys; from cnn_zoo import train; train(out=sys.argv[1], epochs=1, verbose=0)"
+    (tmp_path / "run").mkdir()
+    with only_writer(tmp_path / "run"):
+        (tmp_path / "run/.12.checkpoint.npz").write_text("half-written by a process that was killed")
+        done = subprocess.run(
+            [sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True, check=False
+        )
+        assert "is being written to by another process" in done.stderr.splitlines()[-1]
+        assert [path.name for path in (tmp_path / "run").glob(".1*")] == [".12.checkpoint.npz"]
+    run = train(data=few, epochs=1, out=tmp_path / "run", **SMALL)
+    assert {path.name for path in run.path.iterdir()} == FILES
+
+
+def test_averaged_weights_are_validated_and_kept(few, tmp_path):
+    options = {"epochs": 3, "learning_rate": 0.01, "batch_size": 16}
+    arguments = {"data": few, **SMALL, "precision": "float32"}
+    plain = train(recipe=Recipe(**options), out=tmp_path / "plain", **arguments)
+    averaged = train(recipe=Recipe(ema=0.9, **options), out=tmp_path / "averaged", **arguments)
+    assert averaged.history["loss"] == plain.history["loss"]  # the same steps
+    assert averaged.history["val_loss"] != plain.history["val_loss"]
+    assert not equal(weights_of(averaged), weights_of(plain))
+    judged = evaluate(averaged, few, "validation")["loss"]
+    assert judged == pytest.approx(averaged.history["val_loss"][-1], rel=1e-3)
+    patient = train(recipe=Recipe(ema=0.9, early_stopping=5, **options), out=tmp_path / "patient", **arguments)
+    best = patient.history["val_loss"][patient.metrics["best_epoch"] - 1]
+    assert evaluate(patient, few, "validation")["loss"] == pytest.approx(best, rel=1e-3)
+
+
+def test_a_resume_under_other_circumstances_says_so(few, tmp_path, monkeypatch, capsys):
+    from cnn_zoo import runs, training
+
+    arguments = {"data": few, "epochs": 1, "out": tmp_path / "run", **SMALL, "verbose": 2}
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "_finish", lambda *_: (_ for _ in ()).throw(SystemExit))
+        patched.setattr(runs, "versions", lambda: {"keras": "3.13.0", "settings": "OMP_NUM_THREADS=1"})
+        with pytest.raises(SystemExit):
+            train(**arguments)
+    run = train(resume=True, **arguments)
+    assert "it began with keras 3.13.0, not 3." in capsys.readouterr().out
+    assert any("OMP_NUM_THREADS=1, not unset" in text for text in run.metrics["resumed_elsewhere"])
+    assert run.config["versions"]["keras"] == "3.13.0"
+
+
+def test_the_fingerprint_tells_trainings_apart(few, tmp_path):
+    prints = [
+        train(data=few, epochs=1, seed=seed, out=tmp_path / name, **SMALL).metrics["fingerprint"]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert prints[0] == prints[1] != prints[2]
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):
@@ -257,12 +373,13 @@ def test_an_incomplete_run_says_what_is_missing(run, tmp_path, file, message):
     [
         ("config.json", b"{", "config.json is damaged"),
         ("config.json", b"[]", "config.json is damaged"),
-        ("config.json", b'{"format": 1}', "'model' is missing or not a str"),
-        ("history.csv", b"epoch,loss\n1,x\n", "history.csv is damaged"),
-        ("history.csv", b"epoch,loss\n1e400,1\n", "history.csv is damaged"),
+        ("config.json", b'{"format": 1}', "config.json is damaged or was changed"),
+        ("config.json", b"[" * 100_000, "config.json is damaged"),
+        ("config.json", b" " * 60_000_000, "config.json is damaged .larger than 50 MB"),
+        ("history.csv", b"epoch,loss\n1,0.5\n", "history.csv is damaged or was changed"),
         ("metrics.json", b"\xff", "metrics.json is damaged"),
-        ("model.weights.h5", b"", "damaged or not a weights file"),
-        ("model.weights.h5", b"\x89HDF\r\n\x1a\n" + b"x" * 100, "damaged or not a weights file"),
+        ("model.weights.h5", b"", "truncated, or not written by cnn_zoo"),
+        ("model.weights.h5", b"\x89HDF\r\n\x1a\n" + b"x" * 100, "truncated, or not written by cnn_zoo"),
         ("model.weights.h5", b"x" * 50_000_000, "larger than the weights of conv_stack can be"),
     ],
 )
@@ -277,6 +394,7 @@ def test_a_damaged_file_is_named(run, tmp_path, file, content, message):
     ("key", "value", "message"),
     [
         ("model", "os.system", "unknown model 'os.system'"),
+        ("recipe", None, "'recipe' is missing or not a dict"),
         ("model", "lenet5", "does not describe a model of this zoo: lenet5: unknown option 'filtres'"),
         ("input_shape", [-1, 28, 1], "'input_shape' must be height, width"),
         ("input_shape", [28, 28], "'input_shape' must be height, width"),
@@ -292,19 +410,19 @@ def test_a_damaged_file_is_named(run, tmp_path, file, content, message):
 )
 def test_a_config_that_was_tampered_with_is_refused(run, tmp_path, key, value, message):
     shutil.copytree(run.path, tmp_path / "copy")
-    config = json.loads((run.path / "config.json").read_text()) | {key: value}
+    config = read_json(run.path / "config.json") | {key: value}
     if value == "lenet5":
         config["model_options"] = {"filtres": [1]}
-    (tmp_path / "copy/config.json").write_text(json.dumps(config))
+    write_json(tmp_path / "copy/config.json", config)
     with pytest.raises(RunError, match=message):
         load_run(tmp_path / "copy")
 
 
 def test_weights_of_another_model_are_refused(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "copy")
-    config = json.loads((run.path / "config.json").read_text())
+    config = read_json(run.path / "config.json")
     config["model_options"] = {"filters": [4, 9], "units": [16]}
-    (tmp_path / "copy/config.json").write_text(json.dumps(config))
+    write_json(tmp_path / "copy/config.json", config)
     with pytest.raises(RunError, match="the weights of another model"):
         load_run(tmp_path / "copy")
 
@@ -319,14 +437,19 @@ def test_weights_that_are_not_finite_or_not_plain_are_refused(run, tmp_path):
     with h5py.File(path, "r+") as file:
         file["layers/dense/vars/1"][0] = np.nan
     before = weights_of(run)
+    with pytest.raises(RunError, match="does not end in a checksum"):
+        load_weights(run.model, path)
+    seal(path)  # as somebody would who means harm
     with pytest.raises(RunError, match="not finite"):
         load_weights(run.model, path)
     with h5py.File(path, "w") as file:
         file["layers"] = h5py.ExternalLink("/etc/passwd", "/")
+    seal(path)
     with pytest.raises(RunError, match="holds a link"):
         load_weights(run.model, path)
     with h5py.File(path, "w") as file:
         file.create_dataset("huge", (10**6, 10**6), "f4")
+    seal(path)
     with pytest.raises(RunError, match="more than the file can hold"):
         load_weights(run.model, path)
     with pytest.raises(RunError, match=r"not a \.weights\.h5 file"):

@@ -1,0 +1,146 @@
+"""Checkpoints: where a training stands, in one file from which it goes on to the same bits.
+
+No pickle. The file ends in its checksum, is written beside the old one and renamed, and the one before it is kept: a
+crash at any moment leaves at least one that is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from .errors import RunError
+from .files import atomic, check_seal, seal
+
+CHECKPOINT, PREVIOUS = "checkpoint.npz", "checkpoint-previous.npz"  # there only while a training is unfinished
+
+
+class State:
+    """Where a training stands: all that its rest depends on.
+
+    Attributes:
+        model: compiled, with the optimizer of the training.
+        folder: of the run.
+        patience: epochs without a lower validation loss after which the training ends; 0: never.
+        history: {"epoch": [1, 2, …], "loss": […] …}, of the finished epochs.
+        seconds: of training up to the end of the last finished epoch.
+        best: the weights after the epoch with the lowest validation loss; None without patience.
+        elsewhere: what is not as it was when the training began, if it was resumed: versions, threads …
+    """
+
+    def __init__(self, model, folder: Path, patience: int):
+        self.model, self.folder, self.patience = model, folder, patience
+        model.optimizer.build(model.trainable_variables)
+        self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self.best: list[np.ndarray] | None = None
+        self.elsewhere: list[str] = []
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.history.get("epoch", []))
+
+    @property
+    def best_epoch(self) -> int | None:
+        losses = self.history.get("val_loss")
+        return 1 + int(np.nanargmin(losses)) if losses and self.patience else None
+
+    @property
+    def out_of_patience(self) -> bool:
+        return bool(self.best_epoch) and self.epoch - self.best_epoch >= self.patience
+
+    def weights(self) -> list[np.ndarray]:
+        """The weights with which a training that ended now would end: averaged ones, if the optimizer averages."""
+        optimizer, weights = self.model.optimizer, self.model.get_weights()
+        if optimizer.use_ema:
+            averages = map(keras.ops.convert_to_numpy, optimizer._model_variables_moving_average)
+            averaged = {id(v): a for v, a in zip(optimizer._trainable_variables, averages, strict=True)}
+            weights = [averaged.get(id(v), w) for v, w in zip(self.model.weights, weights, strict=True)]
+        return weights
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        variables = [*self.model.variables, *self.model.optimizer.variables]  # with the states of random generators
+        arrays = {f"variable{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+        return arrays | {f"best{i}": value for i, value in enumerate(self.best or [])}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything but the clock: equal for two trainings that went the same way to the bit."""
+        digest, arrays = hashlib.sha256(), self._arrays()
+        history = {name: values for name, values in self.history.items() if name != "seconds"}
+        digest.update(json.dumps([history, list(arrays)], sort_keys=True).encode())
+        for array in arrays.values():
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def save(self) -> None:
+        """Write a checkpoint; the one that is there becomes the previous one."""
+        path = self.folder / CHECKPOINT
+        about = json.dumps({"history": self.history, "seconds": self.seconds}).encode()
+        with atomic(path) as temporary:
+            with open(temporary, "wb") as file:
+                np.savez(file, about=np.frombuffer(about, np.uint8), **self._arrays())
+            seal(temporary)
+            if path.exists():  # under two names for a moment, so that there is never none
+                (self.folder / PREVIOUS).unlink(missing_ok=True)
+                try:
+                    os.link(path, self.folder / PREVIOUS)
+                except OSError:  # a file system without hard links
+                    shutil.copyfile(path, self.folder / PREVIOUS)
+
+    def restore(self, say: Callable[[str], None]) -> bool:
+        """Go back to the last checkpoint that is whole; False where there is none.
+
+        Raises:
+            RunError: there are checkpoints, and all of them are damaged or of another model.
+        """
+        failed = None
+        for path in (self.folder / CHECKPOINT, self.folder / PREVIOUS):
+            if not path.is_file():
+                continue
+            try:
+                self._read(path)
+                if failed:  # the damaged one must not become the previous one of the next
+                    os.replace(path, self.folder / CHECKPOINT)
+                return True
+            except RunError as error:
+                say(f"{error}; looking for the one before it")
+                failed = failed or error
+        if failed:
+            raise RunError(f"{failed}, and no other is left; remove the checkpoints to begin anew")
+        return False
+
+    def _read(self, path: Path) -> None:
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        check_seal(path)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise ValueError("compressed, which ours are not")  # it could be far larger than the file
+            with np.load(path, allow_pickle=False) as arrays:
+                about = json.loads(arrays["about"].tobytes())
+                values = [arrays[f"variable{i}"] for i in range(len(variables))]
+                best = [arrays[f"best{i}"] for i in range(len(self.model.weights))] if "best0" in arrays else None
+            history, seconds = about["history"], float(about["seconds"])
+        except Exception as error:  # NumPy, zip and JSON each have their own
+            raise RunError(f"{path}: not a checkpoint of this training ({error})") from None
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+            raise RunError(f"{path}: the checkpoint of another model")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        self.history, self.seconds, self.best = history, seconds, best
+
+    @staticmethod
+    def remove_from(folder: Path) -> None:
+        """Remove the checkpoints, which a finished training does not need."""
+        for name in (CHECKPOINT, PREVIOUS):
+            (folder / name).unlink(missing_ok=True)
