@@ -94,7 +94,7 @@ def accuracies() -> dict[str, list[dict[str, str]]]:
 def accuracy_table() -> str:
     """Mean, standard deviation and least accuracy over seeds, and the seconds."""
     rows = []
-    for runs in accuracies().values():
+    for runs in sorted(accuracies().values(), key=lambda runs: (runs[0]["data"], float(runs[0]["fit_seconds"]))):
         reached = [100 * float(run["test_accuracy"]) for run in runs]
         seconds = [float(run["fit_seconds"]) for run in runs]
         deviation = f" ± {statistics.stdev(reached):.2f}" if len(reached) > 1 else ""
@@ -103,7 +103,7 @@ def accuracy_table() -> str:
             f"`{first['model']}`",
             f"`{first['data']}`",
             f"{int(first['train_images']):,}",
-            f"{first['recipe']}, {first['epochs']} epochs",
+            f"{first['recipe']}, {first['epochs']} epoch{'s' * (first['epochs'] != '1')}",
             len(runs),
         )
         rows.append(
