@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError
-from .quiet import quiet_import
-from .registry import build_model, catalogue
+from .registry import build_model, catalogue, shapes_only
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,7 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         UsageError: as build_model does; or when a layer is of a kind whose cost is not known here.
     """
     if isinstance(model, str):
-        with quiet_import():
-            import keras
-        with keras.StatelessScope(initialize_variables=False):  # counting needs shapes, not 138 million numbers
+        with shapes_only():  # counting needs shapes, not 138 million numbers
             model = build_model(model, compile=False, **build_options)
     elif build_options:
         raise TypeError(f"{', '.join(build_options)}: only a model that is given by name can take options")

@@ -17,7 +17,7 @@ from .errors import UsageError, ZooError, unknown
 from .precision import PRECISIONS
 from .quiet import quiet_import
 from .recipes import RECIPES, get_recipe
-from .registry import catalogue, check_model_name, list_models
+from .registry import catalogue, check_model_name, list_models, shapes_only
 
 
 class _Parser(argparse.ArgumentParser):
@@ -234,11 +234,9 @@ def _info(args) -> None:
     options = {"input_shape": shape, "num_classes": classes, "layout": args.layout, **dict(args.settings)}
     print(model_card(args.model, **options))
     if args.plot:
-        import keras
-
         from . import build_model, plots
 
-        with keras.StatelessScope(initialize_variables=False):
+        with shapes_only():
             model = build_model(args.model, compile=False, **options)
         plots.save(plots.architecture(model), args.plot)
         print(f"\ndrawn in {args.plot}")

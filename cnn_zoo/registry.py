@@ -6,6 +6,7 @@ and a test compares with them.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fnmatch
 import functools
@@ -251,6 +252,22 @@ def has_logits(model) -> bool:
     return activation != "softmax"
 
 
+@contextlib.contextmanager
+def shapes_only():
+    """Models built inside have shapes and no values: they cost nothing, whatever their size, and cannot compute."""
+    with quiet_import():
+        import keras
+    from keras.src.backend.common import global_state  # there is no public name for it
+
+    name = "uninitialized_variables"  # a list to which Keras adds those inside, to fill them at the next occasion
+    before = list(global_state.get_global_attribute(name) or [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, before)
+
+
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):
     """Call the builder; where the image is too small for it, say how large it must be."""
     try:
@@ -286,11 +303,10 @@ def _not_empty(model):
 
 def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: int = 1024) -> int | None:
     """The shortest side of a square image that the builder accepts, by bisection on building it without weights."""
-    import keras
 
     def works(side: int) -> bool:
         try:
-            with keras.StatelessScope(initialize_variables=False):
+            with shapes_only():
                 _not_empty(found.build(replace(spec, input_shape=(side, side, spec.input_shape[2])), **options))
             return True
         except ValueError:

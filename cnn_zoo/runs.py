@@ -17,8 +17,7 @@ import numpy as np
 from .errors import DataError, MissingError, RunError, UsageError
 from .files import check_seal, checksum, read_json, read_text, write_text
 from .precision import BFLOAT16_FLAGS, PRECISIONS, processor_flags
-from .quiet import quiet_import
-from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
+from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model, shapes_only
 from .weights import check_weights, load_weights
 
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
@@ -111,11 +110,9 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
     metrics = read_metrics(path)
     history = read_history(path, metrics.get("history_sha256"))
-    with quiet_import():
-        import keras
     arguments = (config["model"], config["input_shape"], len(config["class_names"]))
     try:
-        with keras.StatelessScope(initialize_variables=False):  # shapes cost nothing, whatever a file asks for
+        with shapes_only():  # whatever a file asks for
             check_weights(build_model(*arguments, compile=False, **config["model_options"]), path / WEIGHTS)
         model = build_model(*arguments, compile=False, **config["model_options"])
     except (UsageError, TypeError) as error:

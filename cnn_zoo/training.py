@@ -141,13 +141,14 @@ def train(
 
     recipe = recipe.for_data(len(data.splits["train"]), may_mirror(data.name))
     config = _config(model, data, recipe, seed, precision, deterministic, model_options)
+    net = _compiled_model(data, recipe, config)  # before there is a folder: an option may be wrong
     folder = _make_folder(out, model, data.name)
     with only_writer(folder):
         _check_folder(folder, resume, config)
         if resume and runs.read_metrics(folder).get("status") == "complete":
             State.remove_from(folder)
             return runs.load_run(folder)
-        state = _begin(folder, data, recipe, config)
+        state = State(net, folder, recipe.early_stopping)
         if resume and (folder / CONFIG).is_file() and state.restore(say):
             begun = runs.read_config(folder)["versions"]
             state.elsewhere, config["versions"] = _differences(begun, config["versions"]), begun
@@ -172,8 +173,8 @@ def _differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     ]
 
 
-def _begin(folder: Path, data: Data, recipe: Recipe, config: dict) -> State:
-    """The model, compiled, and everything else where a training starts."""
+def _compiled_model(data: Data, recipe: Recipe, config: dict) -> keras.Model:
+    """The model with its first random weights, compiled with the optimizer of the recipe."""
     keras.utils.set_random_seed(config["seed"])
     if config["deterministic"] and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -188,7 +189,7 @@ def _begin(folder: Path, data: Data, recipe: Recipe, config: dict) -> State:
         label_smoothing=recipe.label_smoothing,
         steps_per_execution=_steps_per_execution(model, recipe.batch_size, steps),
     )
-    return State(model, folder, recipe.early_stopping)
+    return model
 
 
 def _steps_per_execution(model, batch_size: int, steps: int) -> int:

@@ -9,7 +9,8 @@ import pytest
 
 from cnn_zoo import build_model, feature_extractor, list_models, model_card, register
 from cnn_zoo.explain import stages
-from cnn_zoo.registry import entry
+from cnn_zoo.errors import UsageError
+from cnn_zoo.registry import entry, shapes_only
 from conftest import ROOT
 
 TINY = {  # options that make a model small enough to train and save many times
@@ -73,7 +74,7 @@ def test_every_size_number_of_channels_and_number_of_classes_builds(name):
     published = entry(name).layouts
     cases = [(shape, 1000 if layout == "paper" else 10) for layout, shape in published.items()] + [((28, 28, 1), 2)]
     for shape, classes in cases + [((40, 56, 4), 100)] * (name in KINDS):
-        with keras.StatelessScope(initialize_variables=False):  # shapes only
+        with shapes_only():  # shapes only
             assert build_model(name, shape, classes, compile=False).output_shape == (None, classes)
 
 
@@ -171,7 +172,7 @@ def test_a_small_batch_is_learnt_by_heart(name, side, options):
 
 @pytest.mark.parametrize("name", slowly(ALL))
 def test_layer_names_are_stable_and_say_where_a_layer_is(name):
-    with keras.StatelessScope(initialize_variables=False):
+    with shapes_only():
         first = [layer.name for layer in build_model(name, compile=False).layers]
     with open(ROOT / "tests/reference/layer_names.csv", newline="") as file:
         golden = {row["model"]: row for row in csv.DictReader(file)}
@@ -197,7 +198,7 @@ def test_layer_names_of_the_stack():
 
 @pytest.mark.parametrize("name", slowly(ALL))
 def test_features_of_every_stage(name):
-    with keras.StatelessScope(initialize_variables=False):
+    with shapes_only():
         model = build_model(name, compile=False)
         maps = feature_extractor(model).output_shape
     assert len(maps) == len(stages(model)) >= 2
@@ -399,3 +400,16 @@ def test_zoonet_has_as_many_stages_as_the_image_needs(side, stages):
     widths = [m.shape[-1] for m in maps]
     assert widths == sorted(widths)
     assert all(width % 16 == 0 and width <= 256 for width in widths)
+
+
+def test_a_model_of_shapes_leaves_nothing_behind_that_is_filled_later():
+    """Keras would give the variables of all models so built their values when the next layer is built."""
+    from keras.src.backend.common import global_state
+
+    with shapes_only():
+        huge = build_model("conv_stack", num_classes=2**40, compile=False)
+    with pytest.raises(UsageError), shapes_only():
+        build_model("conv_stack", (2, 2, 1), num_classes=2**40)
+    assert not global_state.get_global_attribute("uninitialized_variables")
+    assert build_model("conv_stack", compile=False).output_shape == (None, 10)  # and not out of memory
+    assert huge.count_params() > 2**40

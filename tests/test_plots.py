@@ -1,15 +1,15 @@
 """Figures show what they are given."""
 
-import keras
 import matplotlib
 import numpy as np
 import pytest
 
 from cnn_zoo import build_model, model_card, plots
+from cnn_zoo.registry import shapes_only
 
 
 def boxes(name, **options):
-    with keras.StatelessScope(initialize_variables=False):
+    with shapes_only():
         return plots._boxes(build_model(name, compile=False, **options))
 
 
@@ -27,7 +27,7 @@ def test_a_chain_a_residual_and_a_branching_net_are_drawn_as_such(tmp_path):
 
 @pytest.mark.parametrize("name", ["alexnet", "inception_v3", "densenet_bc_100_12", "squeezenet1_0", "shufflenet_v1"])
 def test_every_kind_of_net_can_be_drawn(name):
-    with keras.StatelessScope(initialize_variables=False):
+    with shapes_only():
         figure = plots.architecture(build_model(name, compile=False))
     assert len(figure.axes[0].patches) >= 8
 
