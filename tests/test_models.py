@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cnn_zoo import build_model, feature_extractor, list_models, model_card, register
-from cnn_zoo.explain import stages
 from cnn_zoo.errors import UsageError
+from cnn_zoo.explain import stages
 from cnn_zoo.registry import entry, shapes_only
 from conftest import ROOT
 
