@@ -82,8 +82,9 @@ def train(
         precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, whatever Keras' global
             policy is; see precision.choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
-        deterministic: TensorFlow's deterministic operations, for this process: the same seed gives the same weights
-            on one machine with one number of threads.
+        deterministic: TensorFlow's deterministic operations: the same seed gives the same weights on one machine with
+            one number of threads, to the bit. On a CPU it costs nothing that could be measured; it is no default
+            because it holds for the rest of the process, and operations that have no such version raise then.
         verbose: "auto": Keras' progress bar on a terminal, else one line an epoch; 0 nothing, 1 bar, 2 lines.
         model_options: further arguments of build_model.
         data_options: further arguments of load_data.
