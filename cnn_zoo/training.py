@@ -83,8 +83,8 @@ def train(
             policy is; see precision.choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
         deterministic: TensorFlow's deterministic operations: the same seed gives the same weights on one machine with
-            one number of threads, to the bit. On a CPU it costs nothing that could be measured; it is no default
-            because it holds for the rest of the process, and operations that have no such version raise then.
+            one number of threads, to the bit. On a CPU it costs less than runs differ (benchmarks/safety.py); it is
+            no default because it holds for the rest of the process, where operations without such a version raise.
         verbose: "auto": Keras' progress bar on a terminal, else one line an epoch; 0 nothing, 1 bar, 2 lines.
         model_options: further arguments of build_model.
         data_options: further arguments of load_data.
