@@ -53,7 +53,7 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
 
 
 def run_folder(top: Path):
-    """A finished run, and the checkpoint of an unfinished one beside it; returns its path and its State."""
+    """A finished run, and the checkpoint of an unfinished one beside it; returns the Run and the State."""
     options = {"filters": [2, 4], "units": [8]}
     arguments = {"model": "conv_stack", "epochs": 1, "verbose": 0, "model_options": options}
     run = train(data="mnist5k", out=top / "run", precision="float32", **arguments)

@@ -62,6 +62,7 @@ class State:
         """The weights with which a training that ended now would end: averaged ones, if the optimizer averages."""
         optimizer, weights = self.model.optimizer, self.model.get_weights()
         if optimizer.use_ema:
+            # Keras has no public name for either; its callback SwapEMAWeights takes them so too
             averages = map(keras.ops.convert_to_numpy, optimizer._model_variables_moving_average)
             averaged = {id(v): a for v, a in zip(optimizer._trainable_variables, averages, strict=True)}
             weights = [averaged.get(id(v), w) for v, w in zip(self.model.weights, weights, strict=True)]
@@ -131,9 +132,13 @@ class State:
                 values = [arrays[f"variable{i}"] for i in range(len(variables))]
                 best = [arrays[f"best{i}"] for i in range(len(self.model.weights))] if "best0" in arrays else None
             history, seconds = about["history"], float(about["seconds"])
+            if len({len(column) for column in history.values()}) > 1:
+                raise ValueError("columns of its history differ in length")
+            [float(value) for column in history.values() for value in column]
         except Exception as error:  # NumPy, zip and JSON each have their own
             raise RunError(f"{path}: not a checkpoint of this training ({error})") from None
-        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        wanted = [tuple(variable.shape) for variable in [*variables, *(self.model.weights if best else ())]]
+        if [value.shape for value in [*values, *(best or ())]] != wanted:
             raise RunError(f"{path}: the checkpoint of another model")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

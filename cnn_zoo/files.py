@@ -20,6 +20,7 @@ from .errors import RunError
 
 SEAL = b"\ncnn_zoo sha256 "  # what stands before the checksum at the end of a sealed file
 SEAL_LENGTH = len(SEAL) + 64
+TEMPORARY = ".cnn_zoo-"  # how the names of half-written files begin: nobody else's, for they are removed
 MAX_RECORD = 50_000_000  # bytes of a JSON or CSV file
 
 
@@ -30,7 +31,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     The data is on the disk before the name is: after a crash the file is the old one or the new one.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the ending, which Keras looks at
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}.{path.name}")  # keeps the ending, which Keras looks at
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -166,7 +167,7 @@ def only_writer(folder: Path) -> Iterator[None]:
                 same = False
             if not same:
                 continue
-            for left in folder.glob(".[0-9]*.*"):
+            for left in folder.glob(f"{TEMPORARY}*"):
                 left.unlink(missing_ok=True)
             try:
                 yield

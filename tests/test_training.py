@@ -191,7 +191,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(few, tmp_pat
     from cnn_zoo import training
     from cnn_zoo.checkpoints import CHECKPOINT, PREVIOUS
 
-    arguments = {"data": few, "epochs": 4, **SMALL, "verbose": 2, "deterministic": False}
+    arguments = {"data": few, "epochs": 4, **SMALL, "verbose": 2}
     whole = train(out=tmp_path / "whole", **arguments)
     original = training._Keeper.on_epoch_end
 
@@ -226,14 +226,36 @@ def test_two_processes_do_not_write_to_one_run_folder(few, tmp_path):
     program = "import sys; from cnn_zoo import train; train(out=sys.argv[1], epochs=1, verbose=0)"
     (tmp_path / "run").mkdir()
     with only_writer(tmp_path / "run"):
-        (tmp_path / "run/.12.checkpoint.npz").write_text("half-written by a process that was killed")
+        (tmp_path / "run/.cnn_zoo-12.checkpoint.npz").write_text("half-written by a process that was killed")
+        (tmp_path / "run/.2024.notes").write_text("somebody's")
         done = subprocess.run(
             [sys.executable, "-c", program, tmp_path / "run"], capture_output=True, text=True, check=False
         )
         assert "is being written to by another process" in done.stderr.splitlines()[-1]
-        assert [path.name for path in (tmp_path / "run").glob(".1*")] == [".12.checkpoint.npz"]
+        assert (tmp_path / "run/.cnn_zoo-12.checkpoint.npz").exists()
     run = train(data=few, epochs=1, out=tmp_path / "run", **SMALL)
-    assert {path.name for path in run.path.iterdir()} == FILES
+    assert {path.name for path in run.path.iterdir()} == FILES | {".2024.notes"}
+
+
+def test_a_checkpoint_with_a_right_checksum_and_wrong_content_is_refused(few, tmp_path):
+    from cnn_zoo.checkpoints import CHECKPOINT, State
+    from cnn_zoo.registry import compile_model
+
+    model = build_model("conv_stack", compile=False, **SMALL["model_options"])
+    compile_model(model)
+    state = State(model, tmp_path, 0)
+    for history in ([1, 2], {"epoch": [1], "loss": []}, {"loss": ["a"]}, {"loss": 1}):
+        state.history = history
+        state.save()
+        state.history = {}
+        with pytest.raises(RunError, match=f"{CHECKPOINT}: not a checkpoint of this training"):
+            state.restore(lambda _: None)
+        for path in tmp_path.glob("*.npz"):
+            path.unlink()
+    state.best = [np.zeros(3)] * len(model.weights)
+    state.save()
+    with pytest.raises(RunError, match="the checkpoint of another model"):
+        state.restore(lambda _: None)
 
 
 def test_averaged_weights_are_validated_and_kept(few, tmp_path):
