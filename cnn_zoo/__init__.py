@@ -17,6 +17,7 @@ _MODULES = {  # public name -> the module that defines it
     "claim": "teaching",
     "evaluate": "inference",
     "feature_extractor": "explain",
+    "freeze": "pretrained",
     "interval": "teaching",
     "list_datasets": "sources",
     "list_models": "registry",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError
+from .pretrained import accuracy_text, records
 from .registry import build_model, catalogue, shapes_only
 
 
@@ -36,6 +37,7 @@ class ModelCard:
     macs: int
     layers: tuple[LayerRow, ...]
     paper: str | None
+    accuracy: dict[str, str]  # data set -> test accuracy of the published weights for a model of these parameters
 
     def _facts(self) -> list[tuple[str, str]]:
         facts = [
@@ -46,7 +48,7 @@ class ModelCard:
         ]
         if self.paper:
             facts.append(("paper", self.paper))
-        return facts
+        return facts + [(f"trained on {data}", accuracy) for data, accuracy in self.accuracy.items()]
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [
@@ -56,7 +58,7 @@ class ModelCard:
 
     def __str__(self) -> str:
         table = text_table(("layer", "type", "output", "parameters", "MACs"), self._cells(), right=(2, 3, 4))
-        return "\n".join([self.name, *(f"  {key:21}{value}" for key, value in self._facts()), "", table])
+        return "\n".join([self.name, *(f"  {key:25}{value}" for key, value in self._facts()), "", table])
 
     def _repr_html_(self) -> str:
         def row(cells, tag="td"):
@@ -95,6 +97,11 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         macs=sum(row.macs for row in rows),
         layers=rows,
         paper=published and published["paper"],
+        accuracy={
+            known["config"]["data"]: accuracy_text(known)
+            for known in records().values()
+            if known["config"]["model"] == model.name and known["parameters"] == model.count_params()
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: cnn-zoo list | info | train | evaluate | predict | data.
+"""The command line: cnn-zoo list | info | train | reproduce | evaluate | predict | data.
 
 Nothing here imports TensorFlow or Keras before the arguments are known to be good.
 """
@@ -15,9 +15,12 @@ from typing import Any
 from . import __version__
 from .errors import UsageError, ZooError, unknown
 from .precision import PRECISIONS
+from .pretrained import accuracy_text, prediction_interval, record, records
 from .quiet import quiet_import
-from .recipes import RECIPES, get_recipe
+from .recipes import RECIPES, Recipe, get_recipe
 from .registry import catalogue, check_model_name, list_models, shapes_only
+
+RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,8 +123,21 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_data_options(add)
     add.set_defaults(run=_train)
 
+    add = commands.add_parser(
+        "reproduce",
+        help="train published weights again and compare with the record",
+        description="Train a model with the recipe and options of its published weights, and compare the test accuracy "
+        "with those on record. Exits with 1 when it is not within the 99 % interval that they give for another seed.",
+    )
+    add.add_argument("model")
+    add.add_argument("data", help="the data set; cnn-zoo list shows which models have weights for which")
+    add.add_argument("--seed", type=int, help="default: one that is not on record yet")
+    add.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA)")
+    add.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
+    add.set_defaults(run=_reproduce)
+
     add = commands.add_parser("evaluate", help="accuracy of a run on its test set, or on another data set")
-    add.add_argument("run_folder", metavar="RUN")
+    add.add_argument("run_folder", metavar="RUN", help=RUN_HELP)
     add.add_argument("--data", help="default: what it was trained on")
     add.add_argument("--split", choices=("train", "validation", "test"), default="test")
     add.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be read")
@@ -134,7 +150,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "the size and channels that the model was trained with. Brightness is not guessed: the digits of MNIST are "
         "light on dark, so for ink on paper use --invert.",
     )
-    add.add_argument("run_folder", metavar="RUN")
+    add.add_argument("run_folder", metavar="RUN", help=RUN_HELP)
     add.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, BMP, GIF or WebP")
     add.add_argument("--top", type=int, default=3, help="how many classes (default: %(default)s)")
     add.add_argument("--invert", action="store_true", help="exchange black and white first")
@@ -207,13 +223,17 @@ def _list(args) -> None:
     names = list_models(args.pattern)
     if not names:
         raise UsageError(unknown("model", args.pattern, list_models()))
-    heads = ("model", "family", "layout", "input", "classes", "parameters", "MACs", "year", "paper")
+    heads = ("model", "family", "layout", "input", "classes", "parameters", "MACs", "year", "paper", "weights")
+    weights: dict[str, list[str]] = {}
+    for known in records().values():
+        weights.setdefault(known["config"]["model"], []).append(known["config"]["data"])
     rows = []
     for row in catalogue():
         if row["name"] in names:
             numbers = (f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f} M")
             about = [row[key] for key in ("name", "family", "layout", "input", "classes")]
-            rows.append((*about, *numbers, row["year"], row["paper"]))
+            trained = ", ".join(weights.get(row["name"], ())) if row["layout"] == "small" else ""
+            rows.append((*about, *numbers, row["year"], row["paper"], trained))
     print(text_table(heads, rows, right=(4, 5, 6)))
 
 
@@ -280,6 +300,30 @@ def _train(args) -> None:
         print(f"{name:15}{text}")
     print(f"{'run folder':15}{run.path}")
     print(f"\nSee {run.path / 'report.md'}; name an image with: cnn-zoo predict {shlex.quote(str(run.path))} IMAGE")
+
+
+def _reproduce(args) -> int:
+    check_model_name(args.model)
+    known = record(args.model, args.data)
+    config, reached = known["config"], list(known["seeds"].values())
+    with quiet_import():
+        from .training import train
+
+    run = train(
+        config["model"],
+        config["data"],
+        recipe=Recipe(**config["recipe"]),
+        seed=1 + max(map(int, known["seeds"])) if args.seed is None else args.seed,
+        out=args.out,
+        resume=args.resume,
+        model_options=config["model_options"],
+        data_options={"validation": config["data_options"]["validation"]},
+    )
+    low, high = prediction_interval(reached)
+    accuracy = run.metrics["test_accuracy"]
+    print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {run.path}")
+    print(f"on record  {accuracy_text(known)}; another one is between {low:.2%} and {high:.2%} in 99 of 100 cases")
+    return 0 if low <= accuracy <= high else _fail(f"{accuracy:.2%} is not between {low:.2%} and {high:.2%}")
 
 
 def _evaluate(args) -> None:

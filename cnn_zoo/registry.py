@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from . import pretrained
 from .errors import OptionError, UsageError, ZooError, unknown
 from .precision import choose_precision, policy
 from .quiet import quiet_import
@@ -165,11 +166,13 @@ def build_model(
 
     Args:
         name: one of list_models().
-        input_shape: (height, width, channels); None is the family's own default.
+        input_shape: (height, width, channels); None is the family's own default, or that of the weights' images.
         num_classes: at least 2.
         layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
             side is below 96 pixels. A family with one layout ignores it.
-        weights: None for random ones, or the path of a weights file that `train` wrote for this model.
+        weights: None for random ones; the name of a data set for those that the zoo trained on it, of which a model
+            for other classes takes all but the last layer (see pretrained.py); or the path of a weights file that
+            `train` or save_weights wrote for this model.
         include_top: False leaves out everything after the last stage; such a model is not compiled.
         pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
         activation: of the hidden layers, a Keras name or a function; None is the family's own, mostly "relu".
@@ -201,7 +204,10 @@ def build_model(
         option: _check_family_option(name, option, value, options[option].default)
         for option, value in family_options.items()
     }
-    input_shape = _check_input_shape(next(iter(found.layouts.values())) if input_shape is None else input_shape)
+    trained = pretrained.record(name, weights) if pretrained.names_data(weights) else None
+    if input_shape is None:
+        input_shape = trained["config"]["input_shape"] if trained else next(iter(found.layouts.values()))
+    input_shape = _check_input_shape(input_shape)
     spec = Spec(
         name=name,
         input_shape=input_shape,
@@ -218,7 +224,9 @@ def build_model(
     )
     with policy(None if dtype is None else choose_precision(dtype)):
         model = _build(found, spec, family_options)
-    if weights is not None:
+    if trained:
+        pretrained.load_pretrained(model, trained)
+    elif weights is not None:
         from .weights import load_weights
 
         load_weights(model, weights)
@@ -359,11 +367,12 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
     """A value of the kind of the option's default: widths are a tuple of positive integers, one stands for itself."""
     if isinstance(default, bool):
         return _check_flag(option, value)
-    if isinstance(default, tuple) and default and isinstance(default[0], int):
+    if isinstance(default, tuple) and all(isinstance(number, int) for number in default):
         value = (value,) if hasattr(value, "__index__") and not isinstance(value, bool) else value
         whole = isinstance(value, tuple | list) and all(hasattr(v, "__index__") and 1 <= v <= 65_536 for v in value)
         if not whole or len(value) > 64:
-            raise UsageError(f"{name}: {option} must be positive integers such as {default}; got {value!r:.80}")
+            example = default or (32, 64)
+            raise UsageError(f"{name}: {option} must be positive integers such as {example}; got {value!r:.80}")
     return value
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from . import pretrained
 from .errors import DataError, MissingError, RunError, UsageError
 from .files import check_seal, checksum, read_json, read_text, write_text
 from .precision import BFLOAT16_FLAGS, PRECISIONS, processor_flags
@@ -93,7 +94,7 @@ def versions() -> dict[str, str]:
 
 
 def load_run(path: str | Path) -> Run:
-    """Read a run folder.
+    """Read a run folder, or published weights by their name, such as "lenet5-mnist", as a run without a history.
 
     Raises:
         MissingError: there is no such folder.
@@ -101,6 +102,10 @@ def load_run(path: str | Path) -> Run:
     """
     path = Path(path)
     config = read_config(path)
+    if known := _published(path):
+        model = build_model(config["model"], weights=config["data"], **config["model_options"])
+        metrics = {key: known[key] for key in ("test_accuracy", "parameters")} | {"status": "complete"}
+        return Run(model, {}, metrics, pretrained.weights_file(known), config)
     if not (path / WEIGHTS).is_file():
         hint = (
             "; its training is unfinished, go on with it: cnn-zoo train --resume"
@@ -124,10 +129,17 @@ def load_run(path: str | Path) -> Run:
     return Run(model, history, metrics, path, config)
 
 
+def _published(path: Path) -> dict[str, Any] | None:
+    """The record of published weights, if that is what is named and not a folder."""
+    return None if path.exists() else pretrained.records().get(str(path))
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """The checked config.json of a run folder."""
+    """The checked config.json of a run folder, or the config of published weights."""
+    if known := _published(path):
+        return known["config"]
     if not path.exists():
-        raise MissingError(f"{path}: no such run folder")
+        raise MissingError(f"{path}: no such run folder, and no published weights have that name")
     if not (path / CONFIG).is_file():
         raise RunError(f"{path} is not a run folder: it has no {CONFIG}")
     config = read_json(path / CONFIG)

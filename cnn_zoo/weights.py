@@ -14,23 +14,48 @@ from .files import atomic, check_seal, seal
 OVERHEAD = 4_000_000  # bytes that an HDF5 file may have beyond its weights
 
 
-def save_weights(model, path: str | Path) -> None:
+def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
     """Write the weights of a model, without its optimizer, as a Keras .weights.h5 file that ends in its checksum.
 
     Args:
         model: built by build_model, or any Keras model.
         path: ends in .weights.h5. It is replaced as a whole.
+        dtype: "float32", or "float16", in which kernels are rounded to 11 bits and take half the space; biases and what
+            batch normalisation has stay as they are.
 
     Raises:
-        UsageError: it ends in something else.
+        UsageError: the path ends in something else, or another dtype.
     """
+    if dtype not in ("float32", "float16"):
+        raise UsageError(f"dtype must be 'float32' or 'float16'; got {dtype!r}")
     if not str(path).endswith(".weights.h5"):
         raise UsageError(f"the name of a weights file ends in .weights.h5; got {str(path)!r}")
     bare = type(model).from_config(model.get_config())  # the model itself, once fitted, would store its optimizer too
     bare.set_weights(model.get_weights())
     with atomic(path) as temporary:
         bare.save_weights(temporary)
+        if dtype == "float16":
+            _halve(temporary)
         seal(temporary)
+
+
+def _halve(path: Path) -> None:
+    """Rewrite an HDF5 file with its kernels in 16 bits."""
+    import io
+
+    import h5py
+
+    content = io.BytesIO()
+    with h5py.File(path) as full, h5py.File(content, "w") as half:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                half.create_dataset(name, data=item[()].astype("float16" if item.ndim > 1 else "float32"))
+            else:
+                half.require_group(name)
+
+        full.visititems(copy)
+    path.write_bytes(content.getvalue())
 
 
 def check_weights(model, path: str | Path) -> None:

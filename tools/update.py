@@ -7,6 +7,7 @@
 - tests/reference/layer_names.csv, from the family files
 - the table of models in README.md, from the catalogue
 - the section of measurements in README.md, from results/ and benchmarks/results/
+- the table of weights in README.md, from the manifest of published weights and results/published.csv
 - every badge, Colab link and address, from `url` in setup.cfg
 """
 
@@ -94,7 +95,8 @@ def accuracies() -> dict[str, list[dict[str, str]]]:
 def accuracy_table() -> str:
     """Mean, standard deviation and least accuracy over seeds, and the seconds."""
     rows = []
-    for runs in sorted(accuracies().values(), key=lambda runs: (runs[0]["data"], float(runs[0]["fit_seconds"]))):
+    others = {name: runs for name, runs in accuracies().items() if "-" not in name}  # published weights have a table
+    for runs in sorted(others.values(), key=lambda runs: (runs[0]["data"], float(runs[0]["fit_seconds"]))):
         reached = [100 * float(run["test_accuracy"]) for run in runs]
         seconds = [float(run["fit_seconds"]) for run in runs]
         deviation = f" ± {statistics.stdev(reached):.2f}" if len(reached) > 1 else ""
@@ -116,6 +118,30 @@ def accuracy_table() -> str:
         )
     heads = ("model", "data", "training images", "recipe", "seeds", "test accuracy %", "least %", "seconds")
     return table(heads, rows, "  r rrrr")
+
+
+def pretrained_table() -> str:
+    """The published weights, with accuracies that others published for the same architecture."""
+    from cnn_zoo import pretrained
+
+    with open(ROOT / "results/published.csv", newline="", encoding="utf-8") as file:
+        others = list(csv.DictReader(file))
+    rows = []
+    for known in pretrained.records().values():
+        config = known["config"]
+        name, data = config["model"], config["data"]
+        options = "".join(f", {option} {value}" for option, value in config["model_options"].items())
+        elsewhere = "; ".join(
+            f"{row['accuracy']} ([{row['protocol']}]({row['source']}))"
+            for row in others
+            if (row["model"], row["data"]) == (name, data)
+        )
+        size = f"{known['bytes'] / 1000:,.0f} kB"
+        trained = f"{known['recipe']}, {config['epochs']} epochs"
+        facts = (f"`{name}`{options}", f"`{data}`", f"{known['parameters']:,}", size, trained)
+        rows.append((*facts, pretrained.accuracy_text(known).replace(" %", ""), elsewhere or "–"))
+    heads = ("model", "weights", "parameters", "file", "recipe", "test accuracy %", "published by others")
+    return table(heads, rows, "  rr r ")
 
 
 def side_by_side() -> str:
@@ -216,6 +242,7 @@ def wanted_files() -> dict[Path, str]:
             if path.name == "README.md" and path.parent == ROOT:
                 text = between(text, "models", model_table(rows))
                 text = between(text, "measured", measured())
+                text = between(text, "pretrained", pretrained_table())
             files[path] = text
     return files
 

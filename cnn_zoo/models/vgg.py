@@ -2,18 +2,20 @@
 
 Differs from the paper: no local response normalisation (variant A-LRN), weights start from He's initialisation. The
 small layout has global average pooling in place of the two hidden fully connected layers, which hold 119.5 of VGG-16's
-138.4 million parameters. With batch normalisation the convolutions keep their biases, as torchvision's do.
+138.4 million parameters. With batch normalisation the convolutions keep their biases, as torchvision's do. vgg_slim is
+ours: VGG-11 for small images with fewer filters and batch normalisation.
 """
 
 from ..layers import assemble, conv_norm_act, head, pool
 from ..registry import register
 
-CONVOLUTIONS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-FILTERS = (64, 128, 256, 512, 512)
+PAPER = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+CONVOLUTIONS = {**PAPER, "vgg_slim": PAPER["vgg11"]}  # of each stage
+FILTERS = {**dict.fromkeys(PAPER, (64, 128, 256, 512, 512)), "vgg_slim": (32, 64, 128, 128, 128)}
 
 
 @register(
-    *CONVOLUTIONS,
+    *PAPER,
     layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
     year=2014,
     paper="arXiv:1409.1556",
@@ -25,16 +27,18 @@ FILTERS = (64, 128, 256, 512, 512)
         ("predictions", "classifier.6"),
     ),
 )
-def vgg(spec, *, filters=FILTERS, units=None, pool_kind="max"):
+@register("vgg_slim", layouts={"small": (32, 32, 3)}, year=2026, paper="", batch_norm=True)
+def vgg(spec, *, filters=(), units=None, pool_kind="max"):
     """Five stages of 3x3 convolutions and 2x2 pooling.
 
     Args:
-        filters: of the convolutions of each stage.
+        filters: of the convolutions of each stage; (): (64, 128, 256, 512, 512), and less in vgg_slim.
         units: of the hidden fully connected layers; None: (4096, 4096) in the paper layout, none in the small one.
         pool_kind: "max" or "average".
     """
-    if len(filters) != len(FILTERS):
-        raise ValueError(f"filters must have {len(FILTERS)} entries, one a stage; got {filters!r}")
+    filters, stages = filters or FILTERS[spec.name], len(CONVOLUTIONS[spec.name])
+    if len(filters) != stages:
+        raise ValueError(f"filters must have {stages} entries, one a stage; got {filters!r}")
     stack = []
     for stage, (convolutions, width) in enumerate(zip(CONVOLUTIONS[spec.name], filters, strict=True), 1):
         for number in range(1, convolutions + 1):

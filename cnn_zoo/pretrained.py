@@ -1,0 +1,145 @@
+"""Weights that come with the zoo, and what is known of each: its training, its accuracy, its checksum.
+
+published/manifest.json holds a record for each file, benchmarks/seeds.py writes both. The weights are those of seed 0
+whatever it reached; the accuracy on record is that of all seeds.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import warnings
+from pathlib import Path
+from typing import Any
+
+from .errors import MissingError, RunError, UsageError, unknown
+from .files import checksum, read_json
+
+PUBLISHED = Path(__file__).with_name("published")
+MANIFEST = "manifest.json"
+HEAD = "predictions"  # the layer that depends on the number of classes
+
+
+@functools.cache
+def records() -> dict[str, dict[str, Any]]:
+    """What is known of each file of weights, by its name without ending, such as "lenet5-mnist".
+
+    A record has `config`, as a run has it, `recipe`, the name of it, `test_accuracy`, of the file itself, `seeds`,
+    {seed: test accuracy} of all trainings, `parameters`, `bytes` and `sha256`.
+    """
+    return read_json(PUBLISHED / MANIFEST) if (PUBLISHED / MANIFEST).exists() else {}
+
+
+def record(model: str, data: str) -> dict[str, Any]:
+    """The record of a model's weights for a data set; UsageError if there are none."""
+    name, paths = f"{model}-{data}", "(or give the path of a .weights.h5 file)"
+    if name not in records():
+        configs = [known["config"] for known in records().values()]
+        if sets := [config["data"] for config in configs if config["model"] == model]:
+            raise UsageError(f"{unknown(f'weights of {model}', data, sets)} {paths}")
+        models = ", ".join(sorted({config["model"] for config in configs}))
+        raise UsageError(f"{model} has no published weights, for {data!r} or others; {models} have {paths}")
+    return records()[name]
+
+
+def names_data(weights: Any) -> bool:
+    """Whether build_model's argument is the name of a data set, and not a path."""
+    return isinstance(weights, str) and Path(weights).name == weights and not weights.endswith(".h5")
+
+
+def accuracy_text(known: dict[str, Any]) -> str:
+    """Mean and standard deviation of the test accuracy over seeds, in percent."""
+    reached = [100 * accuracy for accuracy in known["seeds"].values()]
+    deviation = f" ± {statistics.stdev(reached):.2f}" if len(reached) > 1 else ""
+    return f"{statistics.mean(reached):.2f}{deviation} % ({len(reached)} seed{'s' * (len(reached) > 1)})"
+
+
+def prediction_interval(reached: list[float], level: float = 0.99) -> tuple[float, float]:
+    """Where another value of the same normal distribution is expected; (0, 1) from a single value."""
+    if len(reached) < 2:
+        return 0.0, 1.0
+    from scipy.stats import t
+
+    n, mean = len(reached), statistics.mean(reached)
+    half = t.ppf((1 + level) / 2, n - 1) * statistics.stdev(reached) * (1 + 1 / n) ** 0.5
+    return mean - half, mean + half
+
+
+def weights_file(known: dict[str, Any]) -> Path:
+    """The file of a record, after a look at its checksum."""
+    config = known["config"]
+    path = PUBLISHED / f"{config['model']}-{config['data']}.weights.h5"
+    if not path.is_file():
+        raise MissingError(f"{path} is missing: the installation is incomplete, install cnn_zoo again")
+    if checksum(path) != known["sha256"]:
+        raise RunError(f"{path} is not the file that was published: its checksum is another; install cnn_zoo again")
+    return path
+
+
+def load_pretrained(model, known: dict[str, Any]) -> None:
+    """Fill a model that build_model made with the weights of a record of that name.
+
+    Images of another size are taken where no layer minds. The last layer keeps its random weights where the number of
+    classes is another, and a warning says so. If it is filled, `model.class_names` holds the names of the classes.
+
+    Raises:
+        UsageError: the model has other options than the one that was trained.
+        RunError, MissingError: the file is not as it was published.
+    """
+    from .registry import build_model
+    from .weights import load_weights
+
+    config = known["config"]
+    shape, classes = tuple(config["input_shape"]), len(config["class_names"])
+    source = build_model(model.name, shape, classes, dtype="float32", compile=False, **config["model_options"])
+    load_weights(source, weights_file(known))
+    trained = {layer.name: layer.get_weights() for layer in source.layers}
+    new_head = False
+    for layer in model.layers:
+        wanted = [tuple(weight.shape) for weight in layer.weights]
+        found = [weight.shape for weight in trained.get(layer.name, ())]
+        if wanted == found:
+            layer.set_weights(trained[layer.name])
+        elif layer.name == HEAD:
+            new_head = True
+        else:
+            options = {"input_shape": shape, **config["model_options"]}
+            raise UsageError(
+                f"the weights of {model.name} for {config['data']} are for a model with {options}: "
+                f"{layer.name} has weights of shape {wanted} here, {found or 'none'} there"
+            )
+    if new_head:
+        warnings.warn(
+            f"{model.name}: all layers but {HEAD!r} have the weights for {config['data']}; that one is random, for "
+            f"{model.output_shape[-1]} classes in place of {classes}",
+            stacklevel=3,
+        )
+    elif any(layer.name == HEAD for layer in model.layers):
+        model.class_names = config["class_names"]
+
+
+def freeze(model, until: str | None = None):
+    """Make the first layers of a model keep their weights while the rest is trained on another data set.
+
+    Batch normalisation among them computes with the means and variances that it has, in training too. A model that is
+    compiled is compiled again, as it was and with a new optimizer, for Keras reads the flags then only.
+
+    Args:
+        model: a Keras model with layers named as the zoo's are.
+        until: a stage such as "stage3", or a layer, that is the last one to be frozen; None: all but the last layer
+            of the model. What was frozen before and comes later is freed.
+
+    Returns:
+        The model, changed.
+    """
+    from .explain import stages
+
+    names = [layer.name for layer in model.layers]
+    last = names[-2] if until is None else stages(model).get(until, until)
+    if last not in names:
+        raise UsageError(unknown(f"layer of {model.name}", until, [*stages(model), *names]))
+    for number, layer in enumerate(model.layers):
+        layer.trainable = number > names.index(last)
+    if model.compiled:
+        model.compile_from_config(model.get_compile_config())
+    return model

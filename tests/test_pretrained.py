@@ -1,0 +1,264 @@
+"""Published weights are what their record says, load into what they fit, and are refused when anything is wrong."""
+
+import csv
+import json
+import shutil
+import statistics
+import warnings
+
+import numpy as np
+import pytest
+
+from cnn_zoo import build_model, evaluate, freeze, load_data, load_run, model_card, predict, pretrained, save_weights
+from cnn_zoo.cli import main
+from cnn_zoo.errors import MissingError, RunError, UsageError
+from cnn_zoo.files import checksum, read_json, seal, write_json
+from conftest import ROOT
+
+RECORDS = pretrained.records()
+NAMES = sorted(RECORDS)
+DIGITS = [name for name in NAMES if name.endswith("-mnist")]
+
+
+def built(name, **options):
+    config = RECORDS[name]["config"]
+    return build_model(config["model"], weights=config["data"], **config["model_options"], **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_are_those_that_were_written_down(name):
+    expected = json.loads((ROOT / "tests/reference/pretrained.json").read_text())[name]
+    model = built(name, classifier_activation=None)
+    images = np.random.default_rng(0).random((2, *model.input_shape[1:]), np.float32)
+    np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_agrees_with_its_file_its_model_and_the_trainings(name):
+    known = RECORDS[name]
+    path = pretrained.weights_file(known)
+    assert (path.stat().st_size, checksum(path)) == (known["bytes"], known["sha256"])
+    assert built(name).count_params() == known["parameters"]
+    with open(ROOT / "results/accuracy.csv", newline="") as file:
+        rows = {row["seed"]: float(row["test_accuracy"]) for row in csv.DictReader(file) if row["experiment"] == name}
+    assert known["seeds"] == rows
+    assert known["config"]["seed"] == 0
+    assert known["test_accuracy"] == pytest.approx(rows["0"], abs=5e-4)  # what 16 bits changed
+
+
+def test_all_files_together_are_small_and_none_is_strange():
+    sizes = {path.name: path.stat().st_size for path in pretrained.PUBLISHED.iterdir()}
+    assert sizes.keys() == {f"{name}.weights.h5" for name in NAMES} | {pretrained.MANIFEST}
+    assert max(sizes.values()) < 4e6
+    assert sum(sizes.values()) < 16e6
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_the_digits_that_are_here_are_read(name, digits):
+    assert evaluate(built(name), digits)["accuracy"] > 0.98
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_accuracy_is_the_one_on_record(name):
+    config = RECORDS[name]["config"]
+    try:
+        data = load_data(config["data"], validation=0.0)
+    except MissingError as error:
+        pytest.skip(str(error))
+    assert evaluate(built(name), data)["accuracy"] == pytest.approx(RECORDS[name]["test_accuracy"], abs=1e-4)
+
+
+@pytest.fixture
+def copies(tmp_path, monkeypatch):
+    """A copy of the published files, to be damaged."""
+    shutil.copytree(pretrained.PUBLISHED, tmp_path / "published")
+    monkeypatch.setattr(pretrained, "PUBLISHED", tmp_path / "published")
+    return tmp_path / "published"
+
+
+def tampered(content):
+    content = bytearray(content)
+    content[len(content) // 2] ^= 1
+    return bytes(content)
+
+
+@pytest.mark.parametrize("change", [tampered, lambda content: content[:-100], lambda content: b""])
+def test_a_changed_file_is_refused(copies, change):
+    path = copies / "lenet5-mnist.weights.h5"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(RunError, match=r"lenet5-mnist\.weights\.h5 is not the file that was published.*another"):
+        build_model("lenet5", weights="mnist")
+
+
+def test_a_file_under_another_name_is_refused(copies):
+    shutil.copy(copies / "lenet5-fashion_mnist.weights.h5", copies / "lenet5-mnist.weights.h5")
+    with pytest.raises(RunError, match="is not the file that was published"):
+        build_model("lenet5", weights="mnist")
+    (copies / "lenet5-mnist.weights.h5").unlink()
+    with pytest.raises(MissingError, match="install cnn_zoo again"):
+        build_model("lenet5", weights="mnist")
+
+
+def test_numbers_that_are_not_finite_are_refused_under_a_right_checksum(copies, monkeypatch):
+    import h5py
+
+    path = copies / "lenet5-mnist.weights.h5"
+    with h5py.File(path, "r+") as file:
+        file["layers/dense/vars/1"][0] = np.nan
+    seal(path)
+    manifest = read_json(copies / pretrained.MANIFEST)
+    manifest["lenet5-mnist"]["sha256"] = checksum(path)
+    monkeypatch.setattr(pretrained, "records", lambda: manifest)
+    with pytest.raises(RunError, match="holds numbers that are not finite"):
+        build_model("lenet5", weights="mnist")
+
+
+def test_a_changed_manifest_is_refused(copies):
+    path = copies / pretrained.MANIFEST
+    path.write_text(path.read_text().replace("lenet5-mnist", "lenet5_mnist"))
+    pretrained.records.cache_clear()
+    try:
+        with pytest.raises(RunError, match=r"manifest\.json is damaged or was changed"):
+            build_model("lenet5", weights="mnist")
+    finally:
+        pretrained.records.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "vgg19", "weights": "mnist"}, "vgg19 has no published weights, for 'mnist' or others; .*lenet5"),
+        ({"name": "lenet5", "weights": "mnst"}, "unknown weights of lenet5 'mnst'; did you mean mnist"),
+        ({"name": "lenet5", "weights": "mnist", "batch_norm": True}, "for a model with .*28, 28, 1.*: stage1_conv1"),
+        ({"name": "lenet5", "weights": "mnist", "input_shape": (32, 32, 3)}, r"\(5, 5, 3, 6\).*here.*\(5, 5, 1, 6\)"),
+        ({"name": "lenet5", "weights": "mnist", "input_shape": (40, 40, 1)}, "fc1 has weights of shape"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(arguments, message):
+    with pytest.raises(UsageError, match=message) as raised:
+        build_model(**arguments)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_model_for_other_classes_takes_all_but_the_last_layer_and_says_so():
+    whole = build_model("zoonet", weights="mnist")
+    with pytest.warns(UserWarning, match="all layers but 'predictions' .* random, for 5 classes in place of 10"):
+        model = build_model("zoonet", weights="mnist", num_classes=5)
+    for layer, other in zip(model.layers[:-2], whole.layers[:-2], strict=True):
+        for mine, theirs in zip(layer.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert not hasattr(model, "class_names")
+    with warnings.catch_warnings(action="error"):
+        headless = build_model("zoonet", weights="mnist", include_top=False, pooling="avg")
+        larger = build_model("zoonet", (56, 56, 1), weights="mnist")
+    images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
+    head = whole.get_layer("predictions").get_weights()
+    logits = headless.predict(images, verbose=0) @ head[0] + head[1]
+    np.testing.assert_array_equal(logits.argmax(1), whole.predict(images, verbose=0).argmax(1))
+    assert larger.output_shape == (None, 10)
+
+
+def test_predictions_have_names():
+    model = build_model("lenet5", weights="fashion_mnist")
+    assert model.class_names[0] == "T-shirt/top"
+    assert predict(model, np.zeros((28, 28), np.uint8))[0][0] in model.class_names
+
+
+def test_published_weights_are_a_run(digits):
+    run = load_run("lenet5-mnist")
+    assert run.class_names == list("0123456789")
+    assert run.metrics["test_accuracy"] == RECORDS["lenet5-mnist"]["test_accuracy"]
+    assert evaluate(run, digits)["accuracy"] > 0.98
+    with pytest.raises(MissingError, match="no published weights have that name"):
+        load_run("lenet5-mnst")
+
+
+def test_a_card_has_the_accuracy_on_record():
+    reached = RECORDS["lenet5-mnist"]["seeds"].values()
+    text = f"{100 * statistics.mean(reached):.2f} ± {100 * statistics.stdev(reached):.2f} %"
+    assert text in str(model_card("lenet5"))
+    assert text in model_card("lenet5", activation="tanh")._repr_html_()
+    assert "trained on" not in str(model_card("lenet5", num_classes=5))
+
+
+def test_frozen_layers_keep_their_weights_and_statistics():
+    with pytest.warns(UserWarning):
+        model = build_model("zoonet_wide", weights="fashion_mnist", num_classes=3)
+    assert freeze(model, until="stage2") is model
+    last = [layer.name for layer in model.layers].index("stage2_conv2_act")
+    assert [layer.trainable for layer in model.layers] == [i > last for i in range(len(model.layers))]
+    before = {layer.name: layer.get_weights() for layer in model.layers}
+    rng = np.random.default_rng(0)
+    model.fit(rng.random((32, 28, 28, 1), np.float32), np.arange(32) % 3, epochs=1, verbose=0, shuffle=False)
+    for i, layer in enumerate(model.layers):
+        same = [np.array_equal(a, b) for a, b in zip(before[layer.name], layer.get_weights(), strict=True)]
+        assert all(same) if i <= last else not any(same), layer.name
+    assert len(model.trainable_variables) < len(model.variables)
+
+
+def test_freezing_again_frees_what_comes_later_and_keeps_the_way_it_is_compiled():
+    import keras
+
+    model = build_model("zoonet")
+    model.compile(keras.optimizers.SGD(0.125), "sparse_categorical_crossentropy")
+    freeze(model)
+    assert [layer.name for layer in model.layers if layer.trainable and layer.weights] == ["predictions"]
+    assert type(model.optimizer) is keras.optimizers.SGD
+    assert float(model.optimizer.learning_rate) == 0.125
+    assert not freeze(model, "stem_conv").get_layer("stem_conv").trainable
+    assert model.get_layer("stage1_conv1").trainable
+    assert not freeze(build_model("lenet5", compile=False), "stage1").compiled
+    with pytest.raises(UsageError, match="unknown layer of zoonet 'stage9'; did you mean stage"):
+        freeze(model, "stage9")
+
+
+def test_the_command_line_takes_the_name_of_weights(capsys, tmp_path):
+    from PIL import Image
+
+    assert main(["evaluate", "lenet5-mnist", "--data", "mnist5k"]) == 0
+    assert "lenet5-mnist.weights.h5 on mnist5k" in capsys.readouterr().out
+    Image.fromarray(load_data("mnist5k").images("test")[0, ..., 0]).save(tmp_path / "0.png")
+    assert main(["predict", "lenet5-mnist", str(tmp_path / "0.png")]) == 0
+    assert capsys.readouterr().out.split()[1] == "0"
+    assert main(["list", "lenet5"]) == 0
+    assert "fashion_mnist, mnist" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("reached", "status"), [([0.0, 1.0], 0), ([0.1, 0.1001], 1), ([0.5], 0)])
+def test_reproducing_trains_again_and_compares(run, tmp_path, monkeypatch, capsys, reached, status):
+    config = run.config | {"data_options": {"validation": 0.1}}
+    record = {"config": config, "seeds": {str(seed): value for seed, value in enumerate(reached)}}
+    monkeypatch.setattr(pretrained, "records", lambda: {"conv_stack-mnist5k": record})
+    assert main(["reproduce", "conv_stack", "mnist5k", "--out", str(tmp_path / "run")]) == status
+    shown = capsys.readouterr()
+    assert f"with seed {len(reached)}" in shown.out
+    assert ("is not between" in shown.err) == bool(status)
+    written = read_json(tmp_path / "run/config.json")
+    for key in ("recipe", "epochs", "model_options", "images", "class_names"):
+        assert written[key] == config[key], key
+    assert main(["reproduce", "conv_stack", "mnist", "--out", str(tmp_path / "other")]) == 2
+    assert "unknown weights of conv_stack" in capsys.readouterr().err
+
+
+def test_an_interval_for_another_value_is_that_of_the_textbook():
+    low, high = pretrained.prediction_interval([1.0, 2.0, 3.0], 0.95)
+    assert (low, high) == pytest.approx((2 - 4.302653 * (4 / 3) ** 0.5, 2 + 4.302653 * (4 / 3) ** 0.5))
+
+
+def test_weights_in_16_bits_are_half_as_large_and_close(run, tmp_path):
+    save_weights(run.model, tmp_path / "half.weights.h5", dtype="float16")
+    save_weights(run.model, tmp_path / "full.weights.h5")
+    options = {"filters": (4, 8), "units": (16,)}
+    half = build_model("conv_stack", weights=tmp_path / "half.weights.h5", **options)
+    for mine, theirs in zip(half.get_weights(), run.model.get_weights(), strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine, theirs, rtol=0 if mine.ndim == 1 else 2**-11, atol=1e-7)
+    sizes = [(tmp_path / f"{name}.weights.h5").stat().st_size for name in ("half", "full")]
+    assert sizes[1] - sizes[0] > 2 * sum(w.size for w in half.get_weights() if w.ndim > 1) - 4096
+    with pytest.raises(UsageError, match="dtype must be 'float32' or 'float16'"):
+        save_weights(run.model, tmp_path / "x.weights.h5", dtype="int8")
+
+
+def test_the_manifest_is_sealed(copies):
+    write_json(copies / "again.json", RECORDS)
+    assert (copies / "again.json").read_bytes() == (copies / pretrained.MANIFEST).read_bytes()
