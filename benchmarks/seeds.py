@@ -92,6 +92,7 @@ def golden_logits(config: dict, path: Path) -> list[list[float]]:
 def publish(name: str, run: Run, data) -> None:
     """Put the weights of a run into the package, with their record and what they answer to fixed images."""
     path = pretrained.PUBLISHED / f"{name}.weights.h5"
+    path.parent.mkdir(exist_ok=True)
     save_weights(run.model, path, dtype="float16")
     load_weights(run.model, path)
     answers = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}

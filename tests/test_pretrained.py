@@ -182,7 +182,7 @@ def test_a_card_has_the_accuracy_on_record():
 
 
 def test_frozen_layers_keep_their_weights_and_statistics():
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="random, for 3 classes"):
         model = build_model("zoonet_wide", weights="fashion_mnist", num_classes=3)
     assert freeze(model, until="stage2") is model
     last = [layer.name for layer in model.layers].index("stage2_conv2_act")
