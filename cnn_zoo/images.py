@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import DataError, MissingError
 
@@ -66,6 +66,14 @@ def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
         except Exception as error:
             raise DataError(f"{path}: broken or truncated image ({_reason(error)})") from None
         yield turned
+
+
+def lies_on_its_side(image: Image.Image) -> bool:
+    """Whether an image whose header was read is turned by a quarter when it is decoded."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except Exception:  # damaged metadata; open_image says so when it decodes
+        return False
 
 
 def to_array(image: Image.Image, size: tuple[int, int] | None = None, channels: int = 3) -> np.ndarray:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, MissingError, UsageError, ZooError, unknown
-from .images import for_each_file, open_image, to_array
+from .images import for_each_file, lies_on_its_side, open_image, to_array
 from .quiet import quiet_import
 
 EMBEDDED = "mnist5k"
@@ -314,7 +314,8 @@ def _read_folder(root: Path, size, channels, memory_limit, progress, *, skip_bro
 
     def header(i, path):
         with open_image(path, decode=False) as image:
-            return (image.height, image.width), "A" in image.mode or image.mode not in ("1", "L", "I;16", "LA")
+            size = (image.width, image.height) if lies_on_its_side(image) else (image.height, image.width)
+            return size, "A" in image.mode or image.mode not in ("1", "L", "I;16", "LA")
 
     headers = for_each_file(header, paths)
     good = [header for header in headers if not isinstance(header, Exception)]

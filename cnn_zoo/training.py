@@ -361,10 +361,14 @@ def _finish(state: State, data: Data, config: dict) -> Run:
     trained = {"steps": int(state.model.optimizer.iterations), "fingerprint": state.fingerprint()}
     set_precision(state.model, "float32")
     compile_model(state.model)  # to be trained on: its optimizer's learning rate has ended at zero
-    _write(state, config, data, status="trained", **trained)
+    run = _write(state, config, data, status="trained", **trained)
     result = evaluate(state.model, data)
-    tested = {f"test_{key}": result[key] for key in ("accuracy", "loss", "images")}
-    run = _write(state, config, data, status="tested", **trained, **tested)
+    if not math.isfinite(result["loss"]):
+        raise TrainingError(
+            f"the loss on the test images is not a number; try a lower learning rate (--learning-rate); "
+            f"{state.folder} holds the weights"
+        )
+    run.metrics |= {f"test_{key}": result[key] for key in ("accuracy", "loss", "images")}
     runs.write_report(run, data, result)
     run.metrics["status"] = "complete"  # last: what is complete has its report
     write_json(run.path / METRICS, run.metrics)

@@ -5,9 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SMALL = {  # a training that takes a second
+    "model": "conv_stack",
+    "verbose": 0,
+    "precision": "float32",
+    "model_options": {"filters": [4, 8], "units": [16]},
+}
+
+
+def equal(some, others):
+    """Whether two lists of arrays are the same."""
+    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def clean_environment(**changes):
@@ -52,10 +64,27 @@ def digits():
     return load_data("mnist5k", batch_size=100)
 
 
+@pytest.fixture(scope="session")
+def few():
+    """200 digits: enough to train on for a second."""
+    from cnn_zoo import load_data
+    from cnn_zoo.sources import read_source
+
+    source = read_source("mnist5k")
+    return load_data((source.images[::25], source.labels[::25]), batch_size=32)
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """Trainings that draw no figures, which takes longer than a small training."""
+    from cnn_zoo import runs
+
+    monkeypatch.setattr(runs, "write_report", lambda *_: None)
+
+
 @pytest.fixture
 def photos(tmp_path):
     """A folder of three classes: PNG and JPEG, grey and colour, of many sizes; class 2 holds the bright ones."""
-    import numpy as np
     from PIL import Image
 
     rng = np.random.default_rng(0)

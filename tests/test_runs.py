@@ -1,0 +1,164 @@
+"""Run folders: what they hold, that they can be read again, and that what is wrong in one is noticed."""
+
+import shutil
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from cnn_zoo import build_model, evaluate, load_run, runs, save_weights, train, training
+from cnn_zoo.errors import DataError, RunError, UsageError
+from cnn_zoo.files import only_writer, read_json
+from cnn_zoo.runs import wilson
+from conftest import SMALL, equal
+
+FILES = {
+    "config.json", "history.csv", "metrics.json", "model.weights.h5",
+    "curves.png", "confusion.png", "mistakes.png", "report.md",
+}  # fmt: skip
+
+
+def test_a_run_folder_holds_what_was_promised(run):
+    assert {path.name for path in run.path.iterdir()} == FILES
+    metrics = read_json(run.path / "metrics.json")
+    assert metrics == run.metrics
+    assert {"test_accuracy", "test_loss", "fit_seconds", "epochs", "parameters"} <= metrics.keys()
+    assert metrics["epochs"] == 2 == len(run.history["loss"])
+    assert metrics["parameters"] == run.model.count_params()
+    assert metrics["train_images"] == 3600
+    assert metrics["test_accuracy"] > 0.3
+    report = (run.path / "report.md").read_text()
+    for figure in ("curves.png", "confusion.png", "mistakes.png"):
+        assert f"]({figure})" in report
+        assert (run.path / figure).read_bytes().startswith(b"\x89PNG")
+    assert f"{metrics['test_accuracy']:.2%}" in report
+
+
+def test_a_run_is_read_again_as_it_was(run):
+    again = load_run(run.path)
+    assert equal(again.model.get_weights(), run.model.get_weights())
+    assert again.history == run.history
+    assert again.metrics == run.metrics
+    assert again.class_names == list("0123456789")
+
+
+def test_what_was_measured_is_what_keras_measures(run, digits):
+    keras_says = run.model.evaluate(digits.test, verbose=0, return_dict=True)
+    assert run.metrics["test_accuracy"] == pytest.approx(keras_says["accuracy"], abs=1e-6)
+    assert run.metrics["test_loss"] == pytest.approx(keras_says["loss"], rel=1e-4)
+    result = evaluate(load_run(run.path))
+    assert result["accuracy"] == run.metrics["test_accuracy"]
+    assert result["confusion"].sum() == 1000
+    assert np.trace(result["confusion"]) == round(1000 * result["accuracy"])
+
+
+def test_saved_weights_are_the_model_alone_and_plain_keras_reads_them(run):
+    with h5py.File(run.path / "model.weights.h5") as file:
+        names = []
+        file.visit(names.append)
+    assert not [name for name in names if "optimizer" in name]
+    fresh = build_model("conv_stack", filters=(4, 8), units=(16,), compile=False)
+    fresh.load_weights(run.path / "model.weights.h5")
+    assert equal(fresh.get_weights(), run.model.get_weights())
+    again = build_model("conv_stack", filters=(4, 8), units=(16,), weights=run.path / "model.weights.h5")
+    assert equal(again.get_weights(), run.model.get_weights())
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):
+    arguments = {"data": few, "epochs": 1, **SMALL}
+    with pytest.raises(RunError, match="already holds a run"):
+        train(out=run.path, **arguments)
+    with pytest.raises(RunError, match="holds another run: its "):
+        train(out=run.path, resume=True, **arguments)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/letter.txt").write_text("dear")
+    with pytest.raises(RunError, match="not empty and not a run folder"):
+        train(out=tmp_path / "full", **arguments)
+    with pytest.raises(RunError, match="is a file"):
+        train(out=tmp_path / "full/letter.txt", **arguments)
+    with pytest.raises(UsageError, match="resume needs the run folder"):
+        train(resume=True, **arguments)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
+
+
+def test_a_run_that_was_stopped_before_its_report_gets_it_on_resuming(few, tmp_path, monkeypatch):
+    arguments = {"data": few, "epochs": 1, "out": tmp_path / "run", **SMALL}
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "write_report", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            train(**arguments)
+    assert load_run(tmp_path / "run").metrics["status"] == "trained"
+    run = train(resume=True, **arguments)
+    assert run.metrics["status"] == "complete"
+    assert {path.name for path in run.path.iterdir()} == FILES
+
+
+def test_a_resume_that_differs_says_in_what(run):
+    arguments = {"out": run.path, "verbose": 0, "model_options": run.config["model_options"]}
+    with pytest.raises(RunError, match="holds another run: its recipe epochs is 2, not 3"):
+        train(epochs=3, resume=True, **arguments)
+
+
+def test_a_run_of_a_folder_judges_others_by_the_names_of_classes_and_not_itself_when_it_has_changed(photos, tmp_path):
+    options = {"image_size": (24, 32)}
+    run = train("conv_stack", photos, epochs=1, out=tmp_path / "run", verbose=0, data_options=options)
+    assert run.model.input_shape == (None, 24, 32, 3)
+    assert evaluate(load_run(run.path))["images"] == 6
+    shutil.copytree(photos, tmp_path / "two")
+    shutil.rmtree(tmp_path / "two/dark")
+    other = run.load_data(tmp_path / "two")
+    result = evaluate(run, other)
+    names = [other.class_names[label] for label in other.labels[other.splits["test"]]]
+    assert [run.class_names[label] for label in result["labels"]] == names
+    (tmp_path / "two/dim").rename(tmp_path / "two/unheard")
+    with pytest.raises(DataError, match="a class 'unheard', which the run does not know; it knows dark, dim, light"):
+        evaluate(run, tmp_path / "two")
+    shutil.copy(photos / "dim/1.png", photos / "dim/new.png")
+    with pytest.raises(DataError, match="has changed since"):
+        evaluate(load_run(run.path))
+
+
+def test_class_names_are_drawn_whatever_they_are(photos, tmp_path, recwarn):
+    for folder, name in (("dark", "$\\foo$"), ("dim", "猫"), ("light", "a b")):
+        (photos / folder).rename(photos / name)
+    run = train("lenet5", photos, epochs=1, out=tmp_path / "run", verbose=0, data_options={"image_size": 32})
+    assert (run.path / "report.md").exists()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_default_folders_do_not_collide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [str(training._make_folder(None, "conv_stack", "arrays")) for _ in range(2)]
+    assert paths == ["runs/conv_stack-arrays", "runs/conv_stack-arrays-2"]
+
+
+def test_weights_of_another_run_are_noticed(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "copy")
+    other = build_model("conv_stack", filters=(4, 8), units=(16,))
+    save_weights(other, tmp_path / "copy/model.weights.h5")
+    with pytest.raises(RunError, match="the weights of another run than its"):
+        load_run(tmp_path / "copy")
+
+
+def test_the_interval_of_a_proportion_is_wilsons():
+    # Brown, Cai & DasGupta 2001 (10.1214/ss/1009213286), their formula (4), for 18 of 20
+    assert wilson(18, 20) == pytest.approx((0.698966, 0.972137), abs=1e-5)
+    assert wilson(0, 10)[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_two_processes_do_not_write_to_one_run_folder(few, tmp_path):
+    program = "import pathlib; from cnn_zoo.files import only_writer\nwith only_writer(pathlib.Path('run')): 0"
+    (tmp_path / "run").mkdir()
+    with only_writer(tmp_path / "run"):
+        (tmp_path / "run/.cnn_zoo-12.checkpoint.npz").write_text("half-written by a process that was killed")
+        (tmp_path / "run/.2024.notes").write_text("somebody's")
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        assert "is being written to by another process" in done.stderr.splitlines()[-1]
+        with pytest.raises(RunError, match="is being written to by another process"):
+            train(data=few, epochs=1, out=tmp_path / "run", **SMALL)
+        assert (tmp_path / "run/.cnn_zoo-12.checkpoint.npz").exists()
+    run = train(data=few, epochs=1, out=tmp_path / "run", **SMALL)
+    assert {path.name for path in run.path.iterdir()} == FILES | {".2024.notes"}
