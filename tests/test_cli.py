@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnn_zoo import load_data
 from cnn_zoo.cli import main
 from conftest import clean_environment, run_cli
 
@@ -99,28 +100,27 @@ def test_info_draws_the_architecture(capsys, tmp_path):
     assert cli(capsys, "info", "resnet20", "--plot", tmp_path / "net.tiff")[0] == 2
 
 
-def test_training_from_start_to_end_on_a_folder_of_photos(photos, tmp_path):
+def test_training_from_start_to_end_on_a_folder_of_photos(photos, tmp_path, capsys):
     status, out, err = run_cli(
-        "train", "lenet5", "--data", photos, "--image-size", 32, "--epochs", 12, "--batch-size", 8, "--out", "run",
+        "train", "lenet5", "--data", photos, "--image-size", 32, "--epochs", 3, "--batch-size", 8, "--out", "run",
         "--set", "batch_norm=True", cwd=tmp_path,
     )  # fmt: skip
     assert status == 0, err
     assert err == ""  # no log noise
-    assert len(re.findall(r"^epoch \d+/12 ", out, re.M)) == 12
+    assert len(re.findall(r"^epoch \d+/3 ", out, re.M)) == 3
     assert re.search(r"^test accuracy +\d", out, re.M)
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["class_names"] == ["dark", "dim", "light"]
     assert config["input_shape"] == [32, 32, 3]
     with open(tmp_path / "run/history.csv") as file:
-        assert len(list(csv.DictReader(file))) == 12
+        assert len(list(csv.DictReader(file))) == 3
 
-    status, out, err = run_cli(
-        "predict", "run", photos / "dark/0.jpg", photos / "light/1.png", "--top", 2, cwd=tmp_path
-    )
+    run = tmp_path / "run"
+    status, out, err = cli(capsys, "predict", run, photos / "dark/0.jpg", photos / "light/1.png", "--top", 2)
     assert (status, err) == (0, "")
     assert re.fullmatch(r".*dark/0\.jpg +(\w+ \d+\.\d% *){2}", out.splitlines()[0])
 
-    status, out, err = run_cli("evaluate", "run", cwd=tmp_path)
+    status, out, err = cli(capsys, "evaluate", run)
     assert (status, err) == (0, "")
     accuracy = json.loads((tmp_path / "run/metrics.json").read_text())["test_accuracy"]
     assert f"accuracy  {accuracy:.2%} of 6 images" in out
@@ -177,6 +177,39 @@ def test_a_mistake_is_one_line_with_its_status(arguments, status, message, capsy
     assert re.search(message, err)
     assert len(err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_train_is_told_it_passes_on(run, capsys, monkeypatch):
+    from cnn_zoo import training
+
+    told = {}
+    monkeypatch.setattr(training, "train", lambda *given, **options: told.update(options, given=given) or run)
+    status, out, _ = cli(
+        capsys, *"""train zoonet --data mnist --out x --resume --recipe accurate --epochs 3 --batch-size 9 --seed 7
+        --learning-rate 0.5 --early-stopping 4 --precision float32 --deterministic --tensorboard --set dropout=0.5
+        --image-size 20x30 --channels 3 --skip-broken""".split(),
+    )  # fmt: skip
+    assert (status, told) == (
+        0,
+        {
+            "given": ("zoonet", "mnist"), "out": "x", "resume": True, "recipe": "accurate", "epochs": 3,
+            "batch_size": 9, "seed": 7, "learning_rate": 0.5, "early_stopping": 4, "precision": "float32",
+            "deterministic": True, "tensorboard": True, "model_options": {"dropout": 0.5},
+            "data_options": {"image_size": (20, 30), "channels": 3, "skip_broken": True},
+        },
+    )  # fmt: skip
+    assert "test accuracy" in out
+
+
+def test_evaluate_and_predict_heed_their_options(run, capsys, tmp_path):
+    assert "3,600 images" in cli(capsys, "evaluate", run.path, "--split", "train")[1]
+    assert "400 images" in cli(capsys, "evaluate", run.path, "--split", "validation", "--data", "mnist5k")[1]
+    digit = load_data("mnist5k").images("test")[-1, ..., 0]
+    for name, pixels in (("a", digit), ("b", 255 - digit)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    light, dark = (cli(capsys, "predict", run.path, tmp_path / f"{name}.png")[1].split()[1:] for name in "ab")
+    assert light != dark
+    assert cli(capsys, "predict", run.path, tmp_path / "b.png", "--invert")[1].split()[1:] == light
 
 
 def test_a_run_is_not_overwritten(run, capsys):

