@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .errors import UsageError, unknown
+from .errors import UsageError, check_flag, check_number, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +39,10 @@ class Augment:
     brightness: float = 0.0
 
     def __post_init__(self):
-        for name, below in (
-            ("translate", 1),
-            ("crop", 1),
-            ("rotate", 181),
-            ("zoom", 1),
-            ("cutout", 1),
-            ("brightness", 1.01),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < below:
-                raise UsageError(f"augmentation {name} must be a number from 0 to below {below:g}; got {value!r}")
-        if not isinstance(self.flip, bool):
-            raise UsageError(f"augmentation flip must be True or False; got {self.flip!r}")
+        limits = {"translate": 1, "crop": 1, "rotate": 181, "zoom": 1, "cutout": 1, "brightness": 1.01}
+        for name, below in limits.items():
+            check_number(f"augmentation {name}", getattr(self, name), below=below)
+        check_flag("augmentation flip", self.flip)
 
     @classmethod
     def of(cls, value: Augment | dict[str, Any] | None) -> Augment:

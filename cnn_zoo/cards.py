@@ -48,7 +48,7 @@ class ModelCard:
         ]
         if self.paper:
             facts.append(("paper", self.paper))
-        return facts + [(f"trained on {data}", accuracy) for data, accuracy in self.accuracy.items()]
+        return facts + [(f"weights for {data}", accuracy) for data, accuracy in self.accuracy.items()]
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [

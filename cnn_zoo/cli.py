@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import os
+import re
 import shlex
 import sys
+import textwrap
 from typing import Any
 
 from . import __version__
-from .errors import UsageError, ZooError, unknown
+from .errors import UsageError, ZooError, check_number, unknown
 from .precision import PRECISIONS
 from .pretrained import accuracy_text, prediction_interval, record, records
 from .quiet import quiet_import
 from .recipes import RECIPES, Recipe, get_recipe
 from .registry import catalogue, check_model_name, list_models, shapes_only
 
+DATA_OPTIONS = ("image_size", "channels", "skip_broken")
 RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
 
 
@@ -98,8 +102,7 @@ def _make_parser() -> argparse.ArgumentParser:
         default="mnist5k",
         help="a data set (see cnn-zoo data) or a folder with a sub-folder of images per class (default: %(default)s)",
     )
-    add.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA)")
-    add.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
+    _add_out(add)
     add.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default: %(default)s)")
     add.add_argument("--epochs", type=int, help="default: by the recipe and the size of the data set")
     add.add_argument("--batch-size", type=int)
@@ -132,8 +135,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add.add_argument("model")
     add.add_argument("data", help="the data set; cnn-zoo list shows which models have weights for which")
     add.add_argument("--seed", type=int, help="default: one that is not on record yet")
-    add.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA)")
-    add.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
+    _add_out(add)
     add.set_defaults(run=_reproduce)
 
     add = commands.add_parser("evaluate", help="accuracy of a run on its test set, or on another data set")
@@ -168,6 +170,11 @@ def _make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_out(parser) -> None:
+    parser.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA)")
+    parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
+
+
 def _add_set(parser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], type=_setting, metavar="OPTION=VALUE", dest="settings",
@@ -181,23 +188,17 @@ def _add_data_options(parser) -> None:
     parser.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be read")
 
 
-def _integers(text: str, counts: tuple[int, ...], form: str) -> tuple[int, ...]:
-    try:
-        numbers = tuple(int(part) for part in text.lower().split("x"))
-    except ValueError:
-        numbers = ()
-    if len(numbers) not in counts:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}")
-    return numbers
-
-
 def _shape(text: str) -> tuple[int, ...]:
-    return _integers(text, (3,), "HxWxC, such as 32x32x3")
+    if not re.fullmatch(r"\d+x\d+x\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form HxWxC, such as 32x32x3")
+    return tuple(map(int, text.split("x")))
 
 
-def _size(text: str) -> int | tuple[int, ...]:
-    numbers = _integers(text, (1, 2), "N or HxW, such as 64 or 48x64")
-    return numbers[0] if len(numbers) == 1 else numbers
+def _size(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(x\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form N or HxW, such as 64 or 48x64")
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
 
 
 def _png(text: str) -> str:
@@ -262,18 +263,18 @@ def _info(args) -> None:
         print(f"\ndrawn in {args.plot}")
 
 
+def _named(args, *names: str) -> dict[str, Any]:
+    """Some of the arguments of a command, which are called as those of the function that it calls."""
+    return {name: getattr(args, name) for name in names}
+
+
 def _train(args) -> None:
     from .sources import check_data_name
 
     check_model_name(args.model)
     check_data_name(args.data)
-    get_recipe(
-        args.recipe,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        early_stopping=args.early_stopping,
-    )
+    changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
+    get_recipe(args.recipe, **changes)
     with quiet_import():
         from .training import train
     from .runs import summary
@@ -281,19 +282,10 @@ def _train(args) -> None:
     run = train(
         args.model,
         args.data,
-        recipe=args.recipe,
-        out=args.out,
-        resume=args.resume,
-        seed=args.seed,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        early_stopping=args.early_stopping,
-        precision=args.precision,
-        tensorboard=args.tensorboard,
-        deterministic=args.deterministic,
+        **_named(args, "recipe", "out", "resume", "seed", "precision", "tensorboard", "deterministic"),
+        **changes,
         model_options=dict(args.settings),
-        data_options={"image_size": args.image_size, "channels": args.channels, "skip_broken": args.skip_broken},
+        data_options=_named(args, *DATA_OPTIONS),
     )
     print()
     for name, text in summary(run):
@@ -331,7 +323,7 @@ def _evaluate(args) -> None:
 
     if args.data:
         check_data_name(args.data)
-    from .runs import load_run, wilson
+    from .runs import load_run, share_text
 
     run = load_run(args.run_folder)
     from .inference import evaluate
@@ -339,16 +331,13 @@ def _evaluate(args) -> None:
     options = {"skip_broken": True} if args.skip_broken else {}
     data = run.load_data(args.data, **options)
     result = evaluate(run, data, args.split)
-    correct = round(result["accuracy"] * result["images"])
-    low, high = wilson(correct, result["images"])
     print(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split")
-    print(f"accuracy  {result['accuracy']:.2%} of {result['images']:,} images (95 % interval {low:.1%} to {high:.1%})")
+    print(f"accuracy  {share_text(result['accuracy'], result['images'])}")
     print(f"loss      {result['loss']:.4f}")
 
 
 def _predict(args) -> int:
-    if args.top < 1:
-        raise UsageError(f"--top must be at least 1; got {args.top}")
+    check_number("--top", args.top, 1, whole=True)
     from pathlib import Path
 
     from .runs import read_config
@@ -371,10 +360,11 @@ def _predict(args) -> int:
     from .inference import predict
     from .runs import load_run
 
-    longest = max(len(path) for path in readable)
-    for path, best in zip(
-        readable, predict(load_run(args.run_folder), arrays, top=args.top, invert=args.invert), strict=True
-    ):
+    longest, named = (
+        max(map(len, readable)),
+        predict(load_run(args.run_folder), arrays, **_named(args, "top", "invert")),
+    )
+    for path, best in zip(readable, named, strict=True):
         print(f"{path:{longest}}  " + "   ".join(f"{name} {probability:.1%}" for name, probability in best))
     return failed
 
@@ -383,32 +373,23 @@ def _data(args) -> None:
     from .sources import EMBEDDED, TFDS, check_data_name
 
     if not args.data:
-        print(
-            f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download\n\n"
-            "through tensorflow_datasets, downloaded at first use:"
-        )
-        import textwrap
-
+        print(f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download")
+        print("\nthrough tensorflow_datasets, downloaded at first use:")
         print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
         print("\nor a folder with a sub-folder of images per class")
         return
     check_data_name(args.data)
     from . import load_data
 
-    say = lambda message: print(message, file=sys.stderr)  # noqa: E731
-    data = load_data(
-        args.data, image_size=args.image_size, channels=args.channels, skip_broken=args.skip_broken, progress=say
-    )
+    data = load_data(args.data, **_named(args, *DATA_OPTIONS), progress=functools.partial(print, file=sys.stderr))
     from .cards import shape_text, text_table
 
     print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")
     statistics = {key: ", ".join(f"{v:.4f}" for v in values) for key, values in data.statistics.items()}
     print(f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}")
-    counts = [data.class_counts(split) for split in data.splits]
-    rows = [
-        (name, *map("{:,}".format, row)) for name, row in zip(data.class_names, zip(*counts, strict=True), strict=True)
-    ]
-    rows.append(("all", *(f"{sum(count):,}" for count in counts)))
+    columns = [[*data.class_counts(split), len(data.splits[split])] for split in data.splits]
+    texts = [[f"{count:,}" for count in column] for column in columns]
+    rows = list(zip([*data.class_names, "all"], *texts, strict=True))
     print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
     for line in data.skipped:
         print(f"skipped {line}")

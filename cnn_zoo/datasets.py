@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import numbers
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from .augment import Augment, augment, to_float
-from .errors import DataError, UsageError
+from .errors import DataError, UsageError, check_choice, check_number, check_seed
 from .sources import MEMORY_LIMIT, Source, read_source
 
 TEST_FRACTION = 0.2  # of a set that comes without a test split
@@ -118,7 +117,7 @@ class Data:
 
     @functools.cached_property
     def digest(self) -> str:
-        """What identifies the images and their splits: a hash of labels, splits and every hundredth image or so."""
+        """What identifies the images and their splits: a hash of labels, splits and a hundred of the images."""
         digest = hashlib.sha256(self.labels.tobytes())
         for indices in self.splits.values():
             digest.update(indices.tobytes())
@@ -208,14 +207,12 @@ def load_data(
         UsageError, MissingError, DataError: with one line that says what to do.
     """
     options = {
-        "validation": _check_fraction(validation),
+        "validation": check_number("validation", validation, below=1),
         "image_size": _check_size(image_size),
-        "channels": _check_channels(channels),
+        "channels": check_choice("channels", channels, (None, 1, 3, 4)),
         "skip_broken": bool(skip_broken),
     }
-    for key, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-            raise UsageError(f"{key} must be an integer of at least {least}; got {value!r}")
+    batch_size, seed = check_number("batch_size", batch_size, 1, whole=True), check_seed(seed)
     how = Augment.of(augment)
     source = read_source(
         name,
@@ -225,7 +222,7 @@ def load_data(
         memory_limit=memory_limit,
         progress=progress,
     )
-    return Data(source, batch_size=int(batch_size), validation=validation, seed=int(seed), how=how, options=options)
+    return Data(source, batch_size=batch_size, validation=validation, seed=seed, how=how, options=options)
 
 
 def _split(source: Source, validation: float) -> dict[str, np.ndarray]:
@@ -259,12 +256,6 @@ def _set_aside(source: Source, indices: np.ndarray, fraction: float) -> tuple[np
     return np.setdiff1d(indices, chosen), chosen
 
 
-def _check_fraction(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
-        raise UsageError(f"validation must be a fraction from 0 to below 1; got {value!r}")
-    return float(value)
-
-
 def _check_size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
@@ -272,12 +263,6 @@ def _check_size(value: Any) -> tuple[int, int] | None:
     if len(sides) != 2 or not all(hasattr(s, "__index__") and 1 <= s <= 4096 for s in sides):
         raise UsageError(f"image_size must be a side or (height, width) from 1 to 4096 pixels; got {value!r}")
     return int(sides[0]), int(sides[1])
-
-
-def _check_channels(value: Any) -> int | None:
-    if not (value is None or (hasattr(value, "__index__") and value in (1, 3, 4))):
-        raise UsageError(f"channels must be 1, 3 or 4; got {value!r}")
-    return value
 
 
 def data_folder(name: str | Path) -> str:

@@ -4,7 +4,11 @@ Every class is also the built-in exception that a caller would expect (ValueErro
 """
 
 import difflib
-from collections.abc import Iterable
+import math
+import numbers
+import sys
+from collections.abc import Collection, Iterable
+from typing import Any
 
 
 class ZooError(Exception):
@@ -48,3 +52,34 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> str:
     if near:
         return f"unknown {kind} {value!r}; did you mean {' or '.join(near)}?"
     return f"unknown {kind} {value!r}; choose from {', '.join(choices)}"
+
+
+def check_number(name: str, value: Any, least: float = 0, below: float = math.inf, *, whole: bool = False) -> Any:
+    """The value as an int (`whole`) or a float if it is one from `least` to under `below`, else UsageError."""
+    kind = numbers.Integral if whole else numbers.Real
+    good = isinstance(value, kind) and not isinstance(value, bool) and least <= value < below
+    if not good or value > sys.float_info.max:
+        limit = "" if below == math.inf else f" and below {below}"
+        raise UsageError(
+            f"{name} must be {'an integer' if whole else 'a number'} of at least {least}{limit}; got {value!r}"
+        )
+    return int(value) if whole else float(value)
+
+
+def check_seed(value: Any) -> int:
+    """The value as an integer of 32 bits, which is what Keras takes, else UsageError."""
+    return check_number("seed", value, below=2**32, whole=True)
+
+
+def check_choice(name: str, value: Any, choices: Collection) -> Any:
+    """The value if it is one of the choices, else UsageError."""
+    if value not in choices:
+        raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """The value if it is True or False, else UsageError."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} must be True or False; got {value!r}")
+    return value

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from .cards import macs_if_known
-from .errors import DataError, UsageError
+from .errors import DataError, UsageError, check_choice, check_number
 from .images import read_image, to_array
 from .registry import has_logits
-from .sources import check_floats
+from .sources import adapt, as_uint8, check_floats
 
 BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
 
@@ -46,8 +45,8 @@ def predict(
         MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
     """
     model = image_classifier(run_or_model)
-    if top is not None and (isinstance(top, bool) or not hasattr(top, "__index__") or top < 1):
-        raise UsageError(f"top must be an integer of at least 1; got {top!r}")
+    if top is not None:
+        check_number("top", top, 1, whole=True)
     names = class_names or getattr(run_or_model, "class_names", None)
     batch = as_batch(images, tuple(model.input_shape[1:]))
     if invert:
@@ -107,42 +106,19 @@ def _image_array(array: np.ndarray) -> np.ndarray:
 
 
 def _one(image: Any, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    if isinstance(image, str | os.PathLike):
-        return read_image(Path(image), size, channels).astype(np.float32) / np.float32(255)
-    if isinstance(image, Image.Image):
-        return to_array(image, size, channels).astype(np.float32) / np.float32(255)
+    if isinstance(image, str | os.PathLike | Image.Image):
+        read = to_array if isinstance(image, Image.Image) else read_image
+        return read(image, size, channels).astype(np.float32) / np.float32(255)
     array = np.asarray(image)
-    if array.ndim == 4 and len(array) != 1:
+    stack = _image_array(array)
+    if len(stack) != 1:
         raise DataError(f"a list holds one image an entry; one has shape {array.shape}")
-    array = _image_array(array)[0]
+    array = stack[0]
     fits = array.shape == (*(size or array.shape[:2]), channels)
-    if array.dtype == np.uint8:
-        pixels = array if fits else to_array(_pillow(array), size, channels)
-        return pixels.astype(np.float32) / np.float32(255)
-    array = check_floats(array).astype(np.float32)
-    if fits:
-        return array
-    planes = [Image.fromarray(array[..., c]) for c in range(array.shape[2])]  # mode F keeps the floats
-    if size and array.shape[:2] != size:
-        planes = [plane.resize((size[1], size[0]), Image.Resampling.BILINEAR) for plane in planes]
-    array = np.clip(np.stack([np.asarray(plane) for plane in planes], -1), 0, 1)
-    return _float_channels(array, channels)
-
-
-def _pillow(array: np.ndarray) -> Image.Image:
-    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-
-
-def _float_channels(array: np.ndarray, channels: int) -> np.ndarray:
-    """Grey to colour by repeating; colour to grey with the weights of ITU-R 601, as Pillow does."""
-    if array.shape[2] == channels:
-        return array
-    opacity = array[..., 3:] if array.shape[2] == 4 else np.ones_like(array[..., :1])
-    colour = np.repeat(array, 3, -1) if array.shape[2] == 1 else array[..., :3]
-    if channels == 4:
-        return np.concatenate([colour, opacity], -1)
-    colour = colour * opacity + (1 - opacity)  # transparent parts become white
-    return colour if channels == 3 else (colour @ np.float32([0.299, 0.587, 0.114]))[..., None]
+    if fits and array.dtype != np.uint8:
+        return check_floats(array).astype(np.float32)
+    pixels = as_uint8(array)  # what must be changed is changed as a file of the same pixels would be
+    return (pixels if fits else adapt(pixels[None], size, channels)[0]).astype(np.float32) / np.float32(255)
 
 
 def model_probabilities(model, images: Any) -> np.ndarray:
@@ -230,14 +206,11 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
         "probabilities"}.
     """
     model = image_classifier(run_or_model)
-    if isinstance(data, str | os.PathLike) or (data is None and hasattr(run_or_model, "load_data")):
-        if not hasattr(run_or_model, "load_data"):
-            raise UsageError("evaluate(model) needs data from load_data; only a run knows how to load it")
+    if hasattr(run_or_model, "load_data") and (data is None or isinstance(data, str | os.PathLike)):
         data = run_or_model.load_data(data)
     if not hasattr(data, "splits"):
         raise UsageError("evaluate(model) needs data from load_data; only a run knows its own")
-    if split not in data.splits:
-        raise UsageError(f"split must be one of {', '.join(data.splits)}; got {split!r}")
+    check_choice("split", split, data.splits)
     labels = data.labels[data.splits[split]]
     if not len(labels):
         raise DataError(f"{data.name} has no images in its {split} split")

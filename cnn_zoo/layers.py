@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import keras
 from keras import layers
 
+from .errors import check_choice
 from .registry import Spec
 
 EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
@@ -149,14 +150,13 @@ def pool(kind: str, size: int, *, name: str, strides: int | None = None, padding
 
     A number of zeros is right for the maximum of what a rectifier returns; the average counts them.
     """
-    kinds = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
-    if kind not in kinds:
-        raise ValueError(f"pool must be 'max' or 'average'; got {kind!r}")
-    stack = [layers.ZeroPadding2D(padding, name=f"{name}_pad")] if isinstance(padding, int) and padding else []
-    return [
-        *stack,
-        kinds[kind](size, strides=strides, padding=padding if isinstance(padding, str) else "valid", name=name),
-    ]
+    pooling = (
+        layers.MaxPooling2D if check_choice("pool", kind, ("max", "average")) == "max" else layers.AveragePooling2D
+    )
+    if isinstance(padding, str):
+        return [pooling(size, strides=strides, padding=padding, name=name)]
+    zeros = [layers.ZeroPadding2D(padding, name=f"{name}_pad")] if padding else []
+    return [*zeros, pooling(size, strides=strides, name=name)]
 
 
 def pool_all(x, kind: str, size: int, strides: int, *, name: str):
@@ -165,11 +165,6 @@ def pool_all(x, kind: str, size: int, strides: int, *, name: str):
     if any(missing):
         x = layers.ZeroPadding2D(((0, missing[0]), (0, missing[1])), name=f"{name}_pad")(x)
     return apply(x, pool(kind, size, strides=strides, name=name))
-
-
-def pad_channels(x, before: int, after: int, *, name: str):
-    """Channels of zeros before and after those of x."""
-    return layers.ZeroPadding2D(((0, 0), (before, after)), data_format="channels_first", name=name)(x)
 
 
 def grouped_conv(x, spec: Spec, filters: int, kernel_size: int, *, groups: int, name: str):

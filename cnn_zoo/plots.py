@@ -8,6 +8,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -40,9 +41,12 @@ class Figure(PlainFigure):
 
 
 @contextlib.contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
+def _figure(width: float, height: float, title: str | None = None) -> Iterator[Figure]:
     with rc_context(STYLE):
-        yield Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        yield figure
 
 
 def save(figure: Figure, path) -> None:
@@ -123,13 +127,11 @@ def mistakes(
     for i in worst:
         true, wrongly = (plain(class_names[label], 12) for label in (labels[i], predicted[i]))
         captions.append(f"{true}\n→ {wrongly} {probabilities[i, predicted[i]]:.0%}")
-    figure = gallery(images[worst], captions, columns, rows)
-    figure.suptitle(
-        f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class", x=0.01, ha="left", fontsize=11
-    )
-    return figure
+    title = f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class"
+    return gallery(images[worst], captions, columns, rows, title)
 
 
+BLOCK = r"stage\d+_(block\d+|fire\d+|\d[a-e])(?=_|$)"  # names of layers that belong to one
 COLOURS = {"input": GREY, "convolution": BLUE, "pooling": ORANGE, "fully connected": GREEN, "block": "#56B4E9"}
 
 
@@ -148,38 +150,22 @@ def architecture(model) -> Figure:
             maps = len(box["shape"]) == 3
             width = 0.25 + 0.95 * math.sqrt(box["shape"][-1] / most) if maps else 0.25
             height = 0.3 + 3.0 * math.sqrt((box["shape"][0] if maps else box["shape"][-1] * sides / most) / sides)
-            stripes = box["branches"]
-            for i in range(stripes):
-                part = height / stripes
-                axes.add_patch(
-                    Rectangle(
-                        (x, -height / 2 + i * part + 0.02),
-                        width,
-                        part - 0.04,
-                        facecolor=COLOURS[box["kind"]],
-                        edgecolor="white",
-                        alpha=0.85,
-                    )
-                )
+            part = height / box["branches"]
+            for i in range(box["branches"]):
+                corner = (x, -height / 2 + i * part + 0.02)
+                axes.add_patch(Rectangle(corner, width, part - 0.04, facecolor=COLOURS[box["kind"]], alpha=0.85))
             if box["residual"]:
-                ends = ((x - 0.1, height / 2), (x + width + 0.1, height / 2))
-                axes.add_patch(
-                    FancyArrowPatch(
-                        *ends, connectionstyle="arc3,rad=-0.45", arrowstyle="-|>", mutation_scale=8, color=RED
-                    )
-                )
+                arc = {"connectionstyle": "arc3,rad=-0.45", "arrowstyle": "-|>", "mutation_scale": 8, "color": RED}
+                axes.add_patch(FancyArrowPatch((x - 0.1, height / 2), (x + width + 0.1, height / 2), **arc))
             count = f" ×{box['count']}" if box["count"] > 1 else ""
-            shape = "×".join(map(str, box["shape"]))
-            axes.text(
-                x + width / 2, -1.95, f"{box['name']}{count}\n{shape}", rotation=90, ha="center", va="top", fontsize=7.5
-            )
+            text = f"{box['name']}{count}\n{'×'.join(map(str, box['shape']))}"
+            axes.text(x + width / 2, -1.95, text, rotation=90, ha="center", va="top", fontsize=7.5)
             axes.plot([x - 0.22, x - 0.02], [0, 0], color=GREY, linewidth=1, zorder=0)
             x += width + 0.24
         kinds = [kind for kind in COLOURS if any(box["kind"] == kind for box in boxes)]
         handles = [Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind], alpha=0.85) for kind in kinds]
-        axes.legend(
-            handles, kinds, frameon=False, ncols=len(kinds), loc="lower left", bbox_to_anchor=(0, 1), fontsize=8
-        )
+        place = {"ncols": len(kinds), "loc": "lower left", "bbox_to_anchor": (0, 1)}
+        axes.legend(handles, kinds, frameon=False, fontsize=8, **place)
         axes.set_title(f"{model.name}: {model.count_params():,} parameters", pad=24)
         axes.set(xlim=(-0.35, x), ylim=(-3.9, 2.15))
         axes.set_axis_off()
@@ -190,46 +176,44 @@ def _boxes(model) -> list[dict]:
     """What `architecture` draws: groups of layers with their kind, output shape and structure, in order."""
     groups: dict[str, list] = {}
     for layer in model.layers:
-        block = re.match(r"stage\d+_(block\d+|fire\d+|\d[a-e])(?=_)", layer.name)
+        block = re.match(BLOCK, layer.name)
         name = block[0] if block else re.sub(r"_(norm|act|pad|in\d+|group\d+(_\w+)?|out|dropout)$", "", layer.name)
         groups.setdefault(name, []).append(layer)
-    boxes = [
-        {"name": "image", "shape": tuple(model.input_shape[1:]), "kind": "input", "branches": 1, "residual": False}
-    ]
+    image = {"name": "image", "shape": tuple(model.input_shape[1:]), "kind": "input"}
+    boxes = [image | {"branches": 1, "residual": False}]
     for name, group in groups.items():
         kinds = [type(layer).__name__ for layer in group]
-        if kinds[0] == "InputLayer" or (name == "dropout"):
-            continue
+        if re.fullmatch(BLOCK, name):
+            kind = "block"
+        elif all("Pooling" in kind or kind == "ZeroPadding2D" for kind in kinds):
+            kind = "pooling"
+        elif any("Conv" in kind for kind in kinds):
+            kind = "convolution"
+        elif "Dense" in kinds:
+            kind = "fully connected"
+        else:
+            continue  # an activation, a flattening or a dropout by itself
         joins = [len(layer.input) for layer in group if type(layer).__name__ == "Concatenate"]
-        pools = all("Pooling" in kind or kind == "ZeroPadding2D" for kind in kinds)
-        kind = "pooling" if pools else "convolution" if any("Conv" in kind for kind in kinds) else "fully connected"
-        kind = "block" if re.match(r"stage\d+_(block|fire|\d[a-e])", name) else kind
-        if kind == "fully connected" and "Dense" not in kinds:
-            continue  # an activation or a flattening by itself
-        box = {"name": name, "shape": tuple(group[-1].output.shape[1:]), "kind": kind}
-        boxes.append(box | {"branches": max(joins, default=1), "residual": "Add" in kinds})
+        box = {"kind": kind, "shape": tuple(group[-1].output.shape[1:]), "residual": "Add" in kinds}
+        boxes.append(box | {"branches": max(joins, default=1), "name": name})
     merged: list[dict] = []
     for box in boxes:
-        alike = ("shape", "kind", "branches", "residual")
-        last = merged[-1] if merged else {}
-        if (
-            box["kind"] == "block"
-            and last
-            and all(box[key] == last[key] for key in alike)
-            and box["name"][:6] == last["name"][:6]
-        ):
-            last["count"] += 1
+        alike = merged and all(box[key] == merged[-1][key] for key in ("kind", "shape", "residual", "branches"))
+        if alike and box["kind"] == "block" and box["name"][:6] == merged[-1]["name"][:6]:
+            merged[-1]["count"] += 1
         else:
             merged.append(box | {"count": 1})
     return merged
 
 
-def gallery(images: np.ndarray, captions: list[str], columns: int = 8, rows: int | None = None) -> Figure:
+def gallery(
+    images: np.ndarray, captions: list[str], columns: int = 8, rows: int | None = None, title: str | None = None
+) -> Figure:
     """Images (n, height, width, channels), each with its caption above it, in as many rows as they need."""
     rows = rows or math.ceil(len(images) / columns)
     lines = max(caption.count("\n") + 1 for caption in captions)
     column, row = 1.15, 1.1 + 0.17 * lines  # inches
-    with _figure(max(5.5, column * columns), row * rows + 0.2) as figure:
+    with _figure(max(5.5, column * columns), row * rows + 0.2, title) as figure:
         axes = figure.subplots()  # one for all: laying out many takes a second
         side = 1.05 / max(images.shape[1:3])
         height, width = side * images.shape[1], side * images.shape[2]
@@ -278,9 +262,8 @@ def tables(tables: dict[str, np.ndarray], images: tuple[str, ...] = ()) -> Figur
         axes = figure.subplots(1, len(tables), width_ratios=widths, squeeze=False)[0]
         figure.get_layout_engine().set(wspace=0.12)
         for axis, (title, table) in zip(axes, tables.items(), strict=True):
-            limit = max(np.abs(table).max(), 1e-9)
-            colours = {"cmap": "gray", "vmin": 0} if title in images else {"cmap": "RdBu", "vmin": -limit}
-            _numbers(axis, np.asarray(table), **colours, vmax=limit)
+            colours = _signed(np.abs(table).max()) | ({"cmap": "gray", "vmin": 0} if title in images else {})
+            _numbers(axis, np.asarray(table), **colours)
             axis.set(ylim=(rows - 0.5, -0.5), title=title)
         return figure
 
@@ -296,8 +279,7 @@ def sliding_window(image: np.ndarray, kernel: np.ndarray, positions: list[tuple[
         positions: (i, j) of the output.
     """
     outputs = correlate(image, kernel)
-    limit = max(np.abs(outputs).max(), np.abs(kernel).max())
-    signed = {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
+    signed = _signed(max(np.abs(outputs).max(), np.abs(kernel).max()))
     grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
     height, width = kernel.shape
     with _figure(9.5, 2.5 * len(positions)) as figure:
@@ -330,29 +312,30 @@ def kernel_responses(photo: np.ndarray, kernels: dict[str, np.ndarray], stride: 
 
     The response of a kernel whose numbers sum to 0 is signed: blue is positive, red is negative, white is 0.
     """
-    columns = 2
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}  # pixels as they are
-    count = math.ceil((len(kernels) + 1) / columns)
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
+    count = math.ceil((len(kernels) + 1) / 2)
     with _figure(9.5, 2.5 * count) as figure:
-        cells = np.ravel(figure.subfigures(count, columns, squeeze=False))
-        kernel_axes, axes = cells[0].subplots(1, 2, width_ratios=(1, 3))
-        kernel_axes.set_axis_off()
-        axes.imshow(photo, **grey)
-        axes.set_title(f"the photo, {photo.shape[0]} × {photo.shape[1]}", fontsize=10)
-        axes.set_axis_off()
-        for cell, (name, kernel) in zip(cells[1:], kernels.items(), strict=False):
-            kernel_axes, axes = cell.subplots(1, 2, width_ratios=(1, 3))
-            kernel, reach = np.asarray(kernel, float), max(np.abs(kernel).max(), 1e-9)
-            _numbers(kernel_axes, kernel, cmap="RdBu", vmin=-reach, vmax=reach)
-            response = correlate(photo, kernel, stride)
-            if abs(kernel.sum()) < 1e-6:
-                limit = max(np.quantile(np.abs(response), 0.99), 1e-9)
-                axes.imshow(response, cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
+        cells = np.ravel(figure.subfigures(count, 2, squeeze=False))
+        for cell, (name, kernel) in zip(cells, {"the photo": None, **kernels}.items(), strict=False):
+            left, right = cell.subplots(1, 2, width_ratios=(1, 3))
+            response, colours = photo, grey
+            if kernel is None:
+                left.set_axis_off()
             else:
-                axes.imshow(response, **grey)
-            axes.set_title(f"{name}, {response.shape[0]} × {response.shape[1]}", fontsize=10)
-            axes.set_axis_off()
+                kernel, response = np.asarray(kernel, float), correlate(photo, kernel, stride)
+                _numbers(left, kernel, **_signed(np.abs(kernel).max()))
+                if abs(kernel.sum()) < 1e-6:
+                    colours = _signed(np.quantile(np.abs(response), 0.99))
+            right.imshow(response, **colours, interpolation="nearest")  # pixels as they are
+            right.set_title(f"{name}, {response.shape[0]} × {response.shape[1]}", fontsize=10)
+            right.set_axis_off()
         return figure
+
+
+def _signed(limit: float) -> dict[str, Any]:
+    """Colours of signed numbers: blue is positive, red is negative, white is 0."""
+    limit = max(limit, 1e-9)
+    return {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
 
 
 def bands(
@@ -370,7 +353,7 @@ def bands(
         title: what is found.
         steps: training steps an epoch, to draw over steps; None draws over epochs.
     """
-    with _figure(4.6 * len(keys), 3.4) as figure:
+    with _figure(4.6 * len(keys), 3.4, title) as figure:
         for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
             scale, unit = (100, " (%)") if key == "accuracy" else (1, "")
             for (label, history), colour in zip(histories.items(), (BLUE, ORANGE, GREEN, RED, PURPLE), strict=False):
@@ -389,8 +372,6 @@ def bands(
                 handles += [Line2D([], [], color=GREY, linestyle=line) for line in ("-", "--")]
                 labels += ["training", "validation"]
             axes.legend(handles, labels, frameon=False, fontsize=8)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12)
         return figure
 
 
@@ -412,14 +393,8 @@ def forest(effects: dict[str, np.ndarray], *, unit: str, title: str) -> Figure:
             colour = GREEN if mean - half > 0 else RED if mean + half < 0 else GREY
             axes.plot(values, np.full(len(values), row + 0.22), ".", color=colour, markersize=4, alpha=0.6)
             axes.errorbar(mean, row, xerr=half, fmt="o", color=colour, capsize=3, markersize=5)
-            axes.annotate(
-                f"{mean:+.1f} ± {half:.1f}",
-                (1.01, row),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=9,
-                color=colour,
-            )
+            beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9, "color": colour}
+            axes.text(1.01, row, f"{mean:+.1f} ± {half:.1f}", **beside)
         axes.set_yticks(range(len(effects)), list(effects))
         axes.set_ylim(len(effects) - 0.4, -0.6)
         axes.set_xlabel(unit)
@@ -467,7 +442,7 @@ def pipeline_timeline(runs: dict[str, list[tuple[str, float, float]]], title: st
     shades = (BLUE, ORANGE, GREEN, RED, GREY)
     parts = list(dict.fromkeys(part for events in runs.values() for part, *_ in events if part != "epoch"))
     last = max(end for events in runs.values() for _, _, end in events)
-    with _figure(9.5, 1.05 * len(runs) + 0.9) as figure:
+    with _figure(9.5, 1.05 * len(runs) + 0.9, title) as figure:
         panels = np.ravel(figure.subplots(len(runs), 1, sharex=True, squeeze=False))
         for axes, (name, events) in zip(panels, runs.items(), strict=True):
             for row, (part, colour) in enumerate(zip(parts, shades, strict=False)):
@@ -483,7 +458,6 @@ def pipeline_timeline(runs: dict[str, list[tuple[str, float, float]]], title: st
             axes.set(ylim=(len(parts) - 0.5, -0.5), xlim=(0, 1090 * last))
             axes.set_title(name, fontsize=9.5)
         panels[-1].set_xlabel("milliseconds since the start (dotted: an epoch begins)")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         return figure
 
 
@@ -500,8 +474,7 @@ def pooling_windows(x: np.ndarray, results: dict[str, np.ndarray]) -> Figure:
     rows, columns = next(iter(results.values())).shape
     size = (x.shape[0] // rows, x.shape[1] // columns)
     owner = np.arange(rows * columns).reshape(rows, columns) % len(TINTS)
-    with _figure(2.4 + 1.7 * len(results), 2.7) as figure:
-        figure.suptitle("One number for each window, whichever the kind", x=0.01, ha="left", fontsize=11)
+    with _figure(2.4 + 1.7 * len(results), 2.7, "One number for each window, whichever the kind") as figure:
         ratios = (x.shape[1], *(columns + 0.6 for _ in results))
         for axes, (name, values) in zip(
             figure.subplots(1, 1 + len(results), width_ratios=ratios), {"x": x, **results}.items(), strict=True
@@ -561,22 +534,18 @@ def responses(
     Each column has one scale for the rows that are not signed and one for those that are (named in `signed`; there blue
     is positive, red is negative, white is 0).
     """
-    with _figure(1.35 * len(columns) + 1.3, 1.4 * len(rows) + 0.3) as figure:
+    with _figure(1.35 * len(columns) + 1.3, 1.4 * len(rows) + 0.3, title) as figure:
         grid = figure.subplots(len(rows), len(columns), squeeze=False)
         for column, heading in enumerate(columns):
             grid[0, column].set_title(heading, fontsize=9.5, loc="center")
             top = max([maps[column].max() for name, maps in rows.items() if name not in signed], default=1)
             for axes, (name, maps) in zip(grid[:, column], rows.items(), strict=True):
-                if name in signed:
-                    axes.imshow(maps[column], cmap="RdBu", vmin=-top, vmax=top)
-                else:
-                    axes.imshow(maps[column], cmap="gray" if column == 0 else "viridis", vmin=0, vmax=top)
+                plain = {"cmap": "viridis" if column else "gray", "vmin": 0, "vmax": top}
+                axes.imshow(maps[column], **(_signed(top) if name in signed else plain))
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set(visible=True, color="#BBBBBB")
         for axes, name in zip(grid[:, 0], rows, strict=True):
             axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         return figure
 
 
@@ -590,7 +559,7 @@ def descent(loss, paths: dict[str, np.ndarray], *, reach: float, minimum: tuple[
         minimum: the weights with the least loss, marked by a star.
         title: of the figure.
     """
-    with _figure(9.5, 3.9) as figure:
+    with _figure(9.5, 3.9, title) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
         side = np.linspace(-reach, reach, 41)
         surface = np.array([[loss(np.array([a, b])) for a in side] for b in side])
@@ -606,7 +575,6 @@ def descent(loss, paths: dict[str, np.ndarray], *, reach: float, minimum: tuple[
         right.set(yscale="log", xlabel="step", ylabel="loss")
         right.legend(frameon=False, fontsize=8.5)
         right.set_title("loss by step", fontsize=10)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         return figure
 
 
@@ -618,18 +586,17 @@ def kernel_learning(kernels: dict[str, np.ndarray], losses: dict[str, np.ndarray
         losses: name -> the loss before each step; both axes are logarithmic.
         title: of the figure.
     """
-    limit = max(np.abs(kernel).max() for kernel in kernels.values())
-    with _figure(9.5, 4.4) as figure:
+    colours = _signed(max(np.abs(kernel).max() for kernel in kernels.values()))
+    with _figure(9.5, 4.4, title) as figure:
         upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.45))
         for axes, (name, kernel) in zip(upper.subplots(1, len(kernels)), kernels.items(), strict=True):
-            _numbers(axes, kernel, cmap="RdBu", vmin=-limit, vmax=limit)
+            _numbers(axes, kernel, **colours)
             axes.set_title(name, fontsize=9.5, loc="center")
         axes = lower.subplots()
         for (name, loss), colour, style in zip(losses.items(), (BLUE, ORANGE), ("-", "--"), strict=False):
             axes.plot(np.arange(1, len(loss) + 1), loss, style, color=colour, label=name)
         axes.set(xscale="log", yscale="log", xlabel="step", ylabel="loss")
         axes.legend(frameon=False, fontsize=9)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         return figure
 
 
@@ -746,21 +713,17 @@ def costs(card, marked: dict[str, str]) -> Figure:
         marked: how names of layers begin -> the colour of their bars; their shares are written on them.
     """
     rows = [row for row in card.layers if row.parameters]
-    kinds = {
-        "parameters": [row.parameters for row in rows],
-        "multiply-accumulates": [row.macs for row in rows],
-        "numbers in feature maps": [math.prod(row.output_shape) for row in rows],
-    }
+    numbers = [(row.parameters, row.macs, math.prod(row.output_shape)) for row in rows]
+    kinds = ("parameters", "multiply-accumulates", "numbers in feature maps")
     with _figure(9.5, 5.6) as figure:
-        for axes, (kind, values) in zip(figure.subplots(3, 1, sharex=True), kinds.items(), strict=True):
-            total = sum(values)
-            colours = [
-                next((c for start, c in marked.items() if row.name.startswith(start)), "#AAAAAA") for row in rows
-            ]
-            shares = np.divide(values, total / 100)
-            axes.bar(range(len(rows)), shares, color=colours)
+        for axes, kind, values in zip(figure.subplots(3, 1, sharex=True), kinds, np.transpose(numbers), strict=True):
+            total = values.sum()
+            shares = 100 * values / total
+            bars = axes.bar(range(len(rows)), shares, color="#AAAAAA")
             for start, colour in marked.items():
                 inside = [i for i, row in enumerate(rows) if row.name.startswith(start)]
+                for i in inside:
+                    bars[i].set_color(colour)
                 share = shares[inside].sum()
                 text = f"{start}: {share:.{2 if share < 0.1 else 1}f} %"
                 axes.text(inside[0] - 0.4, shares[inside].max(), text, va="bottom", color=colour, fontsize=9)
@@ -808,44 +771,41 @@ def networks_at_scale(rows: list[tuple[str, object, float]], title: str = "", wi
         title: of the figure.
         width: of the figure in inches.
     """
+    from scipy.optimize import brentq
+
+    gap, least, height = 0.09, 0.16, 0.35
     nets = [_costs(card) for _, card, _ in rows]
-    gap, least = 0.09, 0.16
-    sides = [
+    sides = [  # of the squares of each layer, above and below the line, in units of `scale` inches
         [(factor * math.sqrt(made), factor * math.sqrt(held)) for _, _, made, held in net]
         for net, (_, _, factor) in zip(nets, rows, strict=True)
     ]
-    low, high = 0.0, 1.0  # inches for the square root of a number, as large as the widest row allows
-    for _ in range(60):
-        scale = (low + high) / 2
-        widest = max(sum(max(least, scale * max(pair)) + gap for pair in row) for row in sides)
-        low, high = (scale, high) if widest < width - 0.3 else (low, scale)
-    scale, top, bands = low, 0.35, []
-    for row in sides:
-        above, below = (scale * max(pair[k] for pair in row) for k in (0, 1))
-        bands.append(top + 0.3 + above)
-        top += 0.3 + above + below + 0.3
-    with _figure(width, top) as figure:
+
+    def room(scale):  # that is left beside the widest row
+        return width - 0.3 - max(sum(max(least, scale * max(pair)) + gap for pair in row) for row in sides)
+
+    scale = brentq(room, 0, 1)
+    with _figure(width, height) as figure:
         figure.set_layout_engine("none")
         axes = figure.add_axes((0, 0, 1, 1))
         axes.text(0.1, 0.18, title, fontsize=11, va="center")
-        for (name, card, factor), net, row, line in zip(rows, nets, sides, bands, strict=True):
-            above = scale * max(made for made, _ in row)
+        for (name, card, factor), net, row in zip(rows, nets, sides, strict=True):
+            above, below = (scale * max(column) for column in zip(*row, strict=True))
+            line = height + 0.3 + above
             larger = f", sides drawn {factor:g} times larger" if factor != 1 else ""
             made = sum(layer[2] for layer in net)
             text = f"{name}: {card.parameters:,} parameters below the line, {made:,} activations above it{larger}"
             axes.text(0.1, line - above - 0.14, text, fontsize=9.5, va="center")
             axes.plot([0.1, width - 0.1], [line, line], color="black", linewidth=0.8)
             x = 0.15
-            for (label, kind, _, _), pair in zip(net, row, strict=True):
-                up, down = scale * pair[0], scale * pair[1]
-                room = max(least, up, down)
-                middle = x + room / 2
-                colour = COLOURS[kind]
-                axes.add_patch(Rectangle((middle - up / 2, line - up), up, up, facecolor=colour, alpha=0.55))
-                axes.add_patch(Rectangle((middle - down / 2, line), down, down, facecolor=colour))
+            for (label, kind, _, _), (up, down) in zip(net, scale * np.array(row), strict=True):
+                middle = x + max(least, up, down) / 2
+                axes.add_patch(Rectangle((middle - up / 2, line - up), up, up, facecolor=COLOURS[kind], alpha=0.55))
+                axes.add_patch(Rectangle((middle - down / 2, line), down, down, facecolor=COLOURS[kind]))
                 axes.text(middle, line + down + 0.09, label, fontsize=6.5, ha="center", va="center", color=GREY)
-                x += room + gap
-        axes.set(xlim=(0, width), ylim=(top, 0))
+                x += max(least, up, down) + gap
+            height = line + below + 0.3
+        figure.set_figheight(height)
+        axes.set(xlim=(0, width), ylim=(height, 0))
         axes.set_axis_off()
         return figure
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from typing import Any
 
-from .errors import UsageError, unknown
+from .errors import UsageError, check_choice, check_number, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,35 +49,14 @@ class Recipe:
     early_stopping: int = 0
 
     def __post_init__(self):
-        for name, choices in (("optimizer", ("adam", "adamw", "sgd")), ("schedule", ("constant", "linear"))):
-            if getattr(self, name) not in choices:
-                raise UsageError(unknown(name, getattr(self, name), choices))
-        for name, least in (
-            ("batch_size", 1),
-            ("images", 1),
-            ("least", 1),
-            ("most", 1),
-            ("early_stopping", 0),
-            ("vary_after", 0),
-        ):
-            _check(name, getattr(self, name), numbers.Integral, least)
-        if self.epochs is not None:
-            _check("epochs", self.epochs, numbers.Integral, 1)
-        for name in ("learning_rate", "warmup", "weight_decay", "label_smoothing", "ema"):
-            _check(name, getattr(self, name), numbers.Real, 0)
-        for name in ("warmup", "label_smoothing", "ema"):
-            if getattr(self, name) >= 1:
-                raise UsageError(f"{name} must be a fraction below 1; got {getattr(self, name)!r}")
-        if self.least > self.most:
-            raise UsageError(f"least ({self.least}) must not be above most ({self.most})")
-
-    def as_json(self) -> dict[str, Any]:
-        """The attributes as plain numbers, texts and dicts."""
-        plain = {numbers.Integral: int, numbers.Real: float}
-        return {
-            name: next((to(value) for kind, to in plain.items() if isinstance(value, kind)), value)
-            for name, value in dataclasses.asdict(self).items()
-        }
+        check_choice("optimizer", self.optimizer, ("adam", "adamw", "sgd"))
+        check_choice("schedule", self.schedule, ("constant", "linear"))
+        counts = {"batch_size": 1, "images": 1, "least": 1, "most": self.least, "early_stopping": 0, "vary_after": 0}
+        for name, least in (counts if self.epochs is None else counts | {"epochs": 1}).items():
+            check_number(name, getattr(self, name), least, whole=True)
+        limits = {"learning_rate": math.inf, "weight_decay": math.inf, "warmup": 1, "label_smoothing": 1, "ema": 1}
+        for name, below in limits.items():
+            check_number(name, getattr(self, name), below=below)
 
     def epochs_for(self, train_images: int) -> int:
         """The number of epochs for a training set of that many images."""
@@ -115,13 +93,6 @@ class Recipe:
         return optimizer
 
 
-def _check(name: str, value: Any, kind: type, least: float) -> None:
-    good = isinstance(value, kind) and not isinstance(value, bool) and value >= least and math.isfinite(value)
-    if not good:
-        what = "an integer" if kind is numbers.Integral else "a number"
-        raise UsageError(f"{name} must be {what} of at least {least}; got {value!r}")
-
-
 RECIPES = {
     # What an introduction would do: Keras' defaults, no augmentation, no schedule.
     "baseline": Recipe(epochs=5),
@@ -137,11 +108,7 @@ RECIPES = {
         images=72_000,  # twenty epochs of the embedded digits: under half a minute for the stack on two cores
         least=3,  # with fewer, the learning rate falls before the net has seen much
         weight_decay=0.3,  # large because it is multiplied by the learning rate
-        augment={
-            "translate": 0.04,
-            "rotate": 10.0,
-            "zoom": 0.1,
-        },  # a pixel, ten degrees, a tenth: handwriting varies so
+        augment={"translate": 0.04, "rotate": 10.0, "zoom": 0.1},  # a pixel, ten degrees, a tenth, as handwriting does
     ),
     # The best result in some minutes.
     "accurate": Recipe(

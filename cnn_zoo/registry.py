@@ -6,6 +6,7 @@ and a test compares with them.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import csv
 import fnmatch
@@ -13,17 +14,18 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import pretrained
-from .errors import OptionError, UsageError, ZooError, unknown
+from .errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, unknown
 from .precision import choose_precision, policy
 from .quiet import quiet_import
 
 LARGEST_SIDE = 8192  # pixels or channels
+IMAGENET = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # the layouts of most families
 SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
 
 
@@ -37,11 +39,11 @@ class Entry:
     layouts: dict[str, tuple[int, int, int]]  # layout -> the input shape it is published for
     year: int
     paper: str  # DOI or arXiv number; "" for a net of this zoo's own
-    dropout: float
-    batch_norm: bool
-    activation: str
-    torch: tuple[tuple[str, str], ...]  # layer name -> PyTorch module name, see torch_weights.py
-    large_steps: bool  # whether it is trained with recipes.LARGE_STEPS
+    dropout: float = 0.0
+    batch_norm: bool = False
+    activation: str = "relu"
+    torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see torch_weights.py
+    large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
 
     def options(self) -> dict[str, inspect.Parameter]:
         """The family's own options, beyond those that every model has."""
@@ -70,25 +72,15 @@ class Spec:
 _ENTRIES: dict[str, Entry] = {}
 
 
-def register(
-    *names: str,
-    layouts: dict[str, tuple[int, int, int]],
-    year: int,
-    paper: str,
-    dropout: float = 0.0,
-    batch_norm: bool = False,
-    activation: str = "relu",
-    torch: tuple[tuple[str, str], ...] = (),
-    large_steps: bool = False,
-) -> Callable:
+def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | None = None, **own: Any) -> Callable:
     """Register a builder under one or more names.
 
     Args:
         names: the names that build_model and list_models know it by.
-        layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
-            the default input shape.
         year, paper: of the publication; paper is a DOI or an arXiv number, or "" for a net of this zoo's own.
-        dropout, batch_norm, activation: the family's own setting of these options.
+        layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
+            the default input shape. None: 224 x 224 and 32 x 32 in colour.
+        dropout, batch_norm, activation: the family's own setting of these options; 0, False and "relu".
         torch: how the layers are called in torchvision, see torch_weights.py.
         large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
 
@@ -101,8 +93,7 @@ def register(
         for name in names:
             if name in _ENTRIES:
                 raise ValueError(f"a model named {name!r} is already registered, by {_ENTRIES[name].family}")
-            own = (dropout, batch_norm, activation, torch, large_steps)
-            _ENTRIES[name] = Entry(name, family, build, layouts, year, paper, *own)
+            _ENTRIES[name] = Entry(name, family, build, layouts or IMAGENET, year, paper, **own)
         return build
 
     return add
@@ -211,16 +202,16 @@ def build_model(
     spec = Spec(
         name=name,
         input_shape=input_shape,
-        num_classes=_check_num_classes(num_classes),
+        num_classes=check_number("num_classes", num_classes, 2, whole=True),
         layout=_choose_layout(found, layout, input_shape),
-        include_top=_check_flag("include_top", include_top),
-        pooling=_check_choice("pooling", pooling, (None, "avg", "max")),
+        include_top=check_flag("include_top", include_top),
+        pooling=check_choice("pooling", pooling, (None, "avg", "max")),
         activation=_check_activation(found.activation if activation is None else activation),
-        classifier_activation=_check_choice("classifier_activation", classifier_activation, ("softmax", None)),
-        dropout=_check_number("dropout", found.dropout if dropout is None else dropout, below=1),
-        l1=_check_number("l1", l1),
-        l2=_check_number("l2", l2),
-        batch_norm=found.batch_norm if batch_norm is None else _check_flag("batch_norm", batch_norm),
+        classifier_activation=check_choice("classifier_activation", classifier_activation, ("softmax", None)),
+        dropout=check_number("dropout", found.dropout if dropout is None else dropout, below=1),
+        l1=check_number("l1", l1),
+        l2=check_number("l2", l2),
+        batch_norm=found.batch_norm if batch_norm is None else check_flag("batch_norm", batch_norm),
     )
     with policy(None if dtype is None else choose_precision(dtype)):
         model = _build(found, spec, family_options)
@@ -320,17 +311,13 @@ def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: i
         except ValueError:
             return False
 
-    low, high = min(spec.input_shape[:2]), largest
-    if not works(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if works(middle) else (middle, high)
-    return high
+    sides = range(min(spec.input_shape[:2]) + 1, largest + 1)
+    first = bisect.bisect_left(sides, True, key=works)
+    return sides[first] if first < len(sides) else None
 
 
 def _choose_layout(found: Entry, layout: str, input_shape: tuple[int, int, int]) -> str:
-    _check_choice("layout", layout, ("auto", "paper", "small"))
+    check_choice("layout", layout, ("auto", "paper", "small"))
     if len(found.layouts) == 1:
         return next(iter(found.layouts))
     if layout == "auto":
@@ -339,34 +326,18 @@ def _choose_layout(found: Entry, layout: str, input_shape: tuple[int, int, int])
 
 
 def _check_input_shape(shape: Any) -> tuple[int, int, int]:
-    try:
-        sides = tuple(shape)
-        whole = tuple(int(side) for side in sides)
-    except (TypeError, ValueError, OverflowError):
-        sides, whole = shape, ()
-    if len(whole) != 3 or whole != sides or min(whole) < 1 or max(whole) > LARGEST_SIDE:
+    sides = tuple(shape) if isinstance(shape, Iterable) else ()
+    if len(sides) != 3 or not all(hasattr(side, "__index__") and 1 <= side <= LARGEST_SIDE for side in sides):
         raise UsageError(
             f"input_shape must be three positive integers (height, width, channels) up to {LARGEST_SIDE}; got {shape!r}"
         )
-    return whole
-
-
-def _check_num_classes(value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 2:
-        raise UsageError(f"num_classes must be an integer of at least 2; got {value!r}")
-    return int(value)
-
-
-def _check_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{name} must be True or False; got {value!r}")
-    return value
+    return tuple(map(int, sides))
 
 
 def _check_family_option(name: str, option: str, value: Any, default: Any) -> Any:
     """A value of the kind of the option's default: widths are a tuple of positive integers, one stands for itself."""
     if isinstance(default, bool):
-        return _check_flag(option, value)
+        return check_flag(option, value)
     if isinstance(default, tuple) and all(isinstance(number, int) for number in default):
         value = (value,) if hasattr(value, "__index__") and not isinstance(value, bool) else value
         whole = isinstance(value, tuple | list) and all(hasattr(v, "__index__") and 1 <= v <= 65_536 for v in value)
@@ -374,23 +345,6 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
             example = default or (32, 64)
             raise UsageError(f"{name}: {option} must be positive integers such as {example}; got {value!r:.80}")
     return value
-
-
-def _check_choice(name: str, value: Any, choices: tuple) -> Any:
-    if value not in choices:
-        raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
-    return value
-
-
-def _check_number(name: str, value: Any, below: float = float("inf")) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0 <= number < below:
-        limit = "" if below == float("inf") else f" and below {below:g}"
-        raise UsageError(f"{name} must be a number of at least 0{limit}; got {value!r}")
-    return number
 
 
 def _check_activation(activation: Any) -> Any:

@@ -107,11 +107,8 @@ def load_run(path: str | Path) -> Run:
         metrics = {key: known[key] for key in ("test_accuracy", "parameters")} | {"status": "complete"}
         return Run(model, {}, metrics, pretrained.weights_file(known), config)
     if not (path / WEIGHTS).is_file():
-        hint = (
-            "; its training is unfinished, go on with it: cnn-zoo train --resume"
-            if list(path.glob("checkpoint*.npz"))
-            else ""
-        )
+        begun = any(path.glob("checkpoint*.npz"))
+        hint = "; its training is unfinished, go on with it: cnn-zoo train --resume" if begun else ""
         raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
     metrics = read_metrics(path)
     history = read_history(path, metrics.get("history_sha256"))
@@ -199,27 +196,23 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+def share_text(share: float, images: int) -> str:
+    """A share of images with its 95 % interval."""
+    low, high = wilson(round(share * images), images)
+    return f"{share:.2%} of {images:,} images (95 % interval {low:.1%} to {high:.1%})"
+
+
 def summary(run: Run) -> list[tuple[str, str]]:
     """What came out, as (name, text), for the terminal and the report."""
     metrics, config = run.metrics, run.config
+    epochs = f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)} in {metrics['fit_seconds']:.1f} s"
     facts = [
         ("model", f"{config['model']}, {metrics['parameters']:,} parameters"),
         ("data", f"{config['data']}, {metrics['train_images']:,} training images in {len(run.class_names)} classes"),
-        (
-            "training",
-            f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)} in {metrics['fit_seconds']:.1f} s, "
-            f"seed {config['seed']}, {config.get('precision', 'float32')}",
-        ),
+        ("training", f"{epochs}, seed {config['seed']}, {config.get('precision', 'float32')}"),
     ]
     if "test_accuracy" in metrics:
-        images = metrics["test_images"]
-        low, high = wilson(round(metrics["test_accuracy"] * images), images)
-        facts.append(
-            (
-                "test accuracy",
-                f"{metrics['test_accuracy']:.2%} of {images:,} images (95 % interval {low:.1%} to {high:.1%})",
-            )
-        )
+        facts.append(("test accuracy", share_text(metrics["test_accuracy"], metrics["test_images"])))
         facts.append(("test loss", f"{metrics['test_loss']:.4f}"))
     return facts
 
@@ -239,41 +232,25 @@ def write_report(run: Run, data, result: dict[str, Any]) -> None:
     np.fill_diagonal(confused, 0)
     worst = np.unravel_index(confused.argmax(), confused.shape)
     smoothed = run.config["recipe"].get("label_smoothing")
-    lines = [
+    facts = [
+        *summary(run),
+        ("recipe", ", ".join(f"{key} {value}" for key, value in run.config["recipe"].items() if value)),
+        ("versions", ", ".join(f"{key} {value}" for key, value in run.config["versions"].items())),
+    ]
+    often = f"Most often {run.class_names[worst[0]]} is taken for {run.class_names[worst[1]]}: {confused.max()} times."
+    folder = shlex.quote(str(run.path))
+    paragraphs = [
         f"# {run.config['model']} on {Path(run.config['data']).name}",
-        "",
-        "| | |",
-        "|---|---|",
-        *(f"| {name} | {text} |" for name, text in summary(run)),
-        f"| recipe | {', '.join(f'{key} {value}' for key, value in run.config['recipe'].items() if value)} |",
-        f"| versions | {', '.join(f'{key} {value}' for key, value in run.config['versions'].items())} |",
-        "",
+        "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts)]),
         "The test images were used once, after the training had ended. The interval is what the number of test images "
         "alone leaves open; other seeds differ too.",
-        "",
         "## How it went",
-        "",
         "![Loss and accuracy by epoch](curves.png)",
-        "",
-        *(["The losses of the training are smoothed, those of the test are not.", ""] if smoothed else []),
+        "The losses of the training are smoothed, those of the test are not." if smoothed else "",
         "## What it confuses",
-        "",
-        f"Most often {run.class_names[worst[0]]} is taken for {run.class_names[worst[1]]}: {confused.max()} times."
-        if confused.max()
-        else "Nothing.",
-        "",
+        often if confused.max() else "Nothing.",
         "![Confusion matrix](confusion.png)",
-        "",
+        "" if images is None else "## Where it is surest and wrong\n\n![Misclassified test images](mistakes.png)",
+        f"## Use it\n\n```bash\ncnn-zoo predict {folder} photo.png\ncnn-zoo evaluate {folder}\n```",
     ]
-    if images is not None:
-        lines += ["## Where it is surest and wrong", "", "![Misclassified test images](mistakes.png)", ""]
-    lines += [
-        "## Use it",
-        "",
-        "```bash",
-        f"cnn-zoo predict {shlex.quote(str(run.path))} photo.png",
-        f"cnn-zoo evaluate {shlex.quote(str(run.path))}",
-        "```",
-        "",
-    ]
-    write_text(run.path / "report.md", "\n".join(lines))
+    write_text(run.path / "report.md", "\n\n".join(filter(None, paragraphs)) + "\n")

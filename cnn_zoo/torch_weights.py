@@ -1,9 +1,10 @@
 """Weights of PyTorch models, torchvision's or timm's, in a Keras model of the zoo. Nothing is unpickled.
 
 A family's file says what its layers are called in torchvision: rows of (pattern, replacement), where the pattern must
-match the whole name of a Keras layer. In a replacement, besides groups such as \\1, <\\2-1> is arithmetic, <index> the
-position in a torch.nn.Sequential of the convolutions, normalisations, activations and poolings so far, and <block> the
-number of the block, counted through all stages.
+match the whole name of a Keras layer, without the _norm of a normalisation. In a replacement, besides groups such as
+\\1, <conv|bn> is "conv" for the layer and "bn" for its normalisation, <\\2-1> is arithmetic, <index> the position in a
+torch.nn.Sequential of the convolutions, normalisations, activations and poolings so far, and <block> the number of the
+block, counted through all stages.
 """
 
 from __future__ import annotations
@@ -21,27 +22,22 @@ from .errors import MissingError, RunError, UsageError
 from .registry import entry, list_models
 
 IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only
-HEAD = re.compile(r"fc\d|predictions.*")  # what include_top=False leaves out
+SUFFIXES = {"beta": "bias", "bias": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+HEAD = ("fc1", "fc2", "predictions", "predictions_conv")  # what include_top=False leaves out
 
 _INVERTED = (  # timm's names in mobilenetv2 and efficientnet
-    ("stem_conv", "conv_stem"),
-    ("stem_conv_norm", "bn1"),
-    ("stage1_block1_depthwise_norm", "blocks.0.0.bn1"),
-    ("stage1_block1_project", "blocks.0.0.conv_pw"),
-    ("stage1_block1_project_norm", "blocks.0.0.bn2"),
-    (r"stage(\d)_block(\d)_expand", r"blocks.<\1-1>.<\2-1>.conv_pw"),
-    (r"stage(\d)_block(\d)_expand_norm", r"blocks.<\1-1>.<\2-1>.bn1"),
-    (r"stage(\d)_block(\d)_depthwise", r"blocks.<\1-1>.<\2-1>.conv_dw"),
-    (r"stage(\d)_block(\d)_depthwise_norm", r"blocks.<\1-1>.<\2-1>.bn2"),
+    ("stem_conv", "<conv_stem|bn1>"),
+    ("stage1_block1_depthwise", "blocks.0.0.<conv_dw|bn1>"),
+    ("stage1_block1_project", "blocks.0.0.<conv_pw|bn2>"),
+    (r"stage(\d)_block(\d)_expand", r"blocks.<\1-1>.<\2-1>.<conv_pw|bn1>"),
+    (r"stage(\d)_block(\d)_depthwise", r"blocks.<\1-1>.<\2-1>.<conv_dw|bn2>"),
     (r"stage(\d)_block(\d)_se_(\w+)", r"blocks.<\1-1>.<\2-1>.se.conv_\3"),
-    (r"stage(\d)_block(\d)_project", r"blocks.<\1-1>.<\2-1>.conv_pwl"),
-    (r"stage(\d)_block(\d)_project_norm", r"blocks.<\1-1>.<\2-1>.bn3"),
-    ("final_conv", "conv_head"),
-    ("final_conv_norm", "bn2"),
+    (r"stage(\d)_block(\d)_project", r"blocks.<\1-1>.<\2-1>.<conv_pwl|bn3>"),
+    ("final_conv", "<conv_head|bn2>"),
     ("predictions", "classifier"),
 )
 _VGG = (
-    (r"stage\d_conv\d(_norm)?", "features.<index>"),
+    (r"stage\d_conv\d", "features.<index>"),
     (r"fc(\d)", r"pre_logits.fc\1"),
     ("predictions", "head.fc"),
 )
@@ -74,7 +70,8 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
     tables = [table for table in (entry(model.name).torch, TIMM.get(model.name)) if table]
     table = max(tables, key=lambda table: len(_wanted(model, table).keys() & tensors.keys()))
     wanted = _wanted(model, table)
-    left_out = _head_modules(table) if "predictions" not in {layer.name for layer in model.layers} else set()
+    whole = any(layer.name == "predictions" for layer in model.layers)
+    left_out = () if whole else [_module(name, table, {}, {}) for name in HEAD]
 
     values, problems, skipped = [], [], []
     for name, (layer, variable) in wanted.items():
@@ -127,19 +124,14 @@ def _wanted(model, table) -> dict[str, tuple[Any, Any]]:
             continue
         module = _module(layer.name, table, positions, blocks) or f"<no name for {layer.name}>"
         for variable in layer.weights:
-            wanted[f"{module}.{_suffix(layer, variable)}"] = (layer, variable)
+            wanted[f"{module}.{SUFFIXES.get(variable.name, 'weight')}"] = (layer, variable)
     return wanted
-
-
-def _suffix(layer, variable) -> str:
-    names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-    return names.get(variable.name, "bias" if variable.name == "bias" else "weight")
 
 
 def _module(name: str, table, positions: dict[str, int], blocks: dict[str, int]) -> str | None:
     for pattern, replacement in table:
-        if match := re.fullmatch(pattern, name):
-            text = match.expand(replacement)
+        if match := re.fullmatch(pattern, name.removesuffix("_norm")):
+            text = match.expand(re.sub(r"<(\w+)\|(\w+)>", r"\2" if name.endswith("_norm") else r"\1", replacement))
             text = text.replace("<index>", str(positions.get(name))).replace("<block>", str(blocks.get(name)))
             return re.sub(r"<(\d+)([+-])(\d+)>", lambda m: str(int(m[1]) + int(m[2] + m[3])), text)
     return None
@@ -156,16 +148,6 @@ def _positions(model) -> tuple[dict[str, int], dict[str, int]]:
         if match := re.match(r"stage\d+_block\d+", layer.name):
             blocks[layer.name] = seen.setdefault(match[0], len(seen) + 1)
     return positions, blocks
-
-
-def _head_modules(table) -> set[str]:
-    """What the modules of the head are called."""
-    return {
-        replacement.replace(r"\1", number)
-        for pattern, replacement in table
-        if HEAD.fullmatch(pattern.replace(r"(\d)", "1"))
-        for number in "12"
-    }
 
 
 def _arrange(tensor: np.ndarray, layer, variable, model) -> np.ndarray | None:

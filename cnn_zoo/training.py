@@ -25,7 +25,7 @@ from .augment import Augment
 from .cards import macs_if_known
 from .checkpoints import State
 from .datasets import Data, data_folder, load_data
-from .errors import RunError, TrainingError, UsageError, unknown
+from .errors import RunError, TrainingError, UsageError, check_seed, unknown
 from .files import check_seal, checksum, only_writer, write_csv, write_json
 from .inference import BATCH, evaluate
 from .precision import choose_precision, set_precision
@@ -76,7 +76,7 @@ def train(
         data: a data set's name, a folder, a pair of arrays, or what load_data returned.
         recipe: "fast", "accurate", "baseline" or a Recipe.
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
-        resume: go on with an unfinished run in `out`; a finished one is returned as it is, none is begun.
+        resume: go on with the unfinished run in `out`; a finished one is returned as it is; where there is none, begin.
         seed: of the weights, the order of the images and their augmentation.
         epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's.
         precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, whatever Keras' global
@@ -100,24 +100,17 @@ def train(
         KeyboardInterrupt: after saving what there is, so that the folder can be used, and the training resumed.
     """
     check_model_name(model)
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**32:
-        raise UsageError(f"seed must be an integer from 0 to 2**32 - 1; got {seed!r}")
-    seed, model_options = int(seed), model_options or {}
+    seed, model_options = check_seed(seed), model_options or {}
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
-    recipe = get_recipe(
-        recipe,
-        large_steps=entry(model).large_steps,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        early_stopping=early_stopping,
-        augment=augment,
-        **({} if augment is None else {"vary_after": 0, "mirror": False}),
-    )
-    changes = dataclasses.asdict(Augment.of(recipe.augment))
-    recipe = dataclasses.replace(recipe, augment={name: value for name, value in changes.items() if value})
+    changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    changes |= {"early_stopping": early_stopping, "augment": augment}
+    if augment is not None:
+        changes |= {"vary_after": 0, "mirror": False}
+    recipe = get_recipe(recipe, large_steps=entry(model).large_steps, **changes)
+    asked = dataclasses.asdict(Augment.of(recipe.augment))
+    recipe = dataclasses.replace(recipe, augment={name: value for name, value in asked.items() if value})
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
         precision = runs.read_config(Path(out)).get("precision", precision)  # as it was begun, perhaps elsewhere
     precision = choose_precision(precision)
@@ -140,6 +133,8 @@ def train(
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
 
+    if recipe.early_stopping and not len(data.splits["validation"]):
+        raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
     recipe = recipe.for_data(len(data.splits["train"]), may_mirror(data.name))
     config = _config(model, data, recipe, seed, precision, deterministic, model_options)
     net = _compiled_model(data, recipe, config)  # before there is a folder: an option may be wrong
@@ -166,12 +161,8 @@ def train(
 
 def _differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """What bits can depend on and is not as it was, in words."""
-    names = {**before, **now}
-    return [
-        f"{name} {before.get(name) or 'unset'}, not {now.get(name) or 'unset'}"
-        for name in names
-        if before.get(name) != now.get(name)
-    ]
+    pairs = {name: (before.get(name), now.get(name)) for name in {**before, **now}}
+    return [f"{name} {old or 'unset'}, not {new or 'unset'}" for name, (old, new) in pairs.items() if old != new]
 
 
 def _compiled_model(data: Data, recipe: Recipe, config: dict) -> keras.Model:
@@ -244,18 +235,6 @@ class _Diverged(Exception):
     """A loss or weights that are not finite; the words say which."""
 
 
-class _Watch(keras.callbacks.Callback):
-    """Stops at the first step after which loss or weights are not numbers. Slow, for it looks each time."""
-
-    step, diverged = 0, False
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.step = batch + 1
-        self.diverged = not math.isfinite(logs["loss"]) or not _finite(self.model)
-        if self.diverged:
-            raise _Diverged
-
-
 def _finite(model) -> bool:
     return all(np.isfinite(weights).all() for weights in model.get_weights())
 
@@ -295,21 +274,22 @@ def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: i
     if verbose:
         say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} steps")
 
-    def fit(until, **options):
+    def batches(until):
         how, size = Augment.of(recipe.augment), recipe.batch_size
-        state.model.fit(
-            data.epochs(state.epoch, until, how=how, batch_size=size, seed=config["seed"]),
-            epochs=until,
-            initial_epoch=state.epoch,
-            steps_per_epoch=steps,
-            shuffle=False,  # the pipeline shuffles; Keras warns otherwise
-            **options,
-        )
+        return data.epochs(state.epoch, until, how=how, batch_size=size, seed=config["seed"])
 
-    validation = data.ordered("validation", BATCH) if len(data.splits["validation"]) else None
     try:
         with _interruptible() as keeper.interrupted:
-            fit(epochs, validation_data=validation, callbacks=callbacks, verbose=1 if verbose == 1 else 0)
+            state.model.fit(
+                batches(epochs),
+                epochs=epochs,
+                initial_epoch=state.epoch,
+                steps_per_epoch=steps,
+                shuffle=False,  # the pipeline shuffles; Keras warns otherwise
+                validation_data=data.ordered("validation", BATCH) if len(data.splits["validation"]) else None,
+                callbacks=callbacks,
+                verbose=1 if verbose == 1 else 0,
+            )
     except KeyboardInterrupt as interrupt:
         _write(state, config, data, status="interrupted")
         interrupt.add_note(
@@ -318,12 +298,15 @@ def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: i
         )
         raise
     except _Diverged as what:
-        epoch = state.epoch + 1
+        epoch, where = state.epoch + 1, ""
         state.restore(say)
-        watch, state.model.steps_per_execution, state.model.train_function = _Watch(), 1, None
-        with contextlib.suppress(_Diverged):  # once more, to see in which step
-            fit(epoch, callbacks=[watch], verbose=0)
-        where = f", step {watch.step} of {steps}" if watch.diverged else ""
+        state.model.steps_per_execution, state.model.train_function = 1, None
+        state.model.reset_metrics()  # whose loss is not a number
+        for step, batch in enumerate(batches(epoch), 1):  # once more, to see in which step
+            loss = state.model.train_on_batch(*batch, return_dict=True)["loss"]
+            if not math.isfinite(loss) or not _finite(state.model):
+                where = f", step {step} of {steps}"
+                break
         state.restore(say)
         _write(state, config, data, status="diverged")
         raise TrainingError(
@@ -388,7 +371,7 @@ def _config(
         "images": data.digest,
         "class_names": data.class_names,
         "input_shape": data.input_shape,
-        "recipe": recipe.as_json(),
+        "recipe": dataclasses.asdict(recipe),
         "epochs": recipe.epochs,
         "seed": seed,
         "precision": precision,
@@ -396,7 +379,7 @@ def _config(
         "versions": runs.versions(),
     }
     try:
-        return json.loads(json.dumps(config))  # as it will be read again: tuples are lists
+        return json.loads(json.dumps(config, default=np.generic.item))  # as it will be read again: tuples are lists
     except TypeError as error:
         raise UsageError(f"model_options must be plain numbers, texts and lists, to be written down: {error}") from None
 
@@ -440,9 +423,4 @@ def _difference(key: str, old: Any, new: Any) -> str:
     if isinstance(old, dict) and isinstance(new, dict):
         inner = next(name for name in {**old, **new} if old.get(name) != new.get(name))
         return _difference(f"{key} {inner}", old.get(inner), new.get(inner))
-    return f"{key} is {_short(old)}, not {_short(new)}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    return f"{key} is {json.dumps(old):.60}, not {json.dumps(new):.60}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import MissingError, RunError, UsageError
+from .errors import MissingError, RunError, UsageError, check_choice
 from .files import atomic, check_seal, seal
 
 OVERHEAD = 4_000_000  # bytes that an HDF5 file may have beyond its weights
@@ -26,8 +26,7 @@ def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
     Raises:
         UsageError: the path ends in something else, or another dtype.
     """
-    if dtype not in ("float32", "float16"):
-        raise UsageError(f"dtype must be 'float32' or 'float16'; got {dtype!r}")
+    check_choice("dtype", dtype, ("float32", "float16"))
     if not str(path).endswith(".weights.h5"):
         raise UsageError(f"the name of a weights file ends in .weights.h5; got {str(path)!r}")
     bare = type(model).from_config(model.get_config())  # the model itself, once fitted, would store its optimizer too

@@ -102,9 +102,3 @@ def test_the_recorded_trainings_show_that_every_family_learns():
     assert {families[row["model"]] for row in rows} == set(families.values())
     for row in rows:
         assert float(row["last_loss"]) < float(row["first_loss"]), row["model"]
-
-
-def test_the_catalogue_names_every_model_once_a_layout():
-    keys = [(row["name"], row["layout"]) for row in catalogue()]
-    assert len(set(keys)) == len(keys)
-    assert {name for name, _ in keys} == set(list_models())

@@ -171,7 +171,11 @@ def test_arrays_are_a_data_set():
     ("images", "labels", "message"),
     [
         (np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 2]), "labels must be 4 integers"),
-        (np.zeros((4, 8, 8), np.uint8), np.array([0, 1, -1, 0]), "labels must be 0, 1, 2 …; the smallest is -1"),
+        (
+            np.zeros((4, 8, 8), np.uint8),
+            np.array([0, 1, -1, 0]),
+            "labels must be 0, 1, 2 … of at least two classes; these are from -1",
+        ),
         (np.zeros((4, 8, 8), np.uint8), np.array([0.0, 1, 1, 0]), "integers; got float64"),
         (np.full((4, 8, 8), np.nan), np.array([0, 1, 1, 0]), "NaN"),
         (np.full((4, 8, 8), 255.0), np.array([0, 1, 1, 0]), "divide by 255"),
@@ -274,13 +278,13 @@ def test_folders_that_are_no_data_set(tmp_path):
     [
         ({"name": "minst"}, r"unknown data set 'minst'; did you mean mnist"),
         ({"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
-        ({"validation": 1.0}, "validation must be a fraction"),
+        ({"validation": 1.0}, "validation must be a number of at least 0 and below 1; got 1.0"),
         ({"image_size": 0}, "image_size must be a side"),
         ({"image_size": (8, 8, 1)}, "image_size must be a side"),
-        ({"channels": 2}, "channels must be 1, 3 or 4; got 2"),
+        ({"channels": 2}, "channels must be one of None, 1, 3, 4; got 2"),
         ({"seed": -1}, "seed must be an integer of at least 0"),
         ({"augment": {"rotation": 3}}, "unknown augmentation 'rotation'; did you mean rotate"),
-        ({"augment": {"translate": 2}}, "translate must be a number from 0 to below 1; got 2"),
+        ({"augment": {"translate": 2}}, "translate must be a number of at least 0 and below 1; got 2"),
         ({"augment": {"flip": 1}}, "flip must be True or False"),
     ],
 )

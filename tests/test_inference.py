@@ -113,6 +113,7 @@ def test_a_model_that_is_no_classifier_of_images_is_refused(run):
         (np.zeros((0, 0)), DataError, r"got \(1, 0, 0, 1\)"),
         (np.zeros((28, 28, 2)), DataError, "1, 3 or 4 channels"),
         ([np.zeros((2, 28, 28, 1), np.uint8)], DataError, "one image an entry"),
+        ([np.zeros((5, 28, 28), np.uint8)], DataError, r"one image an entry; one has shape \(5, 28, 28\)"),
         ("none.png", MissingError, "none.png: no such file"),
         (3, UsageError, "got int"),
     ],

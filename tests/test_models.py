@@ -253,7 +253,7 @@ def test_a_plain_net_is_the_residual_one_without_its_shortcuts():
     assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.Add)]
     assert len([layer for layer in residual.layers if isinstance(layer, keras.layers.Add)]) == 9
     assert plain.count_params() == residual.count_params()
-    with pytest.raises(ValueError, match="shortcut must be 'identity' or 'projection'; got 'none'"):
+    with pytest.raises(ValueError, match="shortcut must be one of 'identity', 'projection'; got 'none'"):
         build_model("resnet20", shortcut="none")
 
 
@@ -324,7 +324,7 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"l2": -1}, "l2 must be a number of at least 0; got -1"),
         ({"l1": "much"}, "l1 must be a number"),
         ({"padding": "full"}, "padding"),
-        ({"pool_kind": "sum"}, "pool must be 'max' or 'average'; got 'sum'"),
+        ({"pool_kind": "sum"}, "pool must be one of 'max', 'average'; got 'sum'"),
         ({"name": "vgg11", "filters": (1, 2)}, "filters must have 5 entries"),
         ({"weights": "no_such.weights.h5"}, "no_such.weights.h5"),
     ],

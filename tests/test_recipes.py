@@ -16,7 +16,7 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
     assert fast.epochs_for(10**9) == fast.least
     assert fast.epochs_for(1) == fast.most
     assert get_recipe("fast", epochs=7, batch_size=None).epochs_for(123) == 7
-    with pytest.raises(UsageError, match="unknown optimizer 'adm'; did you mean adam"):
+    with pytest.raises(UsageError, match="optimizer must be one of 'adam', 'adamw', 'sgd'; got 'adm'"):
         Recipe(optimizer="adm")
 
 

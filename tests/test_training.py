@@ -297,6 +297,12 @@ def test_executions_of_several_steps_add_up_to_an_epoch():
         assert training._steps_per_execution(large, 128, steps) == 1
 
 
+def test_early_stopping_needs_images_to_judge_by(tmp_path):
+    arguments = {"early_stopping": 2, "data_options": {"validation": 0.0}, "out": tmp_path / "run", **SMALL}
+    with pytest.raises(UsageError, match="judges by validation images, of which mnist5k has none"):
+        train(data="mnist5k", **arguments)
+
+
 def test_the_learning_rate_ends_with_the_last_epoch(few, tmp_path, monkeypatch):
     made = []
     original = Recipe.make_optimizer

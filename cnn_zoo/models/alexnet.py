@@ -12,20 +12,31 @@ from functools import partial
 from ..layers import assemble, conv_norm_act, grouped_conv, head, pool
 from ..registry import register
 
+PAPER = {"paper": (227, 227, 3), "small": (32, 32, 3)}
 FILTERS = {"alexnet": (96, 256, 384, 384, 256), "alexnet_owt": (64, 192, 384, 256, 256)}
 STEM_PADDING = {"alexnet": 0, "alexnet_owt": 2}
+GROUPS = {"alexnet": 2, "alexnet_owt": 1}
 IN_GROUPS = (2, 4, 5)  # the convolutions that see only half of the channels before them
 TORCH = (
-    (r"stage\d_conv\d(_norm)?", "features.<index>"),
+    (r"stage\d_conv\d", "features.<index>"),
     ("fc1", "classifier.1"),
     ("fc2", "classifier.4"),
     ("predictions", "classifier.6"),
 )
 
 
-def alexnet(spec, filters, units, groups):
-    """Five convolutions in three stages, each stage followed by overlapping pooling."""
+@register("alexnet", layouts=PAPER, year=2012, paper="10.1145/3065386", dropout=0.5)
+@register("alexnet_owt", year=2014, paper="arXiv:1404.5997", dropout=0.5, torch=TORCH)
+def alexnet(spec, *, filters=(), units=None, groups=None):
+    """Five convolutions in three stages, each stage followed by overlapping pooling.
+
+    Args:
+        filters: of the convolutions; (): as published.
+        units: of the hidden fully connected layers; None: (4096, 4096), or (1024, 1024) in the small layout.
+        groups: of channels that do not see each other, 2 or 1; None: 2 in `alexnet`, 1 in `alexnet_owt`.
+    """
     paper = spec.layout == "paper"
+    filters, groups = filters or FILTERS[spec.name], groups or GROUPS[spec.name]
     stem = {"strides": 4, "padding": STEM_PADDING[spec.name]} if paper else {}
     steps = conv_norm_act(spec, filters[0], 11 if paper else 3, name="stage1_conv1", **stem)
     steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name="stage1_pool")
@@ -39,28 +50,3 @@ def alexnet(spec, filters, units, groups):
             steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name=f"{name[:6]}_pool")
     units = ((4096, 4096) if paper else (1024, 1024)) if units is None else units
     return assemble(spec, steps + head(spec, units=units, flatten=True))
-
-
-@register(
-    "alexnet",
-    layouts={"paper": (227, 227, 3), "small": (32, 32, 3)},
-    year=2012,
-    paper="10.1145/3065386",
-    dropout=0.5,
-)
-def alexnet_2012(spec, *, filters=FILTERS["alexnet"], units=None, groups=2):
-    """The net that won ImageNet in 2012; groups is 2 as published, or 1."""
-    return alexnet(spec, filters, units, groups)
-
-
-@register(
-    "alexnet_owt",
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2014,
-    paper="arXiv:1404.5997",
-    dropout=0.5,
-    torch=TORCH,
-)
-def alexnet_owt(spec, *, filters=FILTERS["alexnet_owt"], units=None):
-    """The version with one column, which is what most people call AlexNet now."""
-    return alexnet(spec, filters, units, groups=1)

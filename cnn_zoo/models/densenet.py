@@ -12,17 +12,14 @@ from keras import layers
 from ..layers import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..registry import register
 
-DEPTHS = {"densenet121": (6, 12, 24, 16), "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}
+IMAGENET = {"densenet121": (6, 12, 24, 16), "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}
 BC = {"densenet_bc_100_12": (16, 16, 16)}  # (100 - 4) / 6 blocks a stage
 BOTTLENECK = 4  # the 1x1 convolution's filters, in growth rates
 TORCH = (
-    ("stem_conv", "features.conv0"),
-    ("stem_conv_norm", "features.norm0"),
-    (r"stage(\d)_block(\d+)_conv(\d)", r"features.denseblock\1.denselayer\2.conv\3"),
-    (r"stage(\d)_block(\d+)_conv(\d)_norm", r"features.denseblock\1.denselayer\2.norm\3"),
-    (r"stage(\d)_transition", r"features.transition<\1-1>.conv"),
-    (r"stage(\d)_transition_norm", r"features.transition<\1-1>.norm"),
-    ("final_norm", "features.norm5"),
+    ("stem_conv", "features.<conv|norm>0"),
+    (r"stage(\d)_block(\d+)_conv(\d)", r"features.denseblock\1.denselayer\2.<conv|norm>\3"),
+    (r"stage(\d)_transition", r"features.transition<\1-1>.<conv|norm>"),
+    ("final", "features.norm5"),
     ("predictions", "classifier"),
 )
 
@@ -44,36 +41,28 @@ def transition(x, spec, compression, name):
     return apply(x, pool("average", 2, padding="valid" if min(x.shape[1:3]) > 1 else "same", name=f"{name}_pool"))
 
 
-def densenet(spec, stem, depths, growth, compression):
-    steps = list(stem)
+@register(*IMAGENET, year=2016, paper="arXiv:1608.06993", batch_norm=True, torch=TORCH)
+@register(*BC, layouts={"small": (32, 32, 3)}, year=2016, paper="arXiv:1608.06993", batch_norm=True)
+def densenet(spec, *, growth=None, compression=0.5, depths=()):
+    """Stages of dense blocks.
+
+    Args:
+        growth: channels that a block adds; None: 32, or 12 in the nets for CIFAR-10.
+        compression: the share of the channels that a transition keeps.
+        depths: blocks of each stage; (): as published.
+    """
+    bc = spec.name in BC
+    growth, depths = growth or (12 if bc else 32), depths or (BC if bc else IMAGENET)[spec.name]
+    if spec.layout == "paper":
+        steps = conv_norm_act(spec, 2 * growth, 7, strides=2, padding=3, name="stem_conv")
+        steps += pool("max", 3, strides=2, padding=1, name="stem_pool")
+    elif bc:
+        steps = conv(spec, 2 * growth, 3, use_bias=not spec.batch_norm, name="stem_conv")
+    else:
+        steps = conv_norm_act(spec, 2 * growth, 3, name="stem_conv")
     for stage, blocks in enumerate(depths, 1):
         if stage > 1:
             steps.append(partial(transition, spec=spec, compression=compression, name=f"stage{stage}_transition"))
         for number in range(1, blocks + 1):
             steps.append(partial(block, spec=spec, growth=growth, name=f"stage{stage}_block{number}"))
     return assemble(spec, steps + norm_act(spec, name="final") + head(spec))
-
-
-@register(
-    *DEPTHS,
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2016,
-    paper="arXiv:1608.06993",
-    batch_norm=True,
-    torch=TORCH,
-)
-def densenet_imagenet(spec, *, growth=32, compression=0.5):
-    """Four stages of dense blocks: `growth` channels a block, of which a transition keeps a share of `compression`."""
-    if spec.layout == "paper":
-        stem = conv_norm_act(spec, 2 * growth, 7, strides=2, padding=3, name="stem_conv")
-        stem += pool("max", 3, strides=2, padding=1, name="stem_pool")
-    else:
-        stem = conv_norm_act(spec, 2 * growth, 3, name="stem_conv")
-    return densenet(spec, stem, DEPTHS[spec.name], growth, compression)
-
-
-@register(*BC, layouts={"small": (32, 32, 3)}, year=2016, paper="arXiv:1608.06993", batch_norm=True)
-def densenet_bc(spec, *, growth=12, compression=0.5, depths=None):
-    """Three stages for small images; `depths` are the blocks of each stage."""
-    stem = conv(spec, 2 * growth, 3, use_bias=not spec.batch_norm, name="stem_conv")
-    return densenet(spec, stem, BC[spec.name] if depths is None else depths, growth, compression)

@@ -18,24 +18,17 @@ STAGES = (  # expansion, kernel, filters, blocks, strides of a stage
 )  # fmt: skip
 SQUEEZE = 0.25  # of the channels that enter a block
 TORCH = (
-    ("stem_conv", "features.0.0"),
-    ("stem_conv_norm", "features.0.1"),
-    ("stage1_block1_depthwise", "features.1.0.block.0.0"),
-    ("stage1_block1_depthwise_norm", "features.1.0.block.0.1"),
+    ("stem_conv", "features.0.<0|1>"),
+    ("stage1_block1_depthwise", "features.1.0.block.0.<0|1>"),
     ("stage1_block1_se_reduce", "features.1.0.block.1.fc1"),
     ("stage1_block1_se_expand", "features.1.0.block.1.fc2"),
-    ("stage1_block1_project", "features.1.0.block.2.0"),
-    ("stage1_block1_project_norm", "features.1.0.block.2.1"),
-    (r"stage(\d)_block(\d)_expand", r"features.\1.<\2-1>.block.0.0"),
-    (r"stage(\d)_block(\d)_expand_norm", r"features.\1.<\2-1>.block.0.1"),
-    (r"stage(\d)_block(\d)_depthwise", r"features.\1.<\2-1>.block.1.0"),
-    (r"stage(\d)_block(\d)_depthwise_norm", r"features.\1.<\2-1>.block.1.1"),
+    ("stage1_block1_project", "features.1.0.block.2.<0|1>"),
+    (r"stage(\d)_block(\d)_expand", r"features.\1.<\2-1>.block.0.<0|1>"),
+    (r"stage(\d)_block(\d)_depthwise", r"features.\1.<\2-1>.block.1.<0|1>"),
     (r"stage(\d)_block(\d)_se_reduce", r"features.\1.<\2-1>.block.2.fc1"),
     (r"stage(\d)_block(\d)_se_expand", r"features.\1.<\2-1>.block.2.fc2"),
-    (r"stage(\d)_block(\d)_project", r"features.\1.<\2-1>.block.3.0"),
-    (r"stage(\d)_block(\d)_project_norm", r"features.\1.<\2-1>.block.3.1"),
-    ("final_conv", "features.8.0"),
-    ("final_conv_norm", "features.8.1"),
+    (r"stage(\d)_block(\d)_project", r"features.\1.<\2-1>.block.3.<0|1>"),
+    ("final_conv", "features.8.<0|1>"),
     ("predictions", "classifier.1"),
 )
 
@@ -53,14 +46,7 @@ def block(x, spec, expansion, kernel_size, filters, strides, name):
 
 
 @register(
-    "efficientnet_b0",
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2019,
-    paper="arXiv:1905.11946",
-    dropout=0.2,
-    batch_norm=True,
-    activation="silu",
-    torch=TORCH,
+    "efficientnet_b0", year=2019, paper="arXiv:1905.11946", dropout=0.2, batch_norm=True, activation="silu", torch=TORCH
 )
 def efficientnet(spec):
     """Sixteen blocks in seven stages."""

@@ -42,13 +42,7 @@ def inception(x, spec, filters, name):
     return layers.Concatenate(name=f"{name}_out")([apply(x, branch) for branch in branches])
 
 
-@register(
-    "googlenet",
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2014,
-    paper="arXiv:1409.4842",
-    dropout=0.4,
-)
+@register("googlenet", year=2014, paper="arXiv:1409.4842", dropout=0.4)
 def googlenet(spec, *, blocks=BLOCKS):
     """Nine inception blocks in three stages; `blocks` has six widths a block."""
     steps = []

@@ -55,10 +55,8 @@ BLOCKS = (
 )
 STEM = {"1a_3x3": (32, 3, 2), "2a_3x3": (32, 3), "2b_3x3": (64, 3), "3b_1x1": (80, 1), "4a_3x3": (192, 3)}
 TORCH = (
-    (r"stem_(\d[ab]_\dx\d)", r"Conv2d_\1.conv"),
-    (r"stem_(\d[ab]_\dx\d)_norm", r"Conv2d_\1.bn"),
-    (r"stage\d_(\d[a-e])_(branch\w+?)_norm", r"Mixed_\1.\2.bn"),
-    (r"stage\d_(\d[a-e])_(branch\w+)", r"Mixed_\1.\2.conv"),
+    (r"stem_(\d[ab]_\dx\d)", r"Conv2d_\1.<conv|bn>"),
+    (r"stage\d_(\d[a-e])_(branch\w+)", r"Mixed_\1.\2.<conv|bn>"),
     ("predictions", "fc"),
 )
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from keras import layers
 
+from ..errors import check_choice
 from ..layers import EPSILON, apply, assemble, conv_norm_act, head
 from ..registry import register
 
@@ -17,20 +18,13 @@ V2 = (  # expansion, filters, blocks, strides of a stage
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
 )  # fmt: skip
 TORCH = (
-    ("stem_conv", "features.0.0"),
-    ("stem_conv_norm", "features.0.1"),
-    ("stage1_block1_depthwise", "features.1.conv.0.0"),
-    ("stage1_block1_depthwise_norm", "features.1.conv.0.1"),
-    ("stage1_block1_project", "features.1.conv.1"),
-    ("stage1_block1_project_norm", "features.1.conv.2"),
-    (r"stage\d_block\d_expand", "features.<block>.conv.0.0"),
-    (r"stage\d_block\d_expand_norm", "features.<block>.conv.0.1"),
-    (r"stage\d_block\d_depthwise", "features.<block>.conv.1.0"),
-    (r"stage\d_block\d_depthwise_norm", "features.<block>.conv.1.1"),
-    (r"stage\d_block\d_project", "features.<block>.conv.2"),
-    (r"stage\d_block\d_project_norm", "features.<block>.conv.3"),
-    ("final_conv", "features.18.0"),
-    ("final_conv_norm", "features.18.1"),
+    ("stem_conv", "features.0.<0|1>"),
+    ("stage1_block1_depthwise", "features.1.conv.0.<0|1>"),
+    ("stage1_block1_project", "features.1.conv.<1|2>"),
+    (r"stage\d_block\d_expand", "features.<block>.conv.0.<0|1>"),
+    (r"stage\d_block\d_depthwise", "features.<block>.conv.1.<0|1>"),
+    (r"stage\d_block\d_project", "features.<block>.conv.<2|3>"),
+    ("final_conv", "features.18.<0|1>"),
     ("predictions", "classifier.1"),
 )
 
@@ -52,9 +46,7 @@ def inverted_residual(x, conv, expansion, filters, strides, padding, name):
 
 
 def _padding(padding):
-    if padding not in ("symmetric", "same"):
-        raise ValueError(f"padding must be 'symmetric' or 'same'; got {padding!r}")
-    return 1 if padding == "symmetric" else "same"
+    return 1 if check_choice("padding", padding, ("symmetric", "same")) == "symmetric" else "same"
 
 
 def _strides(spec, rows):
@@ -66,14 +58,7 @@ def _strides(spec, rows):
     return strides
 
 
-@register(
-    "mobilenet_v1",
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2017,
-    paper="arXiv:1704.04861",
-    dropout=0.001,
-    batch_norm=True,
-)
+@register("mobilenet_v1", year=2017, paper="arXiv:1704.04861", dropout=0.001, batch_norm=True)
 def mobilenet_v1(spec, *, width=1.0, padding="symmetric", epsilon=EPSILON):
     """Thirteen depthwise-separable convolutions; `width` multiplies all filters, `epsilon` is batch normalisation's."""
     conv = partial(conv_norm_act, spec, epsilon=epsilon)
@@ -88,14 +73,7 @@ def mobilenet_v1(spec, *, width=1.0, padding="symmetric", epsilon=EPSILON):
 
 
 @register(
-    "mobilenet_v2",
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2018,
-    paper="arXiv:1801.04381",
-    dropout=0.2,
-    batch_norm=True,
-    activation="relu6",
-    torch=TORCH,
+    "mobilenet_v2", year=2018, paper="arXiv:1801.04381", dropout=0.2, batch_norm=True, activation="relu6", torch=TORCH
 )
 def mobilenet_v2(spec, *, width=1.0, padding="symmetric", epsilon=EPSILON):
     """Seventeen inverted residual blocks in seven stages; `width` multiplies filters, the last layer's only above 1."""

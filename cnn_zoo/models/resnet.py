@@ -10,7 +10,8 @@ from functools import partial
 
 from keras import layers
 
-from ..layers import apply, assemble, conv, conv_norm_act, head, norm_act, pad_channels, pool
+from ..errors import check_choice
+from ..layers import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..registry import register
 
 IMAGENET = {  # block and blocks a stage
@@ -22,12 +23,9 @@ IMAGENET = {  # block and blocks a stage
 }
 CIFAR = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}  # blocks a stage
 TORCH = (
-    ("stem_conv", "conv1"),
-    ("stem_conv_norm", "bn1"),
-    (r"stage(\d)_block(\d+)_conv(\d)", r"layer\1.<\2-1>.conv\3"),
-    (r"stage(\d)_block(\d+)_conv(\d)_norm", r"layer\1.<\2-1>.bn\3"),
-    (r"stage(\d)_block(\d+)_shortcut", r"layer\1.<\2-1>.downsample.0"),
-    (r"stage(\d)_block(\d+)_shortcut_norm", r"layer\1.<\2-1>.downsample.1"),
+    ("stem_conv", "<conv|bn>1"),
+    (r"stage(\d)_block(\d+)_conv(\d)", r"layer\1.<\2-1>.<conv|bn>\3"),
+    (r"stage(\d)_block(\d+)_shortcut", r"layer\1.<\2-1>.downsample.<0|1>"),
     ("predictions", "fc"),
 )
 
@@ -61,73 +59,43 @@ def block(x, spec, kind, filters, strides, name, shortcut, residual, preactivati
     elif changes:  # every second position, and zeros for the channels that are new
         new = width - x.shape[-1]
         source = layers.MaxPooling2D(1, strides=strides, name=f"{name}_subsample")(x)
-        source = pad_channels(source, new // 2, new - new // 2, name=f"{name}_widen")
+        sides = ((0, 0), (new // 2, new - new // 2))  # the last two of (batch, height, width, channels)
+        source = layers.ZeroPadding2D(sides, data_format="channels_first", name=f"{name}_widen")(source)
     y = layers.Add(name=f"{name}_add")([y, source])
     return y if preactivation else layers.Activation(spec.activation, name=f"{name}_out")(y)
 
 
-def resnet(spec, stem, kind, depths, filters, **options):
-    """The stem, stages of blocks of which the first halves the image (but in stage 1), and the head."""
-    if options["shortcut"] not in ("identity", "projection"):
-        raise ValueError(f"shortcut must be 'identity' or 'projection'; got {options['shortcut']!r}")
-    if options["stride_on"] not in ("1x1", "3x3"):
-        raise ValueError(f"stride_on must be '1x1' or '3x3'; got {options['stride_on']!r}")
-    steps = list(stem)
-    for stage, (blocks, width) in enumerate(zip(depths, filters, strict=True), 1):
-        for number in range(1, blocks + 1):
-            strides = 2 if stage > 1 and number == 1 else 1
-            named = {"strides": strides, "name": f"stage{stage}_block{number}"}
-            steps.append(partial(block, spec=spec, kind=kind, filters=width, **named, **options))
-    if options["preactivation"]:
-        steps += norm_act(spec, name="final")
-    return assemble(spec, steps + head(spec))
-
-
-@register(
-    *IMAGENET,
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2015,
-    paper="arXiv:1512.03385",
-    batch_norm=True,
-    torch=TORCH,
-)
-def resnet_imagenet(
-    spec,
-    *,
-    filters=(64, 128, 256, 512),
-    shortcut="projection",
-    residual=True,
-    preactivation=False,
-    stride_on="3x3",
-    use_bias=False,
-):
-    """The ImageNet nets.
+@register(*IMAGENET, year=2015, paper="arXiv:1512.03385", batch_norm=True, torch=TORCH)
+@register(*CIFAR, layouts={"small": (32, 32, 3)}, year=2015, paper="arXiv:1512.03385", batch_norm=True)
+def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=False, stride_on="3x3", use_bias=False):
+    """The stem, stages of blocks of which the first halves the image (but in stage 1), and the head.
 
     Args:
-        filters: of the blocks of each stage; bottleneck blocks return four times as many.
+        filters: of the blocks of each stage, (64, 128, 256, 512), or (16, 32, 64) in the nets for CIFAR-10; bottleneck
+            blocks return four times as many.
         shortcut: where a block changes the shape, "projection" by a 1x1 convolution (option B), or "identity" padded
-            with zeros (option A).
+            with zeros (option A). None: A in the nets for CIFAR-10, B in the others.
         residual: False leaves the shortcuts out: the plain net that shows degradation.
         preactivation: normalisation and activation before each convolution.
         stride_on: the convolution of a bottleneck block that halves the image, "3x3" or "1x1".
         use_bias: biases also before batch normalisation.
     """
+    cifar = spec.name in CIFAR
+    filters = filters or ((16, 32, 64) if cifar else (64, 128, 256, 512))
+    kind, depths = ("basic", [CIFAR[spec.name]] * len(filters)) if cifar else IMAGENET[spec.name]
+    shortcut = check_choice("shortcut", shortcut or ("identity" if cifar else "projection"), ("identity", "projection"))
+    options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation, "use_bias": use_bias}
+    options["stride_on"] = check_choice("stride_on", stride_on, ("1x1", "3x3"))
     first = partial(conv, use_bias=use_bias) if preactivation else partial(conv_norm_act, use_bias=use_bias or None)
     if spec.layout == "paper":
-        stem = first(spec, 64, 7, strides=2, padding=3, name="stem_conv")
-        stem += pool("max", 3, strides=2, padding=1, name="stem_pool")
+        steps = first(spec, 64, 7, strides=2, padding=3, name="stem_conv")
+        steps += pool("max", 3, strides=2, padding=1, name="stem_pool")
     else:
-        stem = first(spec, filters[0], 3, name="stem_conv")
-    options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation}
-    kind, depths = IMAGENET[spec.name]
-    return resnet(spec, stem, kind, depths, filters, stride_on=stride_on, use_bias=use_bias, **options)
-
-
-@register(*CIFAR, layouts={"small": (32, 32, 3)}, year=2015, paper="arXiv:1512.03385", batch_norm=True)
-def resnet_cifar(spec, *, filters=(16, 32, 64), shortcut="identity", residual=True, preactivation=False):
-    """The nets for small images: three stages of basic blocks; options as for the ImageNet nets."""
-    first = partial(conv, use_bias=False) if preactivation else conv_norm_act
-    stem = first(spec, filters[0], 3, name="stem_conv")
-    options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation}
-    depths = [CIFAR[spec.name]] * len(filters)
-    return resnet(spec, stem, "basic", depths, filters, stride_on="3x3", use_bias=False, **options)
+        steps = first(spec, filters[0], 3, name="stem_conv")
+    for stage, (blocks, width) in enumerate(zip(depths, filters, strict=True), 1):
+        for number in range(1, blocks + 1):
+            named = {"strides": 2 if stage > 1 and number == 1 else 1, "name": f"stage{stage}_block{number}"}
+            steps.append(partial(block, spec=spec, kind=kind, filters=width, **named, **options))
+    if preactivation:
+        steps += norm_act(spec, name="final")
+    return assemble(spec, steps + head(spec))

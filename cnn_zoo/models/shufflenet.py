@@ -9,6 +9,7 @@ from functools import partial
 
 from keras import layers
 
+from ..errors import check_choice
 from ..layers import Channels, apply, assemble, conv_norm_act, grouped_pointwise, head, pool, shuffle_channels
 from ..registry import register
 
@@ -17,20 +18,13 @@ V1 = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # groups: channels of stage 1, do
 V2 = {0.5: (48, 96, 192, 1024), 1: (116, 232, 464, 1024), 1.5: (176, 352, 704, 1024), 2: (244, 488, 976, 2048)}
 STEM = 24
 TORCH = (
-    ("stem_conv", "conv1.0"),
-    ("stem_conv_norm", "conv1.1"),
-    (r"stage(\d)_block(\d)_shortcut_depthwise", r"stage<\1+1>.<\2-1>.branch1.0"),
-    (r"stage(\d)_block(\d)_shortcut_depthwise_norm", r"stage<\1+1>.<\2-1>.branch1.1"),
-    (r"stage(\d)_block(\d)_shortcut_conv", r"stage<\1+1>.<\2-1>.branch1.2"),
-    (r"stage(\d)_block(\d)_shortcut_conv_norm", r"stage<\1+1>.<\2-1>.branch1.3"),
-    (r"stage(\d)_block(\d)_conv1", r"stage<\1+1>.<\2-1>.branch2.0"),
-    (r"stage(\d)_block(\d)_conv1_norm", r"stage<\1+1>.<\2-1>.branch2.1"),
-    (r"stage(\d)_block(\d)_depthwise", r"stage<\1+1>.<\2-1>.branch2.3"),
-    (r"stage(\d)_block(\d)_depthwise_norm", r"stage<\1+1>.<\2-1>.branch2.4"),
-    (r"stage(\d)_block(\d)_conv2", r"stage<\1+1>.<\2-1>.branch2.5"),
-    (r"stage(\d)_block(\d)_conv2_norm", r"stage<\1+1>.<\2-1>.branch2.6"),
-    ("final_conv", "conv5.0"),
-    ("final_conv_norm", "conv5.1"),
+    ("stem_conv", "conv1.<0|1>"),
+    (r"stage(\d)_block(\d)_shortcut_depthwise", r"stage<\1+1>.<\2-1>.branch1.<0|1>"),
+    (r"stage(\d)_block(\d)_shortcut_conv", r"stage<\1+1>.<\2-1>.branch1.<2|3>"),
+    (r"stage(\d)_block(\d)_conv1", r"stage<\1+1>.<\2-1>.branch2.<0|1>"),
+    (r"stage(\d)_block(\d)_depthwise", r"stage<\1+1>.<\2-1>.branch2.<3|4>"),
+    (r"stage(\d)_block(\d)_conv2", r"stage<\1+1>.<\2-1>.branch2.<5|6>"),
+    ("final_conv", "conv5.<0|1>"),
     ("predictions", "fc"),
 )
 
@@ -77,17 +71,10 @@ def stem(spec):
     return first + pool("max", 3, strides=2, padding=1, name="stem_pool")
 
 
-@register(
-    "shufflenet_v1",
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2017,
-    paper="arXiv:1707.01083",
-    batch_norm=True,
-)
+@register("shufflenet_v1", year=2017, paper="arXiv:1707.01083", batch_norm=True)
 def shufflenet_v1(spec, *, groups=3, width=1.0):
     """Sixteen units; `groups` of the 1x1 convolutions (1, 2, 3, 4 or 8) sets the channels, which `width` multiplies."""
-    if groups not in V1:
-        raise ValueError(f"groups must be one of {', '.join(map(str, V1))}; got {groups!r}")
+    check_choice("groups", groups, V1)
     steps = stem(spec)
     for stage, repeats in enumerate(REPEATS, 1):
         filters = int(V1[groups] * width) * 2 ** (stage - 1)
@@ -99,18 +86,10 @@ def shufflenet_v1(spec, *, groups=3, width=1.0):
     return assemble(spec, steps + head(spec))
 
 
-@register(
-    "shufflenet_v2",
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2018,
-    paper="arXiv:1807.11164",
-    batch_norm=True,
-    torch=TORCH,
-)
+@register("shufflenet_v2", year=2018, paper="arXiv:1807.11164", batch_norm=True, torch=TORCH)
 def shufflenet_v2(spec, *, width=1):
     """Sixteen units and a 1x1 convolution; `width` is 0.5, 1, 1.5 or 2."""
-    if width not in V2:
-        raise ValueError(f"width must be one of {', '.join(map(str, V2))}; got {width!r}")
+    check_choice("width", width, V2)
     *filters, last = V2[width]
     steps = stem(spec)
     for stage, (repeats, depth) in enumerate(zip(REPEATS, filters, strict=True), 1):

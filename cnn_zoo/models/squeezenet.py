@@ -30,14 +30,7 @@ def fire(x, spec, squeeze, name):
     return layers.Concatenate(name=f"{name}_out")([ones, threes])
 
 
-@register(
-    *VARIANTS,
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
-    year=2016,
-    paper="arXiv:1602.07360",
-    dropout=0.5,
-    torch=TORCH,
-)
+@register(*VARIANTS, year=2016, paper="arXiv:1602.07360", dropout=0.5, torch=TORCH)
 def squeezenet(spec, *, squeeze=SQUEEZE):
     """Eight fire modules in three stages; `squeeze` are the filters of their squeeze layers."""
     filters, kernel_size, depths = VARIANTS[spec.name]

@@ -16,12 +16,11 @@ FILTERS = {**dict.fromkeys(PAPER, (64, 128, 256, 512, 512)), "vgg_slim": (32, 64
 
 @register(
     *PAPER,
-    layouts={"paper": (224, 224, 3), "small": (32, 32, 3)},
     year=2014,
     paper="arXiv:1409.1556",
     dropout=0.5,
     torch=(
-        (r"stage\d_conv\d(_norm)?", "features.<index>"),
+        (r"stage\d_conv\d", "features.<index>"),
         ("fc1", "classifier.0"),
         ("fc2", "classifier.3"),
         ("predictions", "classifier.6"),
