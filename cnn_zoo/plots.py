@@ -128,7 +128,7 @@ def mistakes(
         true, wrongly = (plain(class_names[label], 12) for label in (labels[i], predicted[i]))
         captions.append(f"{true}\n→ {wrongly} {probabilities[i, predicted[i]]:.0%}")
     title = f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class"
-    return gallery(images[worst], captions, columns, rows, title)
+    return gallery(images[worst], captions, columns, title)
 
 
 BLOCK = r"stage\d+_(block\d+|fire\d+|\d[a-e])(?=_|$)"  # names of layers that belong to one
@@ -206,11 +206,9 @@ def _boxes(model) -> list[dict]:
     return merged
 
 
-def gallery(
-    images: np.ndarray, captions: list[str], columns: int = 8, rows: int | None = None, title: str | None = None
-) -> Figure:
+def gallery(images: np.ndarray, captions: list[str], columns: int = 8, title: str | None = None) -> Figure:
     """Images (n, height, width, channels), each with its caption above it, in as many rows as they need."""
-    rows = rows or math.ceil(len(images) / columns)
+    rows = math.ceil(len(images) / columns)
     lines = max(caption.count("\n") + 1 for caption in captions)
     column, row = 1.15, 1.1 + 0.17 * lines  # inches
     with _figure(max(5.5, column * columns), row * rows + 0.2, title) as figure:
