@@ -95,11 +95,11 @@ def test_flip_and_translation_together():
 
 
 def test_rotation_keeps_the_centre_and_stays_within_the_angle():
-    bar = np.zeros((64, 21, 21, 1), np.uint8)
-    bar[:, 2:19, 10] = 255
+    bar = np.zeros((64, 21, 31, 1), np.uint8)  # wider than high: rows and columns cannot be exchanged
+    bar[:, 2:19, 15] = 255
     results = changed(bar, rotate=30)
-    np.testing.assert_allclose(results[:, 10, 10, 0], 1, atol=1e-5)
-    y, x = np.mgrid[-10:11, -10:11]
+    np.testing.assert_allclose(results[:, 10, 15, 0], 1, atol=1e-5)
+    y, x = np.mgrid[-10:11, -15:16]
     angles = []
     for image in results[..., 0]:
         covariance = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=image.ravel())
@@ -110,17 +110,21 @@ def test_rotation_keeps_the_centre_and_stays_within_the_angle():
 
 
 def test_zoom_scales_about_the_centre():
-    square = np.zeros((64, 21, 21, 1), np.uint8)
-    square[:, 6:15, 6:15] = 255
-    areas = changed(square, zoom=0.3).sum((1, 2, 3)) / 81
+    square = np.zeros((64, 21, 31, 1), np.uint8)
+    square[:, 6:15, 11:20] = 255
+    zoomed = changed(square, zoom=0.3)
+    assert np.allclose(zoomed, zoomed[:, ::-1, ::-1], atol=1e-5)
+    areas = zoomed.sum((1, 2, 3)) / 81
     assert 0.45 < areas.min() < 0.6
     assert 1.5 < areas.max() < 1.75
 
 
 def test_cutout_blackens_one_square():
-    black = (changed(cutout=0.4) == 0).all(-1)  # a side of 4
+    black = (changed(np.repeat(IMAGES, 20, 0), cutout=0.4) == 0).all(-1)  # a side of 4
     assert black.sum((1, 2)).max() == 16
     assert black.sum((1, 2)).min() >= 4  # at a corner, a quarter of it
+    assert black.any(0).all()  # its centre may be anywhere: no pixel is spared
+    assert black[:, 0].any(1).mean() == pytest.approx(3 / 12, abs=0.05)  # centres of rows 0, 1 and 2 reach the edge
 
 
 def test_brightness_adds_one_number_to_an_image():

@@ -316,6 +316,35 @@ def test_the_list_of_tfds_names_is_what_tfds_has():
     assert set(list_datasets()) - {"mnist5k"} <= set(tfds.list_builders())
 
 
+def test_a_set_of_tfds_is_read_split_by_split(tmp_path):
+    """Twelve images in the place of a set that is not prepared here."""
+    import tensorflow_datasets as tfds
+
+    known = tfds.builder("kmnist")
+    if known.is_prepared():
+        pytest.skip("kmnist is prepared in TFDS_DATA_DIR")
+    rng, rows = np.random.default_rng(0), {}
+    for split, count in (("train", 8), ("test", 4)):
+        images = rng.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
+        rows[split] = [{"image": image, "label": i % 10} for i, image in enumerate(images)]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        "kmnist",
+        str(known.version),
+        data_dir=tmp_path,
+        features=known.info.features,
+        split_datasets={split: list(enumerate(examples)) for split, examples in rows.items()},
+        disable_shuffling=True,
+    )
+    tfds.core.add_data_dir(tmp_path)
+    told = []
+    data = load_data("kmnist", validation=0, progress=told.append)
+    assert told == ["reading kmnist: train, 8 images", "reading kmnist: test, 4 images"]
+    for split, examples in rows.items():
+        assert np.array_equal(data.images(split), [row["image"] for row in examples])
+        assert data.labels[data.splits[split]].tolist() == [row["label"] for row in examples]
+    assert data.class_names == known.info.features["label"].names
+
+
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_full_sets_where_they_are_prepared(name):
     import tensorflow_datasets as tfds

@@ -111,3 +111,15 @@ def test_errors_stand_in_the_place_of_their_file(image, tmp_path):
     assert results[0] == (0, (40, 30, 3))
     assert isinstance(results[1], MissingError)
     assert results[2] == (2, (40, 30, 3))
+
+
+def test_no_file_is_lost_between_two_slices():
+    told, names = [], list(range(2050))
+    assert for_each_file(lambda i, path: (i, path), names, told.append) == list(enumerate(names))
+    assert told == [1024, 2048, 2050]
+
+
+def test_colours_become_grey_by_their_weights(tmp_path):
+    """ITU-R 601: 0.299 red + 0.587 green + 0.114 blue."""
+    array = to_array(Image.fromarray(np.eye(3, dtype=np.uint8)[None] * 255), channels=1)
+    assert array.ravel().tolist() == [76, 150, 29]

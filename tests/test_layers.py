@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from cnn_zoo import build_model
-from cnn_zoo.layers import BatchNormalization, Channels
+from cnn_zoo.layers import BatchNormalization, Channels, apply, conv
+from cnn_zoo.registry import Spec
 from conftest import clean_environment
 
 
@@ -136,3 +137,13 @@ def test_channels_are_cut_out_and_their_gradient_is_zero_elsewhere():
         inside = (np.arange(6) >= start) & (np.arange(6) < stop)
         assert np.array_equal(tape.gradient(y, x), np.broadcast_to(inside, x.shape))
         assert layer(keras.Input((3, 3, 6))).shape == (None, 3, 3, stop - start)
+
+
+def test_a_number_of_zeros_is_added_on_every_side():
+    """As papers and PyTorch count them; Keras' own "same" looks at other windows where strides are 2."""
+    spec, inputs = Spec("x", (4, 4, 1)), keras.Input((4, 4, 1))
+    for padding, counted in ((1, [[4, 6], [6, 9]]), ("same", [[9, 6], [6, 4]])):
+        stack = conv(spec, 1, 3, strides=2, padding=padding, use_bias=False, name="conv")
+        model = keras.Model(inputs, apply(inputs, stack))
+        model.set_weights([np.ones((3, 3, 1, 1))])
+        assert np.array_equal(np.asarray(model(np.ones((1, 4, 4, 1))))[0, ..., 0], counted)

@@ -166,7 +166,7 @@ def test_a_small_batch_is_learnt_by_heart(name, side, options):
 
 @pytest.mark.parametrize("name", slowly(ALL))
 def test_layer_names_say_where_a_layer_is(name):
-    """That they stay is seen by test_derived_files_are_up_to_date, which compares layer_names.csv."""
+    """That they stay is seen by test_derived_files_are_up_to_date, which compares layers.csv."""
     with shapes_only():
         first = [layer.name for layer in build_model(name, compile=False).layers]
     assert len(set(first)) == len(first)

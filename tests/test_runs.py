@@ -1,6 +1,8 @@
 """Run folders: what they hold, that they can be read again, and that what is wrong in one is noticed."""
 
+import os
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -10,7 +12,7 @@ import pytest
 
 from cnn_zoo import build_model, evaluate, load_run, runs, save_weights, train, training
 from cnn_zoo.errors import DataError, RunError, UsageError
-from cnn_zoo.files import only_writer, read_json
+from cnn_zoo.files import only_writer, read_json, write_json
 from cnn_zoo.runs import wilson
 from conftest import SMALL, equal
 
@@ -51,7 +53,14 @@ def test_what_was_measured_is_what_keras_measures(run, digits):
     result = evaluate(load_run(run.path))
     assert result["accuracy"] == run.metrics["test_accuracy"]
     assert result["confusion"].sum() == 1000
-    assert np.trace(result["confusion"]) == round(1000 * result["accuracy"])
+    expected = np.zeros((10, 10), int)
+    np.add.at(expected, (digits.labels[digits.splits["test"]], result["probabilities"].argmax(1)), 1)
+    assert np.array_equal(result["confusion"], expected)  # rows are true classes
+    np.fill_diagonal(expected, 0)
+    true, predicted = divmod(int(expected.argmax()), 10)
+    assert (
+        f"Most often {true} is taken for {predicted}: {expected.max()} times." in (run.path / "report.md").read_text()
+    )
 
 
 def test_saved_weights_are_the_model_alone_and_plain_keras_reads_them(run):
@@ -162,3 +171,14 @@ def test_two_processes_do_not_write_to_one_run_folder(few, tmp_path):
         assert (tmp_path / "run/.cnn_zoo-12.checkpoint.npz").exists()
     run = train(data=few, epochs=1, out=tmp_path / "run", **SMALL)
     assert {path.name for path in run.path.iterdir()} == FILES | {".2024.notes"}
+
+
+def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_what_comes_next(tmp_path, monkeypatch):
+    path, seen = tmp_path / "x.json", []
+
+    def sync(descriptor):
+        seen.append(("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file", path.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_json(path, {})
+    assert seen == [("file", False), ("folder", True)]

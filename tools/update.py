@@ -4,7 +4,7 @@
     python tools/update.py --check    say what is stale, exit with 1 if anything is
 
 - cnn_zoo/catalogue.csv, from the family files: parameters and multiply-accumulates of every model as published
-- tests/reference/layer_names.csv, from the family files
+- tests/reference/layers.csv, from the family files: what their layers are called, and are
 - the table of models in README.md, from the catalogue
 - the section of measurements in README.md, from results/ and benchmarks/results/
 - the table of weights in README.md, from the manifest of published weights and results/published.csv
@@ -25,6 +25,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+SETTINGS = (  # of layers, which all versions of Keras call alike
+    "activation", "axis", "cropping", "dims", "epsilon", "equation", "filters", "keepdims", "kernel_size", "momentum",
+    "output_shape", "padding", "pool_size", "rate", "start", "stop", "strides", "target_shape", "units", "use_bias",
+)  # fmt: skip
 LINKED = ("README.md", "CITATION.cff", "CHANGELOG.md", "notebooks/*.md", "notebooks/*.ipynb")
 
 
@@ -58,15 +62,30 @@ def model_table(rows: list[dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def layer_names() -> str:
-    """A line a model with the number and a hash of its layer names, which are a contract: a change must be meant."""
+def layer_hashes() -> str:
+    """A line a model and layout with hashes of its layers' names, which are a contract, and of what they are.
+
+    A change must be meant: these notice what counts of parameters and shapes do not, such as a maximum in place of an
+    average, another initialisation, or a rate of dropout.
+    """
     from cnn_zoo import registry
 
-    lines = ["model,layers,sha256"]
-    for name in sorted(registry._ENTRIES):
-        with registry.shapes_only():
-            names = [layer.name for layer in registry.build_model(name, compile=False).layers]
-        lines.append(f"{name},{len(names)},{hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:16]}")
+    def digest(lines):
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def settings(layer):
+        config = layer.get_config()
+        known = {key: config[key] for key in SETTINGS if key in config}
+        kinds = {key: (config.get(key) or {}).get("class_name") for key in config if key.endswith("_initializer")}
+        return json.dumps([type(layer).__name__, known, kinds], sort_keys=True)
+
+    lines = ["model,layout,layers,names,settings"]
+    for name, entry in sorted(registry._ENTRIES.items()):
+        for layout, shape in entry.layouts.items():
+            with registry.shapes_only():
+                layers = registry.build_model(name, shape, layout=layout, compile=False, dtype="float32").layers
+            names = digest(layer.name for layer in layers)
+            lines.append(f"{name},{layout},{len(layers)},{names},{digest(map(settings, layers))}")
     return "\n".join(lines) + "\n"
 
 
@@ -228,7 +247,7 @@ def repository() -> str:
 
 def wanted_files() -> dict[Path, str]:
     """What each derived file should hold."""
-    files = {ROOT / "cnn_zoo/catalogue.csv": catalogue(), ROOT / "tests/reference/layer_names.csv": layer_names()}
+    files = {ROOT / "cnn_zoo/catalogue.csv": catalogue(), ROOT / "tests/reference/layers.csv": layer_hashes()}
     rows = list(csv.DictReader(io.StringIO(files[ROOT / "cnn_zoo/catalogue.csv"])))
     before = re.search(r"github\.com/([\w.-]+/[\w-]+)", (ROOT / "CITATION.cff").read_text("utf-8"))[1]
     ours = repository()
