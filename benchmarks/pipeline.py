@@ -36,7 +36,7 @@ def measure(name: str, repeats: int) -> dict[str, int]:
     steps = min(80, data.steps())
 
     def batches(how: Augment):
-        return data.epochs(0, 1, how=how).take(steps)
+        return data.epochs(0, 1, augment=how).take(steps)
 
     def drain(how: Augment) -> None:
         for _ in batches(how):

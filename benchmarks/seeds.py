@@ -37,7 +37,7 @@ PUBLISHED = {  # model-data -> arguments of train; the weights of seed 0 come wi
     "zoonet-fashion_mnist": {},
     "zoonet_wide-mnist": {},
     "zoonet_wide-fashion_mnist": {"epochs": 7},
-    "zoonet_wide-cifar10": {"model_options": {"filters": [64, 128, 256]}},
+    "zoonet_large-cifar10": {"epochs": 10},
     "resnet20-cifar10": {},
 }
 EXPERIMENTS |= {name: (*name.split("-"), 0.0, {"recipe": "accurate", **changes}) for name, changes in PUBLISHED.items()}

@@ -83,12 +83,13 @@ class Data:
         start: int,
         stop: int,
         *,
-        how: Augment | None = None,
+        augment: Augment | dict | None = None,
         batch_size: int | None = None,
         seed: int | None = None,
     ) -> tf.data.Dataset:
         """The training batches of epochs start … stop - 1, one after another; what is None is as load_data was told."""
-        how, seed = self.augment if how is None else how, self.seed if seed is None else seed
+        how = self.augment if augment is None else Augment.of(augment)
+        seed = self.seed if seed is None else seed
         epochs = tf.data.Dataset.range(start, stop)
         return self._training(epochs, stop - start, how, batch_size or self.batch_size, seed)
 
@@ -114,6 +115,11 @@ class Data:
         That is the order of the source, which may be by class, as mnist5k's is: shuffle before you take a part of it.
         """
         return self._images[self.splits[split]]
+
+    def sample(self, count: int) -> np.ndarray:
+        """That many training images, or all if there are fewer, spread evenly over the set; uint8."""
+        train = self.splits["train"]
+        return self._images[train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(int)]]
 
     @functools.cached_property
     def digest(self) -> str:

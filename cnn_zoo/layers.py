@@ -5,9 +5,11 @@ layers, a functional keras.Model of others. Layers are always named: stage1_conv
 stage1_pool … avg_pool, fc1, predictions.
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 import keras
+import numpy as np
 from keras import layers
 
 from .errors import check_choice
@@ -72,6 +74,33 @@ class Channels(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "start": self.start, "stop": self.stop}
+
+
+@keras.saving.register_keras_serializable(package="cnn_zoo")
+class Whitening(layers.Conv2D):
+    """A convolution whose filters, not trained, make what comes out uncorrelated and of variance one.
+
+    Neighbouring pixels are nearly equal: patches vary a thousand times as much in brightness as in anything else, and
+    gradient descent is slow along directions that vary little (LeCun et al. 1998, 10.1007/3-540-49430-8_2, section
+    4.3). The filters are the principal components of patches of training images, the largest first, each divided by
+    its standard deviation; arXiv:2404.00498, section 3.2, begins a net with such a layer. `adapt` computes them; until
+    then they are random.
+    """
+
+    LEAST_VARIANCE = 5e-4  # added, so that noise is not blown up without limit; of images in [0, 1]
+
+    def __init__(self, filters: int, kernel_size: int | tuple[int, int] = 2, *, trainable: bool = False, **kwargs):
+        super().__init__(filters, kernel_size, trainable=trainable, **kwargs)
+
+    def adapt(self, images: np.ndarray) -> None:
+        """Compute the filters from images in [0, 1] of shape (n, height, width, channels)."""
+        patches = np.lib.stride_tricks.sliding_window_view(images, self.kernel_size, axis=(1, 2))
+        patches = np.moveaxis(patches, 3, -1).reshape(-1, math.prod(self.kernel_size) * images.shape[-1])
+        variances, directions = np.linalg.eigh(np.cov(patches, rowvar=False))
+        largest = np.abs(directions).argmax(0)
+        directions *= np.sign(directions[largest, range(len(largest))])  # of the two signs, always the same
+        kernel = (directions / np.sqrt(variances + self.LEAST_VARIANCE))[:, ::-1][:, : self.filters]
+        self.set_weights([kernel.reshape(self.kernel.shape), -patches.mean(0) @ kernel])
 
 
 def conv(

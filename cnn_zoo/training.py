@@ -28,6 +28,7 @@ from .datasets import Data, data_folder, load_data
 from .errors import RunError, TrainingError, UsageError, check_seed, unknown
 from .files import check_seal, checksum, only_writer, write_csv, write_json
 from .inference import BATCH, evaluate
+from .layers import Whitening
 from .precision import choose_precision, set_precision
 from .recipes import Recipe, get_recipe
 from .registry import build_model, check_model_name, compile_model, entry
@@ -174,6 +175,9 @@ def _compiled_model(data: Data, recipe: Recipe, config: dict) -> keras.Model:
         tf.config.experimental.enable_op_determinism()
     options = {"dtype": config["precision"], "compile": False, **config["model_options"]}
     model = build_model(config["model"], data.input_shape, data.num_classes, **options)
+    for layer in model.layers:
+        if isinstance(layer, Whitening):
+            layer.adapt(data.sample(1000) / np.float32(255))
     steps = data.steps(recipe.batch_size)
     compile_model(
         model,
@@ -275,8 +279,8 @@ def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: i
         say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} steps")
 
     def batches(until):
-        how, size = Augment.of(recipe.augment), recipe.batch_size
-        return data.epochs(state.epoch, until, how=how, batch_size=size, seed=config["seed"])
+        options = {"augment": recipe.augment, "batch_size": recipe.batch_size, "seed": config["seed"]}
+        return data.epochs(state.epoch, until, **options)
 
     try:
         with _interruptible() as keeper.interrupted:

@@ -83,7 +83,7 @@ def test_batches_do_not_depend_on_the_number_of_threads():
 
 def test_two_batches_of_an_epoch_are_changed_differently():
     data = load_data((np.tile(np.eye(28, dtype=np.uint8) * 255, (80, 1, 1)), np.arange(80) % 2), batch_size=16)
-    first, second = (x.numpy() for x, _ in list(data.epochs(0, 1, how=Augment(translate=0.2)))[:2])
+    first, second = (x.numpy() for x, _ in list(data.epochs(0, 1, augment={"translate": 0.2}))[:2])
     assert not np.array_equal(first, second)
 
 
@@ -140,7 +140,7 @@ def test_training_takes_as_many_steps_as_there_are_batches(kind, photos, tmp_pat
         options = {"image_size": 28, "channels": 1, **({"memory_limit": 10_000} if kind == "from a file" else {})}
     data, size = load_data(source, **options), 500 if kind == "embedded" else 7
     how = Augment(translate=0.1) if kind == "augmented" else None
-    batches = data.epochs(0, 3, batch_size=size, how=how)
+    batches = data.epochs(0, 3, batch_size=size, augment=how)
     assert data.steps(size) == -(-len(data.splits["train"]) // size)
     assert int(batches.cardinality()) == 3 * data.steps(size) == sum(1 for _ in batches)
     if kind == "augmented":

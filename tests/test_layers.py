@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo import build_model
-from cnn_zoo.layers import BatchNormalization, Channels, apply, conv
+from cnn_zoo import build_model, train
+from cnn_zoo.layers import BatchNormalization, Channels, Whitening, apply, conv
 from cnn_zoo.registry import Spec
-from conftest import clean_environment
+from conftest import clean_environment, equal
 
 
 def both(**options):
@@ -147,3 +147,38 @@ def test_a_number_of_zeros_is_added_on_every_side():
         model = keras.Model(inputs, apply(inputs, stack))
         model.set_weights([np.ones((3, 3, 1, 1))])
         assert np.array_equal(np.asarray(model(np.ones((1, 4, 4, 1))))[0, ..., 0], counted)
+
+
+def test_whitened_patches_are_uncorrelated_and_of_variance_one():
+    rng = np.random.default_rng(0)
+    brightness = rng.normal(0.5, 0.25, (200, 1, 1, 1))
+    images = (brightness + rng.normal(0, 0.1, (200, 9, 7, 3)) * (1, 0.5, 2)).astype(np.float32)
+    layer = Whitening(12, 2)
+    layer.build(images.shape)
+    layer.adapt(images)
+    white = np.asarray(layer(images)).reshape(-1, 12)
+    np.testing.assert_allclose(white.mean(0), 0, atol=1e-4)
+    covariance = np.cov(white, rowvar=False)
+    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-3
+    assert (np.diag(covariance) > 0.7).all()  # less than one where a variance is near what is added to it
+    assert (np.diag(covariance) < 1).all()
+    assert np.diag(covariance)[0] == pytest.approx(1, abs=0.01)  # the largest first, brightness
+    kernel, bias = layer.get_weights()
+    again = Whitening.from_config(layer.get_config())
+    again.build(images.shape)
+    again.adapt(images[::-1])
+    np.testing.assert_allclose(again.get_weights()[0], kernel, atol=1e-3)  # signs and all
+    assert not again.trainable_weights
+    few = Whitening(5, 2)
+    few.build(images.shape)
+    few.adapt(images)
+    assert np.array_equal(few.get_weights()[1], bias[:5])
+
+
+def test_a_training_adapts_the_whitening_and_leaves_it(few, tmp_path, no_report):
+    run = train("zoonet_large", few, epochs=1, out=tmp_path / "run", verbose=0, model_options={"filters": [4, 4]})
+    layer = Whitening(4, 2)
+    layer.build((None, 28, 28, 1))
+    layer.adapt(few.sample(1000) / np.float32(255))
+    assert len(few.sample(1000)) == len(few.splits["train"])
+    assert equal(run.model.get_layer("stem_whitening").get_weights(), layer.get_weights())

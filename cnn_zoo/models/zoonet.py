@@ -3,35 +3,49 @@
 Each stage halves the image by pooling straight after its first convolution, so that normalisation and activation have
 a quarter of the numbers to work on. Widths are multiples of 16, which the vector units of CPUs take in whole. There are
 as many stages as bring the image down to about 4x4. In `zoonet` the first of them is a strided convolution, the
-cheapest way to halve an image; `zoonet_wide` spends more on each image, for longer trainings.
+cheapest way to halve an image; `zoonet_wide` spends more on each image, for longer trainings. `zoonet_large` is twice
+as wide again and begins with a whitening of pixels, which cnn_zoo.train adapts to the training images; in a training of
+your own, call model.get_layer("stem_whitening").adapt(images) first.
 """
 
 import math
 
-from ..layers import assemble, conv, conv_norm_act, head, norm_act, pool
+from ..layers import Whitening, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..registry import register
 
-VARIANTS = {  # filters of the strided stem, filters of the first stage, convolutions a stage and in the last one
-    "zoonet": (16, 32, 1, 2),
-    "zoonet_wide": (0, 32, 2, 2),
+VARIANTS = {  # stem, filters of the first stage, convolutions a stage and in the last one
+    "zoonet": ("strided", 32, 1, 2),
+    "zoonet_wide": (None, 32, 2, 2),
+    "zoonet_large": ("whitening", 64, 2, 2),
 }
 LAST_SIDE = 4  # pixels
 MOST_FILTERS = 256
 
 
 @register("zoonet", layouts={"small": (28, 28, 1)}, year=2026, paper="", batch_norm=True, large_steps=True)
-@register("zoonet_wide", layouts={"small": (32, 32, 3)}, year=2026, paper="", batch_norm=True, large_steps=True)
+@register(
+    "zoonet_wide",
+    "zoonet_large",
+    layouts={"small": (32, 32, 3)},
+    year=2026,
+    paper="",
+    batch_norm=True,
+    large_steps=True,
+)
 def zoonet(spec, *, filters=()):
-    """A strided stem or none, stages, global average pooling.
+    """A stem or none, stages, global average pooling.
 
     Args:
         filters: of each stage; default: doubled from stage to stage up to 256, for as many as the image needs.
     """
     stem, first, convolutions, last = VARIANTS[spec.name]
     stack, halvings = [], max(1, round(math.log2(min(spec.input_shape[:2]) / LAST_SIDE)))
-    if stem:
-        stack += conv_norm_act(spec, stem, 4, strides=2, name="stem_conv")
-    filters = filters or [min(first * 2**i, MOST_FILTERS) for i in range(max(1, halvings - bool(stem)))]
+    if stem == "strided":
+        stack += conv_norm_act(spec, 16, 4, strides=2, name="stem_conv")
+        halvings -= 1
+    elif stem == "whitening":
+        stack += [Whitening(4 * spec.input_shape[2], 2, name="stem_whitening")]
+    filters = filters or [min(first * 2**i, MOST_FILTERS) for i in range(max(1, halvings))]
     for stage, width in enumerate(filters, 1):
         name = f"stage{stage}_conv1"
         stack += conv(spec, width, 3, use_bias=not spec.batch_norm, name=name)

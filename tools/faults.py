@@ -1,0 +1,103 @@
+"""Break the code on purpose, one place at a time, and see whether a test notices.
+
+    python tools/faults.py [NUMBER …] [--out results/faults.csv]
+
+Each fault is made in a copy of the working tree, where the tests that should notice it run until one fails. A fault
+that nobody notices, or that cannot be made because the code has changed, is an error: exit status 1.
+"""
+
+import argparse
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FAULTS = [  # file in cnn_zoo/, what stands there, what would be wrong, where it should be noticed
+    ("layers.py", "variance *= (count - 1) / count", "variance *= 1.0", "test_layers.py"),
+    ("layers.py", 'return [layers.ZeroPadding2D(padding, name=f"{name}_pad")], "valid"', 'return [], "same"',
+     "test_layers.py"),
+    ("layers.py", "MOMENTUM = 0.9 ", "MOMENTUM = 0.99 ", "test_packaging.py"),
+    ("models/googlenet.py", 'pool("max", 3, strides=1', 'pool("average", 3, strides=1', "test_packaging.py"),
+    ("models/resnet.py", "layers.Add(", "layers.Average(", "test_packaging.py"),
+    ("registry.py", "if min(input_shape[:2]) < SMALL_BELOW", "if max(input_shape[:2]) < SMALL_BELOW", "test_models.py"),
+    ("cards.py", "return math.prod(shape[1:] if first else shape[:-1])", "return math.prod(shape)", "test_cards.py"),
+    ("augment.py", "side), tf.int32) - length // 2", "side), tf.int32) - length // 2 + 1", "test_augment.py"),
+    ("datasets.py", "epoch]), step)", "epoch]), 0 * step)", "test_data.py"),
+    ("datasets.py", "chosen = np.sort(np.concatenate(aside))\n    return np.setdiff1d(indices, chosen), chosen",
+     "chosen = np.sort(np.concatenate(aside))\n    return indices, chosen", "test_data.py"),
+    ("images.py", "range(0, len(paths), 1024)", "range(0, len(paths), 1025)", "test_images.py"),
+    ("recipes.py", 'optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])', "pass",
+     "test_recipes.py"),
+    ("recipes.py", "nesterov=True", "nesterov=False", "test_recipes.py"),
+    ("training.py", 'recipe.make_optimizer(config["epochs"] * steps)', "recipe.make_optimizer(steps)",
+     "test_training.py"),
+    ("training.py", "state.best = state.weights()", "state.best = state.best or state.weights()", "test_training.py"),
+    ("checkpoints.py", "self.history, self.seconds, self.best = history, seconds, best",
+     "self.history, self.seconds = history, seconds", "test_training.py"),
+    ("files.py", "            os.fsync(file.fileno())", "            pass", "test_runs.py"),
+    ("inference.py", "np.add.at(confusion, (labels, predicted), 1)", "np.add.at(confusion, (predicted, labels), 1)",
+     "test_runs.py"),
+    ("weights.py", "if not np.isfinite(child[()]).all():", "if False:", "test_pretrained.py"),
+    ("pretrained.py", 'if checksum(path) != known["sha256"]:', "if False:", "test_pretrained.py"),
+    ("teaching.py", "if at_least is not None and not value >= at_least:",
+     "if at_least is not None and value < at_least:", "test_teaching.py"),
+    ("cli.py", '"recipe", "out", "resume", "seed", "precision"', '"recipe", "out", "resume", "precision"',
+     "test_cli.py"),
+    ("plots.py", "worst = wrong[np.argsort(-probabilities", "worst = wrong[np.argsort(probabilities", "test_plots.py"),
+]  # fmt: skip
+
+
+def notice(folder: Path, fault: tuple[str, str, str, str]) -> tuple[str, float]:
+    """Make a fault in a copy of the project; returns the first test that fails, or "", and the seconds."""
+    name, right, wrong, tests = fault
+    path = folder / "cnn_zoo" / name
+    text = path.read_text("utf-8")
+    if right not in text:
+        raise SystemExit(f"{name} has no {right!r} any more: tools/faults.py is out of date")
+    path.write_text(text.replace(right, wrong), "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "slow or not slow"]
+    begun = time.perf_counter()
+    done = subprocess.run(
+        command + [f"tests/{test}" for test in tests.split()],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},  # before what is installed
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - begun
+    path.write_text(text, "utf-8")
+    failed = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", done.stdout, re.MULTILINE)
+    return failed[1] if failed else "", seconds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("numbers", nargs="*", type=int, help="which faults, from 1; default: all")
+    parser.add_argument("--out", help="write a table to this file")
+    args = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "copy"
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".venv*", "runs", "__pycache__"))
+        for number in args.numbers or range(1, len(FAULTS) + 1):
+            name, right, wrong, _ = FAULTS[number - 1]
+            test, seconds = notice(folder, FAULTS[number - 1])
+            rows.append((number, f"cnn_zoo/{name}", right, wrong, test))
+            print(
+                f"{number:2} {name}: {' '.join(wrong.split())[:60]!r}: {test or 'NOBODY'} ({seconds:.0f} s)", flush=True
+            )
+    if args.out:
+        with open(args.out, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([("number", "file", "right", "wrong", "noticed by"), *rows])
+    return int(any(not row[-1] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
