@@ -18,7 +18,7 @@ _MODULES = {  # public name -> the module that defines it
     "evaluate": "inference",
     "feature_extractor": "explain",
     "freeze": "pretrained",
-    "interval": "teaching",
+    "interval": "intervals",
     "list_datasets": "sources",
     "list_models": "registry",
     "load_data": "datasets",
@@ -32,7 +32,7 @@ _MODULES = {  # public name -> the module that defines it
     "train": "training",
 }
 __all__ = sorted(_MODULES)
-_NEED_NO_FRAMEWORK = {"Recipe", "ZooError", "check", "claim", "list_datasets", "list_models", "register"}
+_NEED_NO_FRAMEWORK = {"Recipe", "ZooError", "check", "claim", "interval", "list_datasets", "list_models", "register"}
 
 
 def __getattr__(name):

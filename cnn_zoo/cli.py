@@ -17,8 +17,9 @@ from typing import Any
 
 from . import __version__
 from .errors import UsageError, ZooError, check_number, unknown
+from .intervals import prediction_interval
 from .precision import PRECISIONS
-from .pretrained import accuracy_text, prediction_interval, record, records
+from .pretrained import accuracy_text, record, records
 from .quiet import quiet_import
 from .recipes import RECIPES, Recipe, get_recipe
 from .registry import catalogue, check_model_name, list_models, shapes_only

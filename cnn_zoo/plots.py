@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from .files import atomic
+from .intervals import interval
 
 # Okabe and Ito's colours, which the colour-blind can tell apart
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
@@ -381,8 +382,6 @@ def forest(effects: dict[str, np.ndarray], *, unit: str, title: str) -> Figure:
         unit: of the differences.
         title: what is found.
     """
-    from .teaching import interval
-
     with _figure(8.5, 1.2 + 0.36 * len(effects)) as figure:
         axes = figure.subplots()
         axes.axvline(0, color=GREY, linewidth=0.8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import statistics
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +55,6 @@ def accuracy_text(known: dict[str, Any]) -> str:
     return f"{statistics.mean(reached):.2f}{deviation} % ({len(reached)} seed{'s' * (len(reached) > 1)})"
 
 
-def prediction_interval(reached: list[float], level: float = 0.99) -> tuple[float, float]:
-    """Where another value of the same normal distribution is expected; (0, 1) from a single value."""
-    if len(reached) < 2:
-        return 0.0, 1.0
-    from scipy.stats import t
-
-    n, mean = len(reached), statistics.mean(reached)
-    half = t.ppf((1 + level) / 2, n - 1) * statistics.stdev(reached) * (1 + 1 / n) ** 0.5
-    return mean - half, mean + half
-
-
 def weights_file(known: dict[str, Any]) -> Path:
     """The file of a record, after a look at its checksum."""
     config = known["config"]
@@ -76,8 +66,8 @@ def weights_file(known: dict[str, Any]) -> Path:
     return path
 
 
-def load_pretrained(model, known: dict[str, Any]) -> None:
-    """Fill a model that build_model made with the weights of a record of that name.
+def load_pretrained(model, known: dict[str, Any], build: Callable[..., Any]) -> None:
+    """Fill a model that build_model, which is `build`, made with the weights of a record of that name.
 
     Images of another size are taken where no layer minds. The last layer keeps its random weights where the number of
     classes is another, and a warning says so. If it is filled, `model.class_names` holds the names of the classes.
@@ -86,12 +76,11 @@ def load_pretrained(model, known: dict[str, Any]) -> None:
         UsageError: the model has other options than the one that was trained.
         RunError, MissingError: the file is not as it was published.
     """
-    from .registry import build_model
     from .weights import load_weights
 
     config = known["config"]
     shape, classes = tuple(config["input_shape"]), len(config["class_names"])
-    source = build_model(model.name, shape, classes, dtype="float32", compile=False, **config["model_options"])
+    source = build(model.name, shape, classes, dtype="float32", compile=False, **config["model_options"])
     load_weights(source, weights_file(known))
     trained = {layer.name: layer.get_weights() for layer in source.layers}
     new_head = False

@@ -216,7 +216,7 @@ def build_model(
     with policy(None if dtype is None else choose_precision(dtype)):
         model = _build(found, spec, family_options)
     if trained:
-        pretrained.load_pretrained(model, trained)
+        pretrained.load_pretrained(model, trained, build_model)
     elif weights is not None:
         from .weights import load_weights
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import math
 import os
 import platform
 import shlex
@@ -17,6 +16,7 @@ import numpy as np
 from . import pretrained
 from .errors import DataError, MissingError, RunError, UsageError
 from .files import check_seal, checksum, read_json, read_text, write_text
+from .intervals import wilson
 from .precision import BFLOAT16_FLAGS, PRECISIONS, processor_flags
 from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model, shapes_only
 from .weights import check_weights, load_weights
@@ -186,14 +186,6 @@ def read_history(path: Path, expected: str | None = None) -> dict[str, list[floa
         return {name: [kinds[i](row[i]) for row in rows] for i, name in enumerate(head)}
     except (ValueError, IndexError, OverflowError, csv.Error) as error:
         raise RunError(f"{path / HISTORY} is damaged ({error})") from None
-
-
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson 1927, 10.1080/01621459.1927.10502953)."""
-    z, p = 1.959964, correct / total
-    middle = (p + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return middle - half, middle + half
 
 
 def share_text(share: float, images: int) -> str:

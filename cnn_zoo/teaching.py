@@ -125,11 +125,3 @@ def over_seeds(
         key: np.array([row[key] + [np.nan] * (epochs - len(row[key])) for row in rows]) for key in (rows or [{}])[0]
     }
     return padded | ({"test_accuracy": np.array(tested)} if test is not None else {})
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean of some measurements and half the width of its 95 % interval (Student's t, n - 1 degrees of freedom)."""
-    from scipy import stats
-
-    values = np.asarray(values, float)
-    return values.mean(), stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))

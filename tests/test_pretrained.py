@@ -26,6 +26,7 @@ from cnn_zoo import (
 from cnn_zoo.cli import main
 from cnn_zoo.errors import MissingError, RunError, UsageError
 from cnn_zoo.files import checksum, read_json, seal
+from cnn_zoo.intervals import prediction_interval
 from conftest import ROOT
 
 RECORDS = pretrained.records()
@@ -258,7 +259,7 @@ def test_reproducing_trains_again_and_compares(run, tmp_path, monkeypatch, capsy
 
 
 def test_an_interval_for_another_value_is_that_of_the_textbook():
-    low, high = pretrained.prediction_interval([1.0, 2.0, 3.0], 0.95)
+    low, high = prediction_interval([1.0, 2.0, 3.0], 0.95)
     assert (low, high) == pytest.approx((2 - 4.302653 * (4 / 3) ** 0.5, 2 + 4.302653 * (4 / 3) ** 0.5))
 
 

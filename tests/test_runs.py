@@ -13,7 +13,7 @@ import pytest
 from cnn_zoo import build_model, evaluate, load_run, runs, save_weights, train, training
 from cnn_zoo.errors import DataError, RunError, UsageError
 from cnn_zoo.files import only_writer, read_json, write_json
-from cnn_zoo.runs import wilson
+from cnn_zoo.intervals import wilson
 from conftest import SMALL, equal
 
 FILES = {

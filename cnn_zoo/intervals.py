@@ -1,0 +1,37 @@
+"""How sure a measured number is: of a mean over seeds, of a share of images, of the next seed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of some measurements and half the width of its 95 % interval (Student's t, n - 1 degrees of freedom)."""
+    values = [float(value) for value in values]
+    return statistics.mean(values), _t(0.95, len(values)) * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def prediction_interval(values: Sequence[float], level: float = 0.99) -> tuple[float, float]:
+    """Where another value of the same normal distribution is expected; (0, 1), of shares, from a single value."""
+    n = len(values)
+    if n < 2:
+        return 0.0, 1.0
+    mean, half = statistics.mean(values), _t(level, n) * statistics.stdev(values) * math.sqrt(1 + 1 / n)
+    return mean - half, mean + half
+
+
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion (Wilson 1927, 10.1080/01621459.1927.10502953)."""
+    z, p = 1.959964, correct / total
+    middle = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    return middle - half, middle + half
+
+
+def _t(level: float, n: int) -> float:
+    """How many standard deviations hold that part of Student's t with n - 1 degrees of freedom, on both sides."""
+    from scipy import stats  # SciPy takes half a second to import
+
+    return stats.t.ppf((1 + level) / 2, n - 1)
