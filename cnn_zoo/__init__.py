@@ -22,6 +22,7 @@ _MODULES = {  # public name -> the module that defines it
     "list_datasets": "sources",
     "list_models": "registry",
     "load_data": "datasets",
+    "load_model": "weights",
     "load_run": "runs",
     "load_torch_weights": "torch_weights",
     "model_card": "cards",

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import UsageError
 from .pretrained import accuracy_text, records
-from .registry import build_model, catalogue, shapes_only
+from .registry import build_model, catalogue, entry, shapes_only
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class ModelCard:
     layers: tuple[LayerRow, ...]
     paper: str | None
     accuracy: dict[str, str]  # data set -> test accuracy of the published weights for a model of these parameters
+    options: dict[str, Any]  # the family's own arguments of build_model, with their defaults
 
     def _facts(self) -> list[tuple[str, str]]:
         facts = [
@@ -48,6 +49,8 @@ class ModelCard:
         ]
         if self.paper:
             facts.append(("paper", self.paper))
+        if self.options:
+            facts.append(("options", ", ".join(f"{name}={value!r:.40}" for name, value in self.options.items())))
         return facts + [(f"weights for {data}", accuracy) for data, accuracy in self.accuracy.items()]
 
     def _cells(self) -> list[tuple[str, ...]]:
@@ -58,7 +61,9 @@ class ModelCard:
 
     def __str__(self) -> str:
         table = text_table(("layer", "type", "output", "parameters", "MACs"), self._cells(), right=(2, 3, 4))
-        return "\n".join([self.name, *(f"  {key:25}{value}" for key, value in self._facts()), "", table])
+        facts = self._facts()
+        width = 2 + max(len(key) for key, _ in facts)
+        return "\n".join([self.name, *(f"  {key:{width}}{value}" for key, value in facts), "", table])
 
     def _repr_html_(self) -> str:
         def row(cells, tag="td"):
@@ -97,10 +102,11 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         macs=sum(row.macs for row in rows),
         layers=rows,
         paper=published and published["paper"],
+        options={} if published is None else {p.name: p.default for p in entry(model.name).options().values()},
         accuracy={
-            known["config"]["data"]: accuracy_text(known)
-            for known in records().values()
-            if known["config"]["model"] == model.name and known["parameters"] == model.count_params()
+            record["config"]["data"]: accuracy_text(record)
+            for record in records().values()
+            if record["config"]["model"] == model.name and record["parameters"] == model.count_params()
         },
     )
 

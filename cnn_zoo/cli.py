@@ -1,6 +1,6 @@
 """The command line: cnn-zoo list | info | train | reproduce | evaluate | predict | data.
 
-Nothing here imports TensorFlow or Keras before the arguments are known to be good.
+Names, numbers and files are checked before TensorFlow and Keras are imported, which takes some seconds.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import textwrap
 from typing import Any
 
 from . import __version__
-from .errors import UsageError, ZooError, check_number, unknown
+from .errors import UsageError, ZooError, check_number, check_seed, unknown
 from .intervals import prediction_interval
 from .precision import PRECISIONS
-from .pretrained import accuracy_text, record, records
+from .pretrained import accuracy_text, find_record, records
 from .quiet import quiet_import
 from .recipes import RECIPES, Recipe, get_recipe
 from .registry import catalogue, check_model_name, list_models, shapes_only
@@ -82,11 +82,15 @@ def _make_parser() -> argparse.ArgumentParser:
     add.add_argument("pattern", nargs="?", default="*", help='a shell pattern such as "vgg*"')
     add.set_defaults(run=_list)
 
-    add = commands.add_parser("info", help="layers, parameters and cost of a model")
-    add.add_argument("model")
+    add = commands.add_parser(
+        "info",
+        help="layers, parameters and cost of a model",
+        description="Say what a model is: its layers, parameters, cost, options, and the weights that come with it.",
+    )
+    add.add_argument("model", help="see cnn-zoo list")
     add.add_argument("--input-shape", type=_shape, metavar="HxWxC", help="such as 32x32x3; default: the family's own")
     add.add_argument("--num-classes", type=int, help="default: as published")
-    add.add_argument("--layout", choices=("auto", "paper", "small"), default="auto")
+    add.add_argument("--layout", choices=("auto", "paper", "small"), default="auto", help="auto: small below 96 pixels")
     add.add_argument("--plot", metavar="FILE", type=_png, help="draw the architecture into a PNG file")
     _add_set(add)
     add.set_defaults(run=_info)
@@ -106,15 +110,15 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_out(add)
     add.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default: %(default)s)")
     add.add_argument("--epochs", type=int, help="default: by the recipe and the size of the data set")
-    add.add_argument("--batch-size", type=int)
-    add.add_argument("--learning-rate", type=float)
+    add.add_argument("--batch-size", type=int, help="default: the recipe's")
+    add.add_argument("--learning-rate", type=float, help="the largest of the training; default: the recipe's")
     add.add_argument(
         "--early-stopping",
         type=int,
         metavar="N",
         help="stop after N epochs without a lower validation loss, keep the best",
     )
-    add.add_argument("--seed", type=int, default=0)
+    add.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
     add.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -133,7 +137,7 @@ def _make_parser() -> argparse.ArgumentParser:
         description="Train a model with the recipe and options of its published weights, and compare the test accuracy "
         "with those on record. Exits with 1 when it is not within the 99 % interval that they give for another seed.",
     )
-    add.add_argument("model")
+    add.add_argument("model", help="see cnn-zoo list")
     add.add_argument("data", help="the data set; cnn-zoo list shows which models have weights for which")
     add.add_argument("--seed", type=int, help="default: one that is not on record yet")
     _add_out(add)
@@ -172,7 +176,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _add_out(parser) -> None:
-    parser.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA)")
+    parser.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA, -2 …)")
     parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
 
 
@@ -185,7 +189,7 @@ def _add_set(parser) -> None:
 
 def _add_data_options(parser) -> None:
     parser.add_argument("--image-size", type=_size, metavar="N or HxW", help="resize images to this")
-    parser.add_argument("--channels", type=int, choices=(1, 3, 4), help="1 grey, 3 colour")
+    parser.add_argument("--channels", type=int, choices=(1, 3, 4), help="1 grey, 3 colour, 4 with opacity")
     parser.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be read")
 
 
@@ -227,8 +231,8 @@ def _list(args) -> None:
         raise UsageError(unknown("model", args.pattern, list_models()))
     heads = ("model", "family", "layout", "input", "classes", "parameters", "MACs", "year", "paper", "weights")
     weights: dict[str, list[str]] = {}
-    for known in records().values():
-        weights.setdefault(known["config"]["model"], []).append(known["config"]["data"])
+    for record in records().values():
+        weights.setdefault(record["config"]["model"], []).append(record["config"]["data"])
     rows = []
     for row in catalogue():
         if row["name"] in names:
@@ -274,6 +278,9 @@ def _train(args) -> None:
 
     check_model_name(args.model)
     check_data_name(args.data)
+    check_seed(args.seed)
+    if args.resume and not args.out:
+        raise UsageError("--resume needs the run folder: --out FOLDER")
     changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
     get_recipe(args.recipe, **changes)
     with quiet_import():
@@ -297,8 +304,8 @@ def _train(args) -> None:
 
 def _reproduce(args) -> int:
     check_model_name(args.model)
-    known = record(args.model, args.data)
-    config, reached = known["config"], list(known["seeds"].values())
+    record = find_record(args.model, args.data)
+    config, reached = record["config"], list(record["seeds"].values())
     with quiet_import():
         from .training import train
 
@@ -306,7 +313,7 @@ def _reproduce(args) -> int:
         config["model"],
         config["data"],
         recipe=Recipe(**config["recipe"]),
-        seed=1 + max(map(int, known["seeds"])) if args.seed is None else args.seed,
+        seed=1 + max(map(int, record["seeds"])) if args.seed is None else args.seed,
         out=args.out,
         resume=args.resume,
         model_options=config["model_options"],
@@ -315,7 +322,7 @@ def _reproduce(args) -> int:
     low, high = prediction_interval(reached)
     accuracy = run.metrics["test_accuracy"]
     print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {run.path}")
-    print(f"on record  {accuracy_text(known)}; another one is between {low:.2%} and {high:.2%} in 99 of 100 cases")
+    print(f"on record  {accuracy_text(record)}; another one is between {low:.2%} and {high:.2%} in 99 of 100 cases")
     return 0 if low <= accuracy <= high else _fail(f"{accuracy:.2%} is not between {low:.2%} and {high:.2%}")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,8 @@ class Data:
     """Images and labels as tf.data pipelines; made by load_data.
 
     Attributes:
-        name: the data set's name or folder.
+        name: the data set's name or folder, as it was given.
+        folder: the absolute path of a folder; "" for other sets.
         class_names: list of str, by label.
         num_classes: their number.
         input_shape: (height, width, channels).
@@ -43,6 +43,7 @@ class Data:
 
     def __init__(self, source: Source, *, batch_size: int, validation: float, seed: int, how: Augment, options: dict):
         self.name = source.name
+        self.folder = source.folder
         self.labels = source.labels
         self.class_names = source.class_names
         self.num_classes = len(source.class_names)
@@ -196,13 +197,14 @@ def load_data(
 
     Args:
         name: one of list_datasets(); a folder with a sub-folder of images per class (or with such folders under
-            train, test and perhaps validation); or a pair of arrays (images, labels).
+            train, test and perhaps validation), as a Path or, where it is called as a data set is, as "./mnist"; or a
+            pair of arrays (images, labels).
         batch_size: images a batch; the last of an epoch may be smaller.
         validation: fraction of the training images, stratified, that is set aside. The test set is the official one
             where there is one, else a stratified fifth. Neither depends on `seed`.
         image_size: side, or (height, width), that images are resized to (stretched, antialiased). None: their own if
             all are of one size of at most 224 pixels, else 64 x 64.
-        channels: 1 grey, 3 colour; None: as they are.
+        channels: 1 grey, 3 colour, 4 colour and opacity; None: as they are.
         augment: changes to training images, such as {"translate": 0.1, "flip": True}; see augment.Augment.
         seed: of the order and augmentation of training images.
         skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
@@ -269,8 +271,3 @@ def _check_size(value: Any) -> tuple[int, int] | None:
     if len(sides) != 2 or not all(hasattr(s, "__index__") and 1 <= s <= 4096 for s in sides):
         raise UsageError(f"image_size must be a side or (height, width) from 1 to 4096 pixels; got {value!r}")
     return int(sides[0]), int(sides[1])
-
-
-def data_folder(name: str | Path) -> str:
-    """A data set's name as a run records it: a folder as an absolute path."""
-    return os.path.abspath(name) if os.path.isdir(name) else os.fspath(name)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import RunError
+from .errors import MissingError, RunError
 
 SEAL = b"\ncnn_zoo sha256 "  # what stands before the checksum at the end of a sealed file
 SEAL_LENGTH = len(SEAL) + 64
@@ -31,6 +31,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     The data is on the disk before the name is: after a crash the file is the old one or the new one.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise MissingError(f"{path}: there is no folder {path.parent}")
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}.{path.name}")  # keeps the ending, which Keras looks at
     try:
         yield temporary

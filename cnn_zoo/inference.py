@@ -35,7 +35,8 @@ def predict(
             (height, width), (height, width, channels), (n, height, width) or (n, height, width, channels). Grey
             becomes colour and colour grey as the model needs; sizes are stretched to the model's.
         top: None gives one pair an image; a number gives a list of that many pairs, the most probable first.
-        class_names: for a model; a run knows its own. Default: the labels as text.
+        class_names: for a model that does not know its own: a run does, and so does a model with published weights,
+            which has an attribute class_names. Default: the labels as text.
         invert: exchange black and white first, for dark digits on light paper.
 
     Returns:
@@ -79,6 +80,8 @@ def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
         images = [images]
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
         images = list(_image_array(np.asarray(images)))
+    if hasattr(images, "element_spec"):
+        raise UsageError("a tf.data.Dataset has labels too: use evaluate, or the images that Data.images returns")
     if not isinstance(images, Iterable):
         raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
     batch = [_one(image, size, channels) for image in images]
@@ -226,9 +229,8 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
     if names and names != data.class_names:  # the classes of a folder are numbered in its own order
         strange = [name for name in data.class_names if name not in names]
         if strange:
-            raise DataError(
-                f"{data.name} has a class {strange[0]!r}, which the run does not know; it knows {', '.join(names)}"
-            )
+            known = f"it knows {', '.join(names)}; if it was trained on others since, set model.class_names"
+            raise DataError(f"{data.name} has a class {strange[0]!r}, which {model.name} does not know: {known}")
         labels = np.array([names.index(name) for name in data.class_names])[labels]
     probabilities = model_probabilities(model, data.ordered(split, BATCH))
     predicted = probabilities.argmax(1)

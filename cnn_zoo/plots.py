@@ -798,7 +798,7 @@ def networks_at_scale(rows: list[tuple[str, object, float]], title: str = "", wi
                 middle = x + max(least, up, down) / 2
                 axes.add_patch(Rectangle((middle - up / 2, line - up), up, up, facecolor=COLOURS[kind], alpha=0.55))
                 axes.add_patch(Rectangle((middle - down / 2, line), down, down, facecolor=COLOURS[kind]))
-                axes.text(middle, line + down + 0.09, label, fontsize=6.5, ha="center", va="center", color=GREY)
+                axes.text(middle, line + down + 0.09, label, fontsize=7.5, ha="center", va="center", color=GREY)
                 x += max(least, up, down) + gap
             height = line + below + 0.3
         figure.set_figheight(height)

@@ -31,15 +31,16 @@ def records() -> dict[str, dict[str, Any]]:
     return read_json(PUBLISHED / MANIFEST) if (PUBLISHED / MANIFEST).exists() else {}
 
 
-def record(model: str, data: str) -> dict[str, Any]:
+def find_record(model: str, data: str) -> dict[str, Any]:
     """The record of a model's weights for a data set; UsageError if there are none."""
-    name, paths = f"{model}-{data}", "(or give the path of a .weights.h5 file)"
+    name = f"{model}-{data}"
     if name not in records():
-        configs = [known["config"] for known in records().values()]
+        configs = [record["config"] for record in records().values()]
         if sets := [config["data"] for config in configs if config["model"] == model]:
-            raise UsageError(f"{unknown(f'weights of {model}', data, sets)} {paths}")
+            raise UsageError(unknown(f"weights of {model}", data, sets))
         models = ", ".join(sorted({config["model"] for config in configs}))
-        raise UsageError(f"{model} has no published weights, for {data!r} or others; {models} have {paths}")
+        elsewhere = "; load_torch_weights reads those of torchvision and timm" if data == "imagenet" else ""
+        raise UsageError(f"{model} has no published weights, for {data!r} or others; {models} have{elsewhere}")
     return records()[name]
 
 
@@ -48,25 +49,25 @@ def names_data(weights: Any) -> bool:
     return isinstance(weights, str) and Path(weights).name == weights and not weights.endswith(".h5")
 
 
-def accuracy_text(known: dict[str, Any]) -> str:
+def accuracy_text(record: dict[str, Any]) -> str:
     """Mean and standard deviation of the test accuracy over seeds, in percent."""
-    reached = [100 * accuracy for accuracy in known["seeds"].values()]
+    reached = [100 * accuracy for accuracy in record["seeds"].values()]
     deviation = f" ± {statistics.stdev(reached):.2f}" if len(reached) > 1 else ""
     return f"{statistics.mean(reached):.2f}{deviation} % ({len(reached)} seed{'s' * (len(reached) > 1)})"
 
 
-def weights_file(known: dict[str, Any]) -> Path:
+def weights_file(record: dict[str, Any]) -> Path:
     """The file of a record, after a look at its checksum."""
-    config = known["config"]
+    config = record["config"]
     path = PUBLISHED / f"{config['model']}-{config['data']}.weights.h5"
     if not path.is_file():
         raise MissingError(f"{path} is missing: the installation is incomplete, install cnn_zoo again")
-    if checksum(path) != known["sha256"]:
+    if checksum(path) != record["sha256"]:
         raise RunError(f"{path} is not the file that was published: its checksum is another; install cnn_zoo again")
     return path
 
 
-def load_pretrained(model, known: dict[str, Any], build: Callable[..., Any]) -> None:
+def load_pretrained(model, record: dict[str, Any], build: Callable[..., Any]) -> None:
     """Fill a model that build_model, which is `build`, made with the weights of a record of that name.
 
     Images of another size are taken where no layer minds. The last layer keeps its random weights where the number of
@@ -78,10 +79,10 @@ def load_pretrained(model, known: dict[str, Any], build: Callable[..., Any]) -> 
     """
     from .weights import load_weights
 
-    config = known["config"]
+    config = record["config"]
     shape, classes = tuple(config["input_shape"]), len(config["class_names"])
     source = build(model.name, shape, classes, dtype="float32", compile=False, **config["model_options"])
-    load_weights(source, weights_file(known))
+    load_weights(source, weights_file(record))
     trained = {layer.name: layer.get_weights() for layer in source.layers}
     new_head = False
     for layer in model.layers:
@@ -114,15 +115,16 @@ def freeze(model, until: str | None = None):
     compiled is compiled again, as it was and with a new optimizer, for Keras reads the flags then only.
 
     Args:
-        model: a Keras model with layers named as the zoo's are.
-        until: a stage such as "stage3", or a layer, that is the last one to be frozen; None: all but the last layer
-            of the model. What was frozen before and comes later is freed.
+        model: a Keras model with layers named as the zoo's are, or a Run.
+        until: a stage such as "stage3", or a layer, that is the last one to be frozen, after all before it; None: all
+            but the last layer of the model. What was frozen before and comes later is freed.
 
     Returns:
         The model, changed.
     """
     from .explain import stages
 
+    model = getattr(model, "model", model)
     names = [layer.name for layer in model.layers]
     last = names[-2] if until is None else stages(model).get(until, until)
     if last not in names:

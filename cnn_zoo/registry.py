@@ -162,8 +162,9 @@ def build_model(
         layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
             side is below 96 pixels. A family with one layout ignores it.
         weights: None for random ones; the name of a data set for those that the zoo trained on it, of which a model
-            for other classes takes all but the last layer (see pretrained.py); or the path of a weights file that
-            `train` or save_weights wrote for this model.
+            for other classes takes all but the last layer, and one for the same number of classes gets their names
+            as `model.class_names`, to be set anew after training on others; or the path of a weights file that
+            `train` or save_weights wrote for this very model. Weights of ImageNet: see load_torch_weights.
         include_top: False leaves out everything after the last stage; such a model is not compiled.
         pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
         activation: of the hidden layers, a Keras name or a function; None is the family's own, mostly "relu".
@@ -176,7 +177,8 @@ def build_model(
             None is Keras' global dtype policy. Probabilities and logits are float32 in any case.
         compile: with Adam at Keras' default rate, sparse categorical cross-entropy that matches the head, and
             accuracy.
-        **family_options: such as filters=(32, 64) or padding="same"; see the family's file.
+        **family_options: such as filters=(32, 64) or padding="same"; print(model_card(name)) lists them, the family's
+            file explains them.
 
     Returns:
         A keras.Sequential for chains, a functional keras.Model for graphs.
@@ -195,9 +197,9 @@ def build_model(
         option: _check_family_option(name, option, value, options[option].default)
         for option, value in family_options.items()
     }
-    trained = pretrained.record(name, weights) if pretrained.names_data(weights) else None
+    record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
     if input_shape is None:
-        input_shape = trained["config"]["input_shape"] if trained else next(iter(found.layouts.values()))
+        input_shape = record["config"]["input_shape"] if record else next(iter(found.layouts.values()))
     input_shape = _check_input_shape(input_shape)
     spec = Spec(
         name=name,
@@ -215,8 +217,8 @@ def build_model(
     )
     with policy(None if dtype is None else choose_precision(dtype)):
         model = _build(found, spec, family_options)
-    if trained:
-        pretrained.load_pretrained(model, trained, build_model)
+    if record:
+        pretrained.load_pretrained(model, record, build_model)
     elif weights is not None:
         from .weights import load_weights
 
@@ -244,6 +246,8 @@ def compile_model(
 def has_logits(model) -> bool:
     """Whether a classifier returns logits; False for probabilities, UsageError for anything else."""
     last = model.layers[-1]
+    while getattr(last, "layers", None):  # a model as the last layer of a model
+        last = last.layers[-1]
     activation = "softmax" if type(last).__name__ == "Softmax" else getattr(last, "activation", "none")
     activation = getattr(activation, "__name__", activation)
     if activation not in ("softmax", "linear"):

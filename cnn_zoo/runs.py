@@ -24,6 +24,7 @@ from .weights import check_weights, load_weights
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
 SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
 FORMAT = 1
+FOUND = ("images", "least", "most")  # of a recipe, which the number of epochs follows from
 _CONFIG_TYPES = {
     "format": int, "model": str, "model_options": dict, "data": str, "data_options": dict, "class_names": list,
     "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "deterministic": bool, "versions": dict,
@@ -102,13 +103,17 @@ def load_run(path: str | Path) -> Run:
     """
     path = Path(path)
     config = read_config(path)
-    if known := _published(path):
+    if record := _published(path):
         model = build_model(config["model"], weights=config["data"], **config["model_options"])
-        metrics = {key: known[key] for key in ("test_accuracy", "parameters")} | {"status": "complete"}
-        return Run(model, {}, metrics, pretrained.weights_file(known), config)
+        metrics = {key: record[key] for key in ("test_accuracy", "parameters")} | {"status": "complete"}
+        return Run(model, {}, metrics, pretrained.weights_file(record), config)
     if not (path / WEIGHTS).is_file():
         begun = any(path.glob("checkpoint*.npz"))
-        hint = "; its training is unfinished, go on with it: cnn-zoo train --resume" if begun else ""
+        hint = (
+            f"; its training is unfinished: the command that began it goes on with --out {path} --resume"
+            if begun
+            else ""
+        )
         raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
     metrics = read_metrics(path)
     history = read_history(path, metrics.get("history_sha256"))
@@ -133,8 +138,8 @@ def _published(path: Path) -> dict[str, Any] | None:
 
 def read_config(path: Path) -> dict[str, Any]:
     """The checked config.json of a run folder, or the config of published weights."""
-    if known := _published(path):
-        return known["config"]
+    if record := _published(path):
+        return record["config"]
     if not path.exists():
         raise MissingError(f"{path}: no such run folder, and no published weights have that name")
     if not (path / CONFIG).is_file():
@@ -226,8 +231,11 @@ def write_report(run: Run, data, result: dict[str, Any]) -> None:
     smoothed = run.config["recipe"].get("label_smoothing")
     facts = [
         *summary(run),
-        ("recipe", ", ".join(f"{key} {value}" for key, value in run.config["recipe"].items() if value)),
-        ("versions", ", ".join(f"{key} {value}" for key, value in run.config["versions"].items())),
+        (
+            "recipe",
+            ", ".join(f"{key} {value}" for key, value in run.config["recipe"].items() if value and key not in FOUND),
+        ),
+        ("versions", ", ".join(f"{key} {value}" for key, value in run.config["versions"].items() if value)),
     ]
     often = f"Most often {run.class_names[worst[0]]} is taken for {run.class_names[worst[1]]}: {confused.max()} times."
     folder = shlex.quote(str(run.path))

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,8 @@ class FileArray:
 class Source:
     """All images of a data set: uint8 (n, height, width, channels); labels int64 (n,).
 
-    `splits` holds the indices of the splits that the set comes with; `skipped` says which files were left out.
+    `splits` holds the indices of the splits that the set comes with; `skipped` says which files were left out;
+    `folder` is the absolute path of a folder, "" for other sets.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Source:
     class_names: list[str]
     splits: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    folder: str = ""
 
 
 def may_mirror(name: str) -> bool:
@@ -120,10 +123,20 @@ def list_datasets() -> list[str]:
     return sorted({EMBEDDED} | TFDS)
 
 
+def folder_meant(name: str | Path) -> Path | None:
+    """The folder that a name stands for; None if it is the name of a data set, whatever folders there are.
+
+    A Path is a folder, and so is what has a slash and is there: "./mnist", "mnist/" and "mnist/train" are not MNIST.
+    """
+    text = os.fspath(name)
+    is_set = text == EMBEDDED or (text.split("/")[0] in TFDS and not ("/" in text and os.path.isdir(text)))
+    return None if is_set and isinstance(name, str) else Path(name)
+
+
 def check_data_name(name: str | Path) -> str | Path:
     """Return the name if it is a known data set or a folder, else raise a one-line error."""
-    text = os.fspath(name)
-    if text.split("/")[0] in TFDS or text == EMBEDDED or os.path.isdir(text):
+    text, folder = os.fspath(name), folder_meant(name)
+    if folder is None or os.path.isdir(text):
         return name
     if os.path.exists(text):
         raise DataError(f"{text}: not a folder; give a folder with one sub-folder of images per class")
@@ -148,12 +161,12 @@ def read_source(
     if isinstance(name, tuple):
         return _read_arrays(name, *wanted)
     check_data_name(name)
-    text = os.fspath(name)
-    if text == EMBEDDED:
-        return _read_mnist5k(*wanted)
-    if text.split("/")[0] in TFDS:
-        return _read_tfds(text, *wanted)
-    return _read_folder(Path(name), *wanted, skip_broken=skip_broken)
+    if folder := folder_meant(name):
+        return _read_folder(folder, *wanted, skip_broken=skip_broken)
+    if os.path.isdir(name):
+        message = f"{name} is the data set of that name here; write ./{name} for the folder"
+        progress(message) if progress else warnings.warn(message, stacklevel=3)
+    return _read_mnist5k(*wanted) if name == EMBEDDED else _read_tfds(name, *wanted)
 
 
 def _empty(count: int, size: tuple[int, int], channels: int, memory_limit: int) -> np.ndarray | FileArray:
@@ -351,7 +364,8 @@ def _read_folder(root: Path, size, channels, memory_limit, progress, *, skip_bro
             raise DataError(f"{root}: class {class_name!r} has no readable image")
     split_of = np.array([split for _, _, split in files])
     splits = {split: np.flatnonzero(kept & (split_of == split)) for split in dict.fromkeys(split_of)}
-    return Source(os.fspath(root), images, labels, class_names, splits, [str(error) for error in broken])
+    skipped = [str(error) for error in broken]
+    return Source(os.fspath(root), images, labels, class_names, splits, skipped, os.path.abspath(root))
 
 
 def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .errors import MissingError, RunError, UsageError
-from .registry import entry, list_models
+from .registry import SMALL_BELOW, entry, list_models
 
 IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only
 SUFFIXES = {"beta": "bias", "bias": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -92,7 +92,9 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
             problems.append(f"{name} is not used")
     if problems:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise RunError(f"these weights do not fit {model.name}: {'; '.join(problems[:10])}{more}")
+        small = min(model.input_shape[1] or SMALL_BELOW, model.input_shape[2] or SMALL_BELOW) < SMALL_BELOW
+        hint = '; for images this small build it with layout="paper"' * small
+        raise RunError(f"these weights do not fit {model.name}: {'; '.join(problems[:10])}{more}{hint}")
     for variable, value in values:
         variable.assign(value)
     if skipped:
@@ -110,7 +112,13 @@ def _read(source: Any) -> Mapping[str, Any]:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path)
+        tensors = load_file(path)
+        for name, tensor in tensors.items():
+            if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+                raise RunError(f"{path}: {name} holds numbers that are not finite")
+        return tensors
+    except RunError:
+        raise
     except Exception as error:  # a Rust type of its own
         raise RunError(f"{path}: damaged or not a .safetensors file ({' '.join(str(error).split())[:100]})") from None
 

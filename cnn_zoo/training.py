@@ -24,7 +24,7 @@ from . import runs
 from .augment import Augment
 from .cards import macs_if_known
 from .checkpoints import State
-from .datasets import Data, data_folder, load_data
+from .datasets import Data, load_data
 from .errors import RunError, TrainingError, UsageError, check_seed, unknown
 from .files import check_seal, checksum, only_writer, write_csv, write_json
 from .inference import BATCH, evaluate
@@ -74,7 +74,8 @@ def train(
 
     Args:
         model: one of list_models().
-        data: a data set's name, a folder, a pair of arrays, or what load_data returned.
+        data: a data set's name, a folder, a pair of arrays, or what load_data returned, whose images and splits are
+            used; batches, augmentation and seed are the recipe's and those given here.
         recipe: "fast", "accurate", "baseline" or a Recipe.
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
         resume: go on with the unfinished run in `out`; a finished one is returned as it is; where there is none, begin.
@@ -136,10 +137,10 @@ def train(
 
     if recipe.early_stopping and not len(data.splits["validation"]):
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
-    recipe = recipe.for_data(len(data.splits["train"]), may_mirror(data.name))
+    recipe = recipe.for_data(len(data.splits["train"]), not data.folder and may_mirror(data.name))
     config = _config(model, data, recipe, seed, precision, deterministic, model_options)
     net = _compiled_model(data, recipe, config)  # before there is a folder: an option may be wrong
-    folder = _make_folder(out, model, data.name)
+    folder = _make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
     with only_writer(folder):
         _check_folder(folder, resume, config)
         if resume and runs.read_metrics(folder).get("status") == "complete":
@@ -370,7 +371,7 @@ def _config(
         "format": runs.FORMAT,
         "model": model,
         "model_options": model_options,
-        "data": data_folder(data.name),
+        "data": data.folder or data.name,
         "data_options": data.options,
         "images": data.digest,
         "class_names": data.class_names,
@@ -393,7 +394,7 @@ def _make_folder(out: str | Path | None, model: str, data: str) -> Path:
     if out is not None:
         Path(out).mkdir(parents=True, exist_ok=True)
         return Path(out)
-    stem = Path("runs") / f"{model}-{Path(data).resolve().name if os.path.isdir(data) else data.replace('/', '-')}"
+    stem = Path("runs") / f"{model}-{data}"
     for number in itertools.count(1):
         folder = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
         try:

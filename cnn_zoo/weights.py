@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,8 @@ def check_weights(model, path: str | Path) -> None:
         RunError: it is damaged, not from save_weights, of another model, or holds links or numbers that are not finite.
     """
     path = Path(path)
+    if path.is_dir():
+        raise RunError(f"{path}: a folder; the weights of a run are {path / 'model.weights.h5'}")
     if not path.is_file():
         raise MissingError(f"{path}: no such weights file (and no published weights have that name)")
     if not path.name.endswith(".weights.h5"):
@@ -73,10 +76,13 @@ def check_weights(model, path: str | Path) -> None:
     if path.stat().st_size > 4 * needed + OVERHEAD:  # a compiled model's file has its optimizer's two copies too
         raise RunError(f"{path}: larger than the weights of {model.name} can be")
     check_seal(path)
-    wanted = sorted(tuple(w.shape) for w in model.weights)
-    found = sorted(_shapes(path))
+    wanted, found = Counter(tuple(w.shape) for w in model.weights), Counter(_shapes(path))
     if found != wanted:
-        raise RunError(f"{path}: the weights of another model: {_difference(found, wanted)} for {model.name}")
+        surplus, missing = (
+            ", ".join(map(str, (a - b).elements())) or "none" for a, b in ((found, wanted), (wanted, found))
+        )
+        arrays = f"arrays of shape {surplus:.80} in place of {missing:.80}"
+        raise RunError(f"{path}: the weights of another model: {arrays} for {model.name}")
 
 
 def load_weights(model, path: str | Path) -> None:
@@ -88,6 +94,26 @@ def load_weights(model, path: str | Path) -> None:
     except Exception as error:
         raise RunError(f"{path}: the weights of another model ({' '.join(str(error).split())[:150]})") from None
     model.set_weights(bare.get_weights())
+
+
+def load_model(path: str | Path):
+    """A model that model.save wrote into a .keras file: keras.models.load_model, which knows the layers of the zoo.
+
+    A program that does not call this imports cnn_zoo.layers first. As there, no code from the file is run.
+
+    Raises:
+        MissingError, RunError: no such file, or one that cannot be read.
+    """
+    import keras
+
+    from . import layers  # noqa: F401 - registers them
+
+    if not Path(path).is_file():
+        raise MissingError(f"{path}: no such model file")
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:
+        raise RunError(f"{path}: not a .keras model that can be read ({' '.join(str(error).split())[:150]})") from None
 
 
 def _shapes(path: Path) -> list[tuple[int, ...]]:
@@ -122,10 +148,3 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
     except Exception as error:
         raise RunError(f"{path}: damaged or not a weights file ({' '.join(str(error).split())[:100]})") from None
     return shapes
-
-
-def _difference(found: list[tuple], wanted: list[tuple]) -> str:
-    if len(found) != len(wanted):
-        return f"{len(found)} arrays, not {len(wanted)}"
-    pair = next((f, w) for f, w in zip(found, wanted, strict=True) if f != w)
-    return f"an array of shape {pair[0]}, not {pair[1]},"

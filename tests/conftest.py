@@ -41,6 +41,21 @@ def run_cli(*arguments, cwd, timeout=120, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
+def like_torchvision(name):
+    """Random weights for a model of the zoo under the names and in the order of torchvision's."""
+    from cnn_zoo import build_model
+    from cnn_zoo.registry import entry, shapes_only
+    from cnn_zoo.torch_weights import _wanted
+
+    rng, tensors = np.random.default_rng(0), {}
+    with shapes_only():
+        model = build_model(name, num_classes=1000, compile=False)
+    for key, (_, variable) in _wanted(model, entry(name).torch).items():
+        order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(variable.shape)]
+        tensors[key] = rng.random([variable.shape[axis] for axis in order], dtype=np.float32)
+    return tensors
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """A small training on the embedded digits, for tests that need a run and do not change it."""

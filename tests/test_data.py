@@ -359,3 +359,22 @@ def test_full_sets_where_they_are_prepared(name):
     official = next(tfds.load(name, split="test", as_supervised=True).batch(100).as_numpy_iterator())
     assert np.array_equal(data.images("test")[:100], official[0])
     assert np.array_equal(data.labels[data.splits["test"][:100]], official[1])
+
+
+def test_what_looks_like_a_path_is_a_folder_and_a_bare_name_a_data_set(photos, tmp_path, monkeypatch, no_report):
+    monkeypatch.chdir(tmp_path)
+    photos.rename("mnist5k")
+    with pytest.warns(UserWarning, match="mnist5k is the data set of that name here; write ./mnist5k for the folder"):
+        data = load_data("mnist5k")
+    assert (data.num_classes, data.folder) == (10, "")
+    for name in ("./mnist5k", "mnist5k/", tmp_path / "mnist5k"):
+        data = load_data(name, image_size=16)
+        assert (data.num_classes, data.folder) == (3, str(tmp_path / "mnist5k"))
+    run = train("conv_stack", data, epochs=1, out="run", verbose=0, model_options={"padding": "same"})
+    assert run.config["data"] == str(tmp_path / "mnist5k")
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "mnist5k").rename("cifar10/train")
+    assert load_data("cifar10/train", image_size=16).num_classes == 3
+    run = train("conv_stack", "cifar10/train", recipe="accurate", epochs=1, verbose=0, data_options={"image_size": 28})
+    assert "flip" not in run.config["recipe"]["augment"]  # CIFAR-10 may be mirrored; these may be letters
+    assert str(run.path) == "runs/conv_stack-train"

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from cnn_zoo import build_model, predict
@@ -89,6 +90,14 @@ def test_a_softmax_layer_is_not_applied_twice(some):
     np.testing.assert_allclose([p for _, p in predict(model, some)], expected, rtol=1e-5)
 
 
+def test_a_classifier_with_its_own_normalisation(some):
+    inner = build_model("lenet5", compile=False)
+    inputs = keras.Input((28, 28, 1))
+    outer = keras.Model(inputs, inner(keras.layers.Normalization(mean=[0.5], variance=[0.25])(inputs)))
+    expected = np.asarray(inner((some / np.float32(255) - 0.5) / 0.5)).max(1)
+    np.testing.assert_allclose([p for _, p in predict(outer, some)], expected, rtol=1e-4)
+
+
 def test_a_model_that_is_no_classifier_of_images_is_refused(run):
     sigmoid = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")])
     with pytest.raises(UsageError, match="must end in softmax or logits"):
@@ -116,6 +125,7 @@ def test_a_model_that_is_no_classifier_of_images_is_refused(run):
         ([np.zeros((5, 28, 28), np.uint8)], DataError, r"one image an entry; one has shape \(5, 28, 28\)"),
         ("none.png", MissingError, "none.png: no such file"),
         (3, UsageError, "got int"),
+        (tf.data.Dataset.range(3), UsageError, "use evaluate"),
     ],
 )
 def test_what_is_not_an_image_is_named(run, images, error, message):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo import build_model, train
+from cnn_zoo import build_model, load_model, train
+from cnn_zoo.errors import MissingError, RunError
 from cnn_zoo.layers import BatchNormalization, Channels, Whitening, apply, conv
 from cnn_zoo.registry import Spec
 from conftest import clean_environment, equal
@@ -96,9 +97,14 @@ def test_a_saved_model_is_read_again_and_by_a_program_that_only_imports_the_pack
     again = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(again.get_layer("stem_conv_norm"), BatchNormalization)
     assert np.allclose(again(images), model(images), atol=1e-6)
-    program = "import sys, keras, cnn_zoo.layers; print(keras.models.load_model(sys.argv[1]).count_params())"
+    program = "import sys, cnn_zoo; print(cnn_zoo.load_model(sys.argv[1]).count_params())"
     command = [sys.executable, "-c", program, tmp_path / "model.keras"]
     assert int(subprocess.check_output(command, text=True, env=clean_environment())) == model.count_params()
+    with pytest.raises(MissingError, match="no such model file"):
+        load_model(tmp_path / "none.keras")
+    (tmp_path / "model.keras").write_bytes(b"PK nothing")
+    with pytest.raises(RunError, match=r"not a .keras model that can be read"):
+        load_model(tmp_path / "model.keras")
 
 
 def test_its_weights_are_those_of_keras_layer(tmp_path):

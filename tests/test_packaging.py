@@ -29,7 +29,7 @@ def test_environment_yml_asks_for_the_same_versions_as_setup_cfg():
 
 def test_the_public_address_stands_once_and_the_rest_follows():
     address = SETUP["metadata"]["url"].removeprefix("https://github.com/")
-    for name in ("README.md", "CITATION.cff"):
+    for name in ("README.md", "CITATION.cff", "SECURITY.md"):
         for found in re.findall(r"github\.com/([\w.-]+/[\w-]+)", (ROOT / name).read_text()):
             assert found in (address, "github/" + address), f"{name}: {found}"
 
@@ -40,6 +40,15 @@ def test_derived_files_are_up_to_date():
     spec.loader.exec_module(update)
     stale = [path.name for path, text in update.wanted_files().items() if path.read_text("utf-8") != text]
     assert not stale, "run `python tools/update.py`"
+
+
+def test_the_faults_that_tools_make_are_still_to_be_made():
+    spec = importlib.util.spec_from_file_location("faults", ROOT / "tools/faults.py")
+    faults = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(faults)
+    for name, right, _, tests in faults.FAULTS:
+        assert (ROOT / "cnn_zoo" / name).read_text("utf-8").count(right) == 1, (name, right)
+        assert (ROOT / "tests" / tests).is_file()
 
 
 def test_public_names_have_docstrings():

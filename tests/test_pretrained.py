@@ -51,15 +51,15 @@ def test_logits_are_those_that_were_written_down(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_agrees_with_its_file_its_model_and_the_trainings(name):
-    known = RECORDS[name]
-    path = pretrained.weights_file(known)
-    assert (path.stat().st_size, checksum(path)) == (known["bytes"], known["sha256"])
-    assert built(name).count_params() == known["parameters"]
+    record = RECORDS[name]
+    path = pretrained.weights_file(record)
+    assert (path.stat().st_size, checksum(path)) == (record["bytes"], record["sha256"])
+    assert built(name).count_params() == record["parameters"]
     with open(ROOT / "results/accuracy.csv", newline="") as file:
         rows = {row["seed"]: float(row["test_accuracy"]) for row in csv.DictReader(file) if row["experiment"] == name}
-    assert known["seeds"] == rows
-    assert known["config"]["seed"] == 0
-    assert known["test_accuracy"] == pytest.approx(rows["0"], abs=5e-4)  # what 16 bits changed
+    assert record["seeds"] == rows
+    assert record["config"]["seed"] == 0
+    assert record["test_accuracy"] == pytest.approx(rows["0"], abs=5e-4)  # what 16 bits changed
 
 
 def test_all_files_together_are_small_and_none_is_strange():
@@ -214,6 +214,8 @@ def test_frozen_layers_keep_their_weights_and_statistics():
 def test_freezing_again_frees_what_comes_later_and_keeps_the_way_it_is_compiled():
     import keras
 
+    model = freeze(load_run("zoonet-mnist"), until="stage1")
+    assert next(layer.name for layer in model.layers if layer.trainable) == "stage2_conv1"
     model = build_model("zoonet")
     model.compile(keras.optimizers.SGD(0.125), "sparse_categorical_crossentropy")
     freeze(model)

@@ -5,12 +5,12 @@ import shlex
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from cnn_zoo import Recipe
 from cnn_zoo.cli import main
-from conftest import ROOT, clean_environment
+from conftest import ROOT, clean_environment, like_torchvision
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, re.M | re.S)
@@ -21,23 +21,6 @@ INSTALL = ("git clone", "python3 -m venv")
 def commands():
     lines = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
     return [line for line in lines if not line.startswith(INSTALL)]
-
-
-def save_like_torchvision(name, path):
-    """Random weights of a model of the zoo under the names and in the order of torchvision's."""
-    from safetensors.numpy import save_file
-
-    from cnn_zoo import build_model
-    from cnn_zoo.registry import entry, shapes_only
-    from cnn_zoo.torch_weights import _wanted
-
-    rng, tensors = np.random.default_rng(0), {}
-    with shapes_only():
-        model = build_model(name, num_classes=1000, compile=False)
-    for key, (_, variable) in _wanted(model, entry(name).torch).items():
-        order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(variable.shape)]
-        tensors[key] = rng.random([variable.shape[axis] for axis in order], dtype=np.float32)
-    save_file(tensors, path)
 
 
 @pytest.fixture
@@ -59,7 +42,7 @@ def test_the_commands(elsewhere, capsys, monkeypatch):
 
 
 def test_the_python(elsewhere):
-    save_like_torchvision("resnet18", elsewhere / "resnet18.safetensors")
+    save_file(like_torchvision("resnet18"), elsewhere / "resnet18.safetensors")
     program = "\n".join(block for kind, block in BLOCKS if kind == "python")
     done = subprocess.run(
         [sys.executable, "-c", program], env=clean_environment(), capture_output=True, text=True, check=False

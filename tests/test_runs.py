@@ -122,7 +122,7 @@ def test_a_run_of_a_folder_judges_others_by_the_names_of_classes_and_not_itself_
     names = [other.class_names[label] for label in other.labels[other.splits["test"]]]
     assert [run.class_names[label] for label in result["labels"]] == names
     (tmp_path / "two/dim").rename(tmp_path / "two/unheard")
-    with pytest.raises(DataError, match="a class 'unheard', which the run does not know; it knows dark, dim, light"):
+    with pytest.raises(DataError, match="a class 'unheard', which conv_stack does not know: it knows dark, dim, light"):
         evaluate(run, tmp_path / "two")
     shutil.copy(photos / "dim/1.png", photos / "dim/new.png")
     with pytest.raises(DataError, match="has changed since"):

@@ -44,7 +44,7 @@ FAULTS = [  # file in cnn_zoo/, what stands there, what would be wrong, where it
     ("inference.py", "np.add.at(confusion, (labels, predicted), 1)", "np.add.at(confusion, (predicted, labels), 1)",
      "test_runs.py"),
     ("weights.py", "if not np.isfinite(child[()]).all():", "if False:", "test_pretrained.py"),
-    ("pretrained.py", 'if checksum(path) != known["sha256"]:', "if False:", "test_pretrained.py"),
+    ("pretrained.py", 'if checksum(path) != record["sha256"]:', "if False:", "test_pretrained.py"),
     ("teaching.py", "if at_least is not None and not value >= at_least:",
      "if at_least is not None and value < at_least:", "test_teaching.py"),
     ("cli.py", '"recipe", "out", "resume", "seed", "precision"', '"recipe", "out", "resume", "precision"',
@@ -64,7 +64,7 @@ def notice(folder: Path, fault: tuple[str, str, str, str]) -> tuple[str, float]:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "slow or not slow"]
     begun = time.perf_counter()
     done = subprocess.run(
-        command + [f"tests/{test}" for test in tests.split()],
+        [*command, f"tests/{tests}"],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder)},  # before what is installed
         capture_output=True,

@@ -8,7 +8,7 @@
 - the table of models in README.md, from the catalogue
 - the section of measurements in README.md, from results/ and benchmarks/results/
 - the table of weights in README.md, from the manifest of published weights and results/published.csv
-- every badge, Colab link and address, from `url` in setup.cfg
+- every badge, Colab link and address, from `url` in setup.cfg, and the version in CITATION.cff
 """
 
 import argparse
@@ -25,11 +25,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import cnn_zoo  # noqa: E402 - this one, not what is installed
+
 SETTINGS = (  # of layers, which all versions of Keras call alike
     "activation", "axis", "cropping", "dims", "epsilon", "equation", "filters", "keepdims", "kernel_size", "momentum",
     "output_shape", "padding", "pool_size", "rate", "start", "stop", "strides", "target_shape", "units", "use_bias",
 )  # fmt: skip
-LINKED = ("README.md", "CITATION.cff", "CHANGELOG.md", "notebooks/*.md", "notebooks/*.ipynb")
+LINKED = ("*.md", "CITATION.cff", "benchmarks/*.md", "notebooks/*.md", "notebooks/*.ipynb")
 
 
 def catalogue() -> str:
@@ -144,8 +146,8 @@ def pretrained_table() -> str:
     with open(ROOT / "results/published.csv", newline="", encoding="utf-8") as file:
         others = list(csv.DictReader(file))
     rows = []
-    for known in pretrained.records().values():
-        config = known["config"]
+    for record in pretrained.records().values():
+        config = record["config"]
         name, data = config["model"], config["data"]
         options = "".join(f", {option} {value}" for option, value in config["model_options"].items())
         elsewhere = "; ".join(
@@ -153,10 +155,10 @@ def pretrained_table() -> str:
             for row in others
             if (row["model"], row["data"]) == (name, data)
         )
-        size = f"{known['bytes'] / 1000:,.0f} kB"
-        trained = f"{known['recipe']}, {config['epochs']} epochs"
-        facts = (f"`{name}`{options}", f"`{data}`", f"{known['parameters']:,}", size, trained)
-        rows.append((*facts, pretrained.accuracy_text(known).replace(" %", ""), elsewhere or "–"))
+        size = f"{record['bytes'] / 1000:,.0f} kB"
+        trained = f"{record['recipe']}, {config['epochs']} epochs"
+        facts = (f"`{name}`{options}", f"`{data}`", f"{record['parameters']:,}", size, trained)
+        rows.append((*facts, pretrained.accuracy_text(record).replace(" %", ""), elsewhere or "–"))
     heads = ("model", "weights", "parameters", "file", "recipe", "test accuracy %", "published by others")
     return table(heads, rows, "  rr r ")
 
@@ -260,6 +262,8 @@ def wanted_files() -> dict[Path, str]:
                 text = between(text, "models", model_table(rows))
                 text = between(text, "measured", measured())
                 text = between(text, "pretrained", pretrained_table())
+            if path.name == "CITATION.cff":
+                text = re.sub(r"(?m)^version: .*$", f"version: {cnn_zoo.__version__}", text)
             files[path] = text
     return files
 

@@ -1,0 +1,51 @@
+"""Weights of PyTorch models: what does not fit or cannot be trusted is refused. Whether they compute the same is tested
+in test_authorities.py, where PyTorch is."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from cnn_zoo import build_model, load_torch_weights
+from cnn_zoo.errors import MissingError, RunError, UsageError
+from conftest import equal, like_torchvision
+
+
+def test_what_does_not_fit_is_listed_and_the_model_left_alone(tmp_path):
+    model, state = build_model("resnet18", (96, 96, 3), num_classes=1000, compile=False), like_torchvision("resnet18")
+    save_file(state, tmp_path / "resnet18.safetensors")
+    before = [weight.copy() for weight in model.get_weights()]
+    state["extra.weight"] = state.pop("layer1.0.conv1.weight")
+    state["conv1.weight"] = state["conv1.weight"][:, :1]
+    with pytest.raises(RunError) as caught:
+        load_torch_weights(model, state)
+    for text in (
+        "stage1_block1_conv1/kernel is not filled: layer1.0.conv1.weight is missing",
+        "extra.weight is not used",
+        "conv1.weight of shape (64, 1, 7, 7) does not fit stem_conv/kernel (7, 7, 3, 64)",
+    ):
+        assert text in str(caught.value)
+    assert equal(before, model.get_weights())
+    with pytest.raises(RunError, match=r"do not fit resnet34.*and \d+ more"):
+        other = build_model("resnet34", (96, 96, 3), num_classes=1000, compile=False)
+        load_torch_weights(other, tmp_path / "resnet18.safetensors")
+    with pytest.raises(RunError, match='for images this small build it with layout="paper"'):
+        small = build_model("resnet18", (64, 64, 3), num_classes=1000, compile=False)
+        load_torch_weights(small, tmp_path / "resnet18.safetensors")
+
+
+def test_files_that_are_not_safetensors_are_refused(tmp_path):
+    model = build_model("resnet18", (32, 32, 3), compile=False)
+    (tmp_path / "model.pth").write_bytes(b"x")
+    with pytest.raises(RunError, match="pickled ones could run code"):
+        load_torch_weights(model, tmp_path / "model.pth")
+    with pytest.raises(MissingError, match="no such weights file"):
+        load_torch_weights(model, tmp_path / "none.safetensors")
+    for content in (b"", b"x" * 100, b"\xff" * 8 + b"{}"):
+        (tmp_path / "bad.safetensors").write_bytes(content)
+        with pytest.raises(RunError, match=r"damaged or not a \.safetensors file"):
+            load_torch_weights(model, tmp_path / "bad.safetensors")
+    save_file({"conv1.weight": np.full((64, 3, 7, 7), np.inf, np.float32)}, tmp_path / "bad.safetensors")
+    with pytest.raises(RunError, match=r"conv1\.weight holds numbers that are not finite"):
+        load_torch_weights(model, tmp_path / "bad.safetensors")
+    with pytest.raises(UsageError, match="lenet5 has no counterpart"):
+        load_torch_weights(build_model("lenet5", compile=False), {})
