@@ -28,6 +28,7 @@ EXPERIMENTS = {  # name -> model, data, validation, arguments of train
     "mnist": ("zoonet", "mnist", 0.0, {"epochs": 3}),
     "fashion_short": ("zoonet", "fashion_mnist", 0.0, {"epochs": 1}),
     "fashion": ("zoonet", "fashion_mnist", 0.0, {}),
+    "cifar": ("zoonet_large", "cifar10", 0.0, {"recipe": "accurate", "epochs": 10}),
 }
 PUBLISHED = {  # model-data -> arguments of train; the weights of seed 0 come with the package
     "lenet5-mnist": {},
@@ -38,7 +39,7 @@ PUBLISHED = {  # model-data -> arguments of train; the weights of seed 0 come wi
     "zoonet-fashion_mnist": {},
     "zoonet_wide-mnist": {},
     "zoonet_wide-fashion_mnist": {"epochs": 7},
-    "zoonet_large-cifar10": {"epochs": 10},
+    "zoonet_large-cifar10": {"epochs": 40},
     "resnet20-cifar10": {},
 }
 EXPERIMENTS |= {name: (*name.split("-"), 0.0, {"recipe": "accurate", **changes}) for name, changes in PUBLISHED.items()}
