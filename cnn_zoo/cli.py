@@ -38,7 +38,10 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 for a usage error, 1 for a failure."""
     parser = _make_parser()
-    args = parser.parse_args(arguments)
+    args, strange = parser.parse_known_args(arguments)
+    if strange:
+        command = f"{parser.prog} {args.command}" if args.command else parser.prog
+        parser.exit(2, f"{command}: unrecognized arguments: {' '.join(strange)} (see {command} --help)\n")
     if not args.command:
         parser.print_help()
         return 0

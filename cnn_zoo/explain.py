@@ -36,6 +36,8 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
     ends = stages(model)
     if layers is None and not ends:
         raise UsageError(f"{model.name} has no layers named stage1_…; name the layers to return")
+    if layers is not None and not isinstance(layers, Iterable):
+        raise UsageError(f"layers are names of layers or stages; got {layers!r}")
     wanted = [layers] if isinstance(layers, str) else list(ends.values()) if layers is None else list(layers)
     by_name = {layer.name: layer for layer in model.layers}
     if not wanted:

@@ -180,7 +180,7 @@ def pool(kind: str, size: int, *, name: str, strides: int | None = None, padding
     A number of zeros is right for the maximum of what a rectifier returns; the average counts them.
     """
     pooling = (
-        layers.MaxPooling2D if check_choice("pool", kind, ("max", "average")) == "max" else layers.AveragePooling2D
+        layers.MaxPooling2D if check_choice("pool_kind", kind, ("max", "average")) == "max" else layers.AveragePooling2D
     )
     if isinstance(padding, str):
         return [pooling(size, strides=strides, padding=padding, name=name)]

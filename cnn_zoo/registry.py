@@ -13,6 +13,7 @@ import fnmatch
 import functools
 import importlib
 import inspect
+import os
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -114,6 +115,8 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def check_model_name(name: str) -> str:
     """Return the name if there is such a model, else raise UsageError naming the closest matches."""
+    if not isinstance(name, str):
+        raise UsageError(f"a model is given by its name; got {type(name).__name__}")
     if name not in list_models():
         raise UsageError(unknown("model", name, list_models()))
     return name
@@ -126,9 +129,7 @@ def entry(name: str) -> Entry:
             models = importlib.import_module(".models", __package__)
             for module in pkgutil.iter_modules(models.__path__):
                 importlib.import_module(f"{models.__name__}.{module.name}")
-    if name not in _ENTRIES:
-        raise UsageError(unknown("model", name, {*list_models(), *_ENTRIES}))
-    return _ENTRIES[name]
+    return _ENTRIES[check_model_name(name)]
 
 
 def build_model(
@@ -197,6 +198,8 @@ def build_model(
         option: _check_family_option(name, option, value, options[option].default)
         for option, value in family_options.items()
     }
+    if weights is not None and not isinstance(weights, str | os.PathLike):
+        raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
     record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
     if input_shape is None:
         input_shape = record["config"]["input_shape"] if record else next(iter(found.layouts.values()))

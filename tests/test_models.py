@@ -308,6 +308,8 @@ def test_groups_of_channels_do_not_see_each_other():
     ("arguments", "message"),
     [
         ({"name": "resnt"}, "unknown model 'resnt'"),
+        ({"name": 3}, "a model is given by its name; got int"),
+        ({"name": "lenet5", "weights": True}, "weights must be the name of a data set or a path; got True"),
         ({"name": "vgg61"}, "did you mean .*vgg16"),
         ({"num_classes": 1}, "num_classes must be an integer of at least 2; got 1"),
         ({"num_classes": 2.5}, "got 2.5"),
@@ -324,7 +326,7 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"l2": -1}, "l2 must be a number of at least 0; got -1"),
         ({"l1": "much"}, "l1 must be a number"),
         ({"padding": "full"}, "padding"),
-        ({"pool_kind": "sum"}, "pool must be one of 'max', 'average'; got 'sum'"),
+        ({"pool_kind": "sum"}, "pool_kind must be one of 'max', 'average'; got 'sum'"),
         ({"name": "vgg11", "filters": (1, 2)}, "filters must have 5 entries"),
         ({"weights": "no_such.weights.h5"}, "no_such.weights.h5"),
     ],
