@@ -99,7 +99,7 @@ def load_weights(model, path: str | Path) -> None:
 def load_model(path: str | Path):
     """A model that model.save wrote into a .keras file: keras.models.load_model, which knows the layers of the zoo.
 
-    A program that does not call this imports cnn_zoo.layers first. As there, no code from the file is run.
+    A program that does not call this imports cnn_zoo.layers first. Keras' safe mode is on: no Lambda layers.
 
     Raises:
         MissingError, RunError: no such file, or one that cannot be read.
