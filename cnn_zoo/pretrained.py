@@ -83,6 +83,37 @@ def load_pretrained(model, record: dict[str, Any], build: Callable[..., Any]) ->
     shape, classes = tuple(config["input_shape"]), len(config["class_names"])
     source = build(model.name, shape, classes, dtype="float32", compile=False, **config["model_options"])
     load_weights(source, weights_file(record))
+    if _copy(model, source, f"{model.name} for {config['data']}", {"input_shape": shape, **config["model_options"]}):
+        model.class_names = config["class_names"]
+
+
+def load_own(model, path: str | Path, build: Callable[[int], Any]) -> None:
+    """Fill a model from a weights file that `train` or save_weights wrote for it or for the same net with another head.
+
+    Args:
+        build: number of classes -> the same net with its top.
+
+    Raises:
+        RunError, MissingError: as weights.check_weights does.
+    """
+    from .registry import shapes_only
+    from .weights import load_weights, read_shapes, shapes_of
+
+    shapes = read_shapes(model, path)
+    if shapes != shapes_of(model):
+        for classes in sorted({shape[0] for shape in shapes if len(shape) == 1}):  # biases: one is the head's
+            with shapes_only():
+                fits = shapes_of(build(classes)) == shapes
+            if fits:
+                source = build(classes)
+                load_weights(source, path)
+                _copy(model, source, str(path), {})
+                return
+    load_weights(model, path)
+
+
+def _copy(model, source, origin: str, options: dict[str, Any]) -> bool:
+    """Copy weights layer by layer; returns whether the last layer, if there is one, got its own too."""
     trained = {layer.name: layer.get_weights() for layer in source.layers}
     new_head = False
     for layer in model.layers:
@@ -93,19 +124,17 @@ def load_pretrained(model, record: dict[str, Any], build: Callable[..., Any]) ->
         elif layer.name == HEAD:
             new_head = True
         else:
-            options = {"input_shape": shape, **config["model_options"]}
             raise UsageError(
-                f"the weights of {model.name} for {config['data']} are for a model with {options}: "
+                f"the weights of {origin} are for a model with {options}: "
                 f"{layer.name} has weights of shape {wanted} here, {found or 'none'} there"
             )
     if new_head:
         warnings.warn(
-            f"{model.name}: all layers but {HEAD!r} have the weights for {config['data']}; that one is random, for "
-            f"{model.output_shape[-1]} classes in place of {classes}",
-            stacklevel=3,
+            f"{model.name}: all layers but {HEAD!r} have the weights of {origin}; that one is random, for "
+            f"{model.output_shape[-1]} classes in place of {source.output_shape[-1]}",
+            stacklevel=4,
         )
-    elif any(layer.name == HEAD for layer in model.layers):
-        model.class_names = config["class_names"]
+    return not new_head and any(layer.name == HEAD for layer in model.layers)
 
 
 def freeze(model, until: str | None = None):

@@ -165,7 +165,8 @@ def build_model(
         weights: None for random ones; the name of a data set for those that the zoo trained on it, of which a model
             for other classes takes all but the last layer, and one for the same number of classes gets their names
             as `model.class_names`, to be set anew after training on others; or the path of a weights file that
-            `train` or save_weights wrote for this very model. Weights of ImageNet: see load_torch_weights.
+            `train` or save_weights wrote for the same net, with the same classes or others. Weights of ImageNet: see
+            load_torch_weights.
         include_top: False leaves out everything after the last stage; such a model is not compiled.
         pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
         activation: of the hidden layers, a Keras name or a function; None is the family's own, mostly "relu".
@@ -223,9 +224,13 @@ def build_model(
     if record:
         pretrained.load_pretrained(model, record, build_model)
     elif weights is not None:
-        from .weights import load_weights
 
-        load_weights(model, weights)
+        def same_net(classes):
+            whole = replace(spec, num_classes=classes, include_top=True, pooling=None)
+            with policy("float32"):
+                return _build(found, whole, family_options)
+
+        pretrained.load_own(model, weights, same_net)
     if compile and include_top:
         compile_model(model)
     return model

@@ -65,6 +65,22 @@ def check_weights(model, path: str | Path) -> None:
         MissingError: there is no such file.
         RunError: it is damaged, not from save_weights, of another model, or holds links or numbers that are not finite.
     """
+    wanted, found = shapes_of(model), read_shapes(model, path)
+    if found != wanted:
+        surplus, missing = (
+            ", ".join(map(str, (a - b).elements())) or "none" for a, b in ((found, wanted), (wanted, found))
+        )
+        arrays = f"arrays of shape {surplus:.80} in place of {missing:.80}"
+        raise RunError(f"{path}: the weights of another model: {arrays} for {model.name}")
+
+
+def shapes_of(model) -> Counter:
+    """How many weights of each shape a model has."""
+    return Counter(tuple(weight.shape) for weight in model.weights)
+
+
+def read_shapes(model, path: str | Path) -> Counter:
+    """How many arrays of each shape a file holds that may be for a model, or much like it; raises as check_weights."""
     path = Path(path)
     if path.is_dir():
         raise RunError(f"{path}: a folder; the weights of a run are {path / 'model.weights.h5'}")
@@ -76,13 +92,7 @@ def check_weights(model, path: str | Path) -> None:
     if path.stat().st_size > 4 * needed + OVERHEAD:  # a compiled model's file has its optimizer's two copies too
         raise RunError(f"{path}: larger than the weights of {model.name} can be")
     check_seal(path)
-    wanted, found = Counter(tuple(w.shape) for w in model.weights), Counter(_shapes(path))
-    if found != wanted:
-        surplus, missing = (
-            ", ".join(map(str, (a - b).elements())) or "none" for a, b in ((found, wanted), (wanted, found))
-        )
-        arrays = f"arrays of shape {surplus:.80} in place of {missing:.80}"
-        raise RunError(f"{path}: the weights of another model: {arrays} for {model.name}")
+    return Counter(_shapes(path))
 
 
 def load_weights(model, path: str | Path) -> None:

@@ -27,7 +27,7 @@ from cnn_zoo.cli import main
 from cnn_zoo.errors import MissingError, RunError, UsageError
 from cnn_zoo.files import checksum, read_json, seal
 from cnn_zoo.intervals import prediction_interval
-from conftest import ROOT
+from conftest import ROOT, equal
 
 RECORDS = pretrained.records()
 NAMES = sorted(RECORDS)
@@ -172,6 +172,21 @@ def test_a_model_for_other_classes_takes_all_but_the_last_layer_and_says_so():
     logits = headless.predict(images, verbose=0) @ head[0] + head[1]
     np.testing.assert_array_equal(logits.argmax(1), whole.predict(images, verbose=0).argmax(1))
     assert larger.output_shape == (None, 10)
+
+
+def test_weights_of_a_run_fill_the_same_net_for_other_classes_or_without_its_top(run):
+    path, options = run.path / "model.weights.h5", {**run.config["model_options"], "compile": False}
+    with pytest.warns(UserWarning, match=r"have the weights of .*model\.weights\.h5; .* 4 classes in place of 10"):
+        few = build_model("conv_stack", num_classes=4, weights=path, **options)
+    bare = build_model("conv_stack", include_top=False, weights=str(path), **options)
+    for model in (few, bare):
+        assert len(model.layers) >= 4
+        for layer in model.layers[: -1 if model is few else None]:
+            assert equal(layer.get_weights(), run.model.get_layer(layer.name).get_weights())
+    with pytest.raises(
+        RunError, match=r"the weights of another model: arrays of shape .* in place of .*\(3, 3, 1, 5\)"
+    ):
+        build_model("conv_stack", weights=path, **{**options, "filters": (5, 8)})
 
 
 def test_predictions_have_names():
