@@ -109,7 +109,9 @@ def test_links_to_files_resolve(notebook):
     for cell in contents.cells:
         if cell.cell_type == "markdown":
             for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", cell.source):
-                assert (path.parent / target).exists(), target
+                file, _, anchor = target.partition("#")
+                assert (path.parent / file).exists(), target
+                assert not anchor or f"# {anchor}\n" in (path.parent / file).read_text("utf-8").lower(), target
 
 
 def test_a_changed_output_is_noticed(tmp_path):
