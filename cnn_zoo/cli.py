@@ -1,6 +1,7 @@
 """The command line: cnn-zoo list | info | train | reproduce | evaluate | predict | data.
 
-Names, numbers and files are checked before TensorFlow and Keras are imported, which takes some seconds.
+Names and numbers are checked before TensorFlow and Keras are imported, which takes some seconds; what needs them, such
+as the options of a model, and the run folder, after it.
 """
 
 from __future__ import annotations

@@ -113,14 +113,12 @@ def _read(source: Any) -> Mapping[str, Any]:
 
     try:
         tensors = load_file(path)
-        for name, tensor in tensors.items():
-            if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-                raise RunError(f"{path}: {name} holds numbers that are not finite")
-        return tensors
-    except RunError:
-        raise
     except Exception as error:  # a Rust type of its own
         raise RunError(f"{path}: damaged or not a .safetensors file ({' '.join(str(error).split())[:100]})") from None
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise RunError(f"{path}: {name} holds numbers that are not finite")
+    return tensors
 
 
 def _wanted(model, table) -> dict[str, tuple[Any, Any]]:

@@ -177,8 +177,9 @@ def _compiled_model(data: Data, recipe: Recipe, config: dict) -> keras.Model:
     options = {"dtype": config["precision"], "compile": False, **config["model_options"]}
     model = build_model(config["model"], data.input_shape, data.num_classes, **options)
     for layer in model.layers:
-        if isinstance(layer, Whitening):
-            layer.adapt(data.sample(1000) / np.float32(255))
+        if isinstance(layer, Whitening):  # two million pixels are enough, and large photos must fit into memory
+            enough = 1 + 2_000_000 // math.prod(data.input_shape[:2])
+            layer.adapt(data.sample(min(1000, enough)) / np.float32(255))
     steps = data.steps(recipe.batch_size)
     compile_model(
         model,
