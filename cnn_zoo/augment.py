@@ -121,7 +121,7 @@ def _shift_and_flip(fill: str, images: np.ndarray, down: np.ndarray, right: np.n
     """Windows of the padded images, some of them mirrored, as floats."""
     count, height, width, channels = images.shape
     rows, columns = int(np.abs(down).max(initial=0)), int(np.abs(right).max(initial=0))
-    padded = np.pad(images, ((0, 0), (rows, rows), (columns, columns), (0, 0)), fill)
+    padded = _pad(images, rows, columns, fill)
     lines = padded.reshape(count, height + 2 * rows, -1)  # a window's line is one run of bytes, with all channels
     windows = np.lib.stride_tricks.sliding_window_view(lines, (height, width * channels), axis=(1, 2))
     out = windows[np.arange(count), down + rows, (right + columns) * channels].reshape(images.shape)
@@ -131,6 +131,24 @@ def _shift_and_flip(fill: str, images: np.ndarray, down: np.ndarray, right: np.n
         after[..., channel] = before[:, :, ::-1, channel]
     out[mirrored] = after
     return _to_float(out)
+
+
+def _pad(images: np.ndarray, rows: int, columns: int, fill: str) -> np.ndarray:
+    """What np.pad returns, in a half to a quarter of its time: most of it is one copy of the images."""
+    count, height, width, channels = images.shape
+    padded = np.zeros((count, height + 2 * rows, width + 2 * columns, channels), images.dtype)
+    inner = slice(columns, columns + width)
+    padded[:, rows : rows + height, inner] = images
+    if fill == "constant":
+        return padded
+    source = np.pad(np.arange(height), rows, fill)
+    for row in (*range(rows), *range(rows + height, len(source))):
+        padded[:, row, inner] = images[:, source[row]]
+    source = columns + np.pad(np.arange(width), columns, fill)
+    for column in (*range(columns), *range(columns + width, len(source))):
+        for channel in range(channels):  # long runs of one channel rather than short ones of all
+            padded[:, :, column, channel] = padded[:, :, source[column], channel]
+    return padded
 
 
 def _square(side: int, u: tf.Tensor, length: int) -> tf.Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo.augment import Augment, augment
+from cnn_zoo.augment import Augment, _pad, augment
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(1, 256, (64, 12, 10, 3), dtype=np.uint8)
@@ -78,6 +78,13 @@ def test_crop_fills_by_reflection():
         seen.add(find(result, windows))
     assert None not in seen
     assert len(seen) > 15
+
+
+@pytest.mark.parametrize("fill", ["constant", "reflect"])
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (2, 3), (0, 1), (11, 9), (15, 25)])
+def test_padding_is_that_of_numpy(fill, rows, columns):
+    expected = np.pad(IMAGES, ((0, 0), (rows, rows), (columns, columns), (0, 0)), fill)
+    np.testing.assert_array_equal(_pad(IMAGES, rows, columns, fill), expected)
 
 
 def test_flip_exchanges_left_and_right_of_half_of_the_images():
