@@ -248,7 +248,9 @@ def compile_model(
         loss = SmoothedCrossentropy(label_smoothing, from_logits=has_logits(model))
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model))
-    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=steps_per_execution)
+    # a metric by its name would make its variables in the first step, and TensorFlow would trace that step twice
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], steps_per_execution=steps_per_execution)
 
 
 def has_logits(model) -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -295,6 +296,14 @@ def test_executions_of_several_steps_add_up_to_an_epoch():
         together = training._steps_per_execution(small, 128, steps)
         assert together == max(n for n in range(1, 17) if steps % n == 0)
         assert training._steps_per_execution(large, 128, steps) == 1
+
+
+@pytest.mark.usefixtures("no_report")
+def test_the_training_step_is_traced_once(few, tmp_path, monkeypatch):
+    traced, step = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda model, batch: traced.append(model) or step(model, batch))
+    train(data=few, out=tmp_path / "run", epochs=2, **SMALL)
+    assert len(traced) == 1
 
 
 def test_early_stopping_needs_images_to_judge_by(tmp_path):
