@@ -79,7 +79,8 @@ def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
     if isinstance(images, str | os.PathLike | Image.Image):
         images = [images]
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
-        images = list(_image_array(np.asarray(images)))
+        stack = _image_array(np.asarray(images))
+        return _floats(stack, size, channels) if len(stack) else np.empty((0, *input_shape), np.float32)
     if hasattr(images, "element_spec"):
         raise UsageError("a tf.data.Dataset has labels too: use evaluate, or the images that Data.images returns")
     if not isinstance(images, Iterable):
@@ -112,16 +113,19 @@ def _one(image: Any, size: tuple[int, int] | None, channels: int) -> np.ndarray:
     if isinstance(image, str | os.PathLike | Image.Image):
         read = to_array if isinstance(image, Image.Image) else read_image
         return read(image, size, channels).astype(np.float32) / np.float32(255)
-    array = np.asarray(image)
-    stack = _image_array(array)
+    stack = _image_array(np.asarray(image))
     if len(stack) != 1:
-        raise DataError(f"a list holds one image an entry; one has shape {array.shape}")
-    array = stack[0]
-    fits = array.shape == (*(size or array.shape[:2]), channels)
-    if fits and array.dtype != np.uint8:
-        return check_floats(array).astype(np.float32)
-    pixels = as_uint8(array)  # what must be changed is changed as a file of the same pixels would be
-    return (pixels if fits else adapt(pixels[None], size, channels)[0]).astype(np.float32) / np.float32(255)
+        raise DataError(f"a list holds one image an entry; one has shape {np.shape(image)}")
+    return _floats(stack, size, channels)[0]
+
+
+def _floats(stack: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
+    """Images (n, height, width, channels) as a model needs them."""
+    fits = stack.shape[1:] == (*(size or stack.shape[1:3]), channels)
+    if fits and stack.dtype != np.uint8:
+        return check_floats(stack).astype(np.float32, copy=False)
+    pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
+    return (pixels if fits else adapt(pixels, size, channels)).astype(np.float32) / np.float32(255)
 
 
 def model_probabilities(model, images: Any) -> np.ndarray:
@@ -133,7 +137,9 @@ def model_probabilities(model, images: Any) -> np.ndarray:
     else:
         batches = (batch for batch, _ in images)
     parts = [keras.ops.convert_to_numpy(_call(model, batch)) for batch in batches]
-    outputs = np.concatenate([np.empty((0, model.output_shape[-1])), *parts]).astype(np.float32)
+    if not parts:
+        return np.empty((0, model.output_shape[-1]), np.float32)
+    outputs = np.concatenate(parts).astype(np.float32, copy=False)
     if has_logits(model):
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
