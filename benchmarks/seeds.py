@@ -1,25 +1,29 @@
 """What accuracy do recipes reach over seeds, and in how many seconds?
 
-    TFDS_DATA_DIR=… python benchmarks/seeds.py [NAME …] [--seeds 10] [--quick]
+    TFDS_DATA_DIR=… python benchmarks/seeds.py [NAME …] [--first 0] [--seeds 10] [--quick]
 
 One training a row in results/accuracy.csv, written as it goes; a row that is there already is not run again. Without a
 name, only what has none yet is run: more seeds change the record that `cnn-zoo reproduce` compares with. Recipes were
 chosen on held-out training images with other seeds (from 100 on); the test images are used once, at the end. Of those
-in PUBLISHED the weights of seed 0 go into the package, whatever they reached, and their record with them.
+in PUBLISHED the weights of seed 0 go into the package, whatever they reached, and their record with them. Several
+processes may run at once, each with seeds of its own.
 """
 
 import argparse
+import contextlib
 import csv
 import json
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 from common import processor
 
 from cnn_zoo import Run, build_model, evaluate, load_data, pretrained, save_weights, train
-from cnn_zoo.files import checksum, read_json, write_csv, write_json
+from cnn_zoo.errors import RunError
+from cnn_zoo.files import checksum, only_writer, read_json, write_csv, write_json
 from cnn_zoo.weights import load_weights
 
 EXPERIMENTS = {  # name -> model, data, validation, arguments of train
@@ -39,7 +43,7 @@ PUBLISHED = {  # model-data -> arguments of train; the weights of seed 0 come wi
     "zoonet-fashion_mnist": {},
     "zoonet_wide-mnist": {},
     "zoonet_wide-fashion_mnist": {"epochs": 7},
-    "zoonet_large-cifar10": {"epochs": 40},
+    "zoonet_large-cifar10": {"recipe": "muon"},
     "resnet20-cifar10": {},
 }
 EXPERIMENTS |= {name: (*name.split("-"), 0.0, {"recipe": "accurate", **changes}) for name, changes in PUBLISHED.items()}
@@ -120,12 +124,38 @@ def note(name: str, **facts) -> None:
     write_json(path, dict(sorted(known.items())))
 
 
+@contextlib.contextmanager
+def alone():
+    """Wait for other processes that write results, and let them wait."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(only_writer(RESULTS.parent))
+                break
+            except RunError:
+                time.sleep(0.1)
+        yield
+
+
+def keep(name: str, row: dict, run: Run, data, weights: bool) -> None:
+    """Write down a training, and what is published of it."""
+    with alone():
+        known = [r for r in rows() if (r["experiment"], r["seed"]) != (name, str(row["seed"]))]
+        known.append({key: str(value) for key, value in row.items()})
+        write_csv(RESULTS, {column: [r[column] for r in known] for column in COLUMNS})
+        if weights:
+            publish(name, run, data)
+        if name in PUBLISHED:
+            note(name, seeds={r["seed"]: float(r["test_accuracy"]) for r in known if r["experiment"] == name})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(EXPERIMENTS)}; default: what has no row"
     )
-    parser.add_argument("--seeds", type=int, default=10, help="seeds 0 to this, without it (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=10, help="how many (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="of the seeds (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="an epoch on the embedded digits; nothing is kept")
     args = parser.parse_args()
     if args.quick:
@@ -134,19 +164,13 @@ def main() -> None:
     for name in args.names or [name for name in EXPERIMENTS if name not in {row["experiment"] for row in rows()}]:
         _, source, validation, _ = EXPERIMENTS[name]
         data, file = load_data(source, validation=validation), pretrained.PUBLISHED / f"{name}.weights.h5"
-        for seed in range(args.seeds):
-            known = [row for row in rows() if (row["experiment"], row["seed"]) != (name, str(seed))]
+        for seed in range(args.first, args.first + args.seeds):
             wanted = name in PUBLISHED and seed == 0 and not file.exists()
-            if len(known) < len(rows()) and not wanted:
+            if any((row["experiment"], row["seed"]) == (name, str(seed)) for row in rows()) and not wanted:
                 continue
             row, run = one(name, data, seed)
             print(f"{name}, seed {seed}: {row['test_accuracy']:.4f} in {row['fit_seconds']:.0f} s", flush=True)
-            known.append({key: str(value) for key, value in row.items()})
-            write_csv(RESULTS, {column: [row[column] for row in known] for column in COLUMNS})
-            if wanted:
-                publish(name, run, data)
-            if name in PUBLISHED:
-                note(name, seeds={r["seed"]: float(r["test_accuracy"]) for r in known if r["experiment"] == name})
+            keep(name, row, run, data, wanted)
 
 
 if __name__ == "__main__":

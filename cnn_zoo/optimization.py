@@ -1,4 +1,6 @@
-"""The loss and the schedule of the learning rate that recipes use and Keras does not have."""
+"""What recipes use and Keras does not have: a loss, a schedule of the learning rate, an optimizer for convolutions."""
+
+import math
 
 import keras
 from keras import ops
@@ -48,3 +50,29 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
+
+
+@keras.saving.register_keras_serializable(package="cnn_zoo")
+class Muon(keras.optimizers.Muon):
+    """keras.optimizers.Muon for the kernels of convolutions too, each a matrix of (height * width * channels, filters).
+
+    Muon (kellerjordan.github.io/posts/muon, arXiv:2502.16982) replaces the momentum of a matrix by the nearest matrix
+    whose singular values are all one, so that directions in which gradients are small are learned as fast as others.
+    Keras applies it to matrices alone. Everything that is neither a matrix nor such a kernel, and the last layer, is
+    trained with Adam, depthwise kernels included.
+    """
+
+    def _should_use_adamw(self, variable):
+        shape = variable.shape
+        return super()._should_use_adamw(variable) if len(shape) != 4 else shape[-1] == 1
+
+    def zeropower_via_newtonschulz5(self, x, steps: int):
+        return ops.reshape(super().zeropower_via_newtonschulz5(_matrix(x), steps), x.shape)
+
+    def lr_adjust(self, x):
+        return ops.reshape(super().lr_adjust(_matrix(x)), x.shape)
+
+
+def _matrix(kernel):
+    """All axes but the last one as one."""
+    return ops.reshape(kernel, (math.prod(kernel.shape[:-1]), kernel.shape[-1]))

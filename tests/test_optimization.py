@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo import build_model, precision
+from cnn_zoo import Recipe, build_model, precision
 from cnn_zoo.errors import UsageError
-from cnn_zoo.optimization import SmoothedCrossentropy
+from cnn_zoo.optimization import Muon, SmoothedCrossentropy
 
 
 @pytest.mark.parametrize("from_logits", [True, False])
@@ -24,6 +24,31 @@ def test_smoothed_crossentropy_is_keras_of_one_hot_labels(smoothing, from_logits
     assert float(loss(labels[:, None], outputs)) == pytest.approx(expected, rel=1e-6)
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert float(again(labels, outputs)) == float(loss(labels, outputs))
+
+
+def test_muon_treats_the_kernel_of_a_convolution_as_keras_does_the_matrix():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(3, 3, 4, 8)).astype(np.float32)
+    kernel, matrix = keras.Variable(start), keras.Variable(start.reshape(36, 8))
+    ours, theirs = (kind(0.1, weight_decay=0.1) for kind in (Muon, keras.optimizers.Muon))
+    for _ in range(3):
+        gradient = rng.normal(size=start.shape).astype(np.float32)
+        ours.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
+        theirs.apply([keras.ops.convert_to_tensor(gradient.reshape(36, 8))], [matrix])
+    np.testing.assert_allclose(np.array(kernel).reshape(36, 8), matrix, rtol=1e-5)
+
+
+def test_muon_leaves_vectors_depthwise_kernels_and_the_last_layer_to_adam():
+    model = build_model("mobilenet_v1", (32, 32, 3), width=0.25, compile=False)
+    optimizer = Recipe(optimizer="muon").make_optimizer(100)
+    optimizer.build(model.trainable_variables)
+    pairs = zip(model.trainable_variables, optimizer.adam_velocities, strict=True)
+    matrices = {variable.path for variable, velocity in pairs if velocity is None}
+    convolutions = [layer for layer in model.layers if type(layer) is keras.layers.Conv2D]
+    assert matrices == {layer.kernel.path for layer in convolutions}
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert type(again) is Muon
+    assert again.get_config() == optimizer.get_config()
 
 
 def test_a_model_of_another_precision_leaves_the_global_policy_alone():

@@ -16,7 +16,7 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
     assert fast.epochs_for(10**9) == fast.least
     assert fast.epochs_for(1) == fast.most
     assert get_recipe("fast", epochs=7, batch_size=None).epochs_for(123) == 7
-    with pytest.raises(UsageError, match="optimizer must be one of 'adam', 'adamw', 'sgd'; got 'adm'"):
+    with pytest.raises(UsageError, match="optimizer must be one of 'adam', 'adamw', 'sgd', 'muon'; got 'adm'"):
         Recipe(optimizer="adm")
 
 
@@ -63,7 +63,7 @@ def test_learning_rates_follow_the_schedule(schedule, warmup):
         assert rates[0] == pytest.approx(1e-4)
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
 def test_kernels_decay_and_nothing_else_does(name):
     model = build_model("conv_stack", filters=(4,), units=(), batch_norm=True, compile=False)
     optimizer = Recipe(optimizer=name, learning_rate=0.1, weight_decay=0.5).make_optimizer(100)
