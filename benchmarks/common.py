@@ -26,6 +26,12 @@ def processor() -> str:
     )
 
 
+def commit() -> str:
+    """The short hash of the commit that is checked out."""
+    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def alternate(works: dict[str, Callable], repeats: int, block: float = 0.0) -> dict[str, list[float]]:
     """Seconds a call of each of several pieces of work, in turn, so that what else the machine does meets all alike.
 
@@ -64,9 +70,7 @@ def write(name: str, results: dict, quick: bool = False, *, keep: bool = False) 
     """
     if keep and (RESULTS / f"{name}.json").exists():
         results = json.loads((RESULTS / f"{name}.json").read_text())["results"] | results
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    about = {"processor": processor(), "versions": versions(), "commit": commit}
+    about = {"processor": processor(), "versions": versions(), "commit": commit()}
     text = json.dumps({"about": about, "results": results}, indent=2)
     if not quick:
         RESULTS.mkdir(exist_ok=True)

@@ -13,13 +13,12 @@ import argparse
 import contextlib
 import csv
 import json
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from common import processor
+from common import commit, processor
 
 from cnn_zoo import Run, build_model, evaluate, load_data, pretrained, save_weights, train
 from cnn_zoo.errors import RunError
@@ -69,7 +68,6 @@ def one(name: str, data, seed: int, epochs: int | None = None) -> tuple[dict, Ru
     arguments = {"recipe": "fast", **arguments} | ({"epochs": epochs} if epochs else {})
     with tempfile.TemporaryDirectory() as folder:
         run = train(model, data, seed=seed, out=f"{folder}/run", verbose=0, **arguments)
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
     row = {
         "experiment": name,
         "model": model,
@@ -81,7 +79,7 @@ def one(name: str, data, seed: int, epochs: int | None = None) -> tuple[dict, Ru
         "train_accuracy": round(run.history["accuracy"][-1], 5),
         "processor": processor(),
         **{key: run.config["versions"][key] for key in ("cores", "keras", "tensorflow")},
-        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
+        "commit": commit(),
     }
     return row, run
 

@@ -17,7 +17,7 @@ _MODULES = {  # public name -> the module that defines it
     "claim": "teaching",
     "evaluate": "inference",
     "feature_extractor": "explain",
-    "freeze": "pretrained",
+    "freeze": "transfer",
     "interval": "intervals",
     "list_datasets": "sources",
     "list_models": "registry",

@@ -22,7 +22,8 @@ class Augment:
 
     Attributes:
         translate: largest shift, as a fraction of the side, by whole pixels; what is uncovered is black.
-        crop: the same with what is uncovered filled by reflection: a random crop of the padded image.
+        crop: the same with what is uncovered filled by reflection: a random crop of the padded image. Only one of the
+            two can be asked for.
         flip: left and right exchanged, half of the time. Never for digits or letters.
         rotate: largest angle in degrees, either way; bilinear, corners black.
         zoom: largest change of scale, as a fraction, either way; bilinear, borders black.
@@ -43,6 +44,8 @@ class Augment:
         for name, below in limits.items():
             check_number(f"augmentation {name}", getattr(self, name), below=below)
         check_flag("augmentation flip", self.flip)
+        if self.translate and self.crop:
+            raise UsageError("augmentation shifts images by translate or by crop, not both")
 
     @classmethod
     def of(cls, value: Augment | dict[str, Any] | None) -> Augment:
@@ -80,7 +83,7 @@ def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor) -> tf.Tensor:
     if how.translate or how.crop or how.flip:
         reach = max(how.translate, how.crop)
         shifts = [_shift(side, u, reach) for side, u in ((height, fy), (width, fx))]
-        fill = "constant" if how.translate > how.crop else "reflect"
+        fill = "constant" if how.translate else "reflect"
         mirrored = (flip >= 0) & how.flip
         move = partial(_shift_and_flip, fill)
         floats = tf.numpy_function(move, [images, *shifts, mirrored], tf.float32, stateful=False)

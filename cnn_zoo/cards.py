@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError
 from .pretrained import accuracy_text, records
-from .registry import build_model, catalogue, entry, shapes_only
+from .registry import build_model, entry, list_models, shapes_only
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         model: a name, with build_model's arguments, or any built Keras model made of standard layers.
 
     Raises:
-        UsageError: as build_model does; or when a layer is of a kind whose cost is not known here.
+        UsageError: as build_model does; or a layer of a kind whose cost is not known here, a layer that is used more
+            than once, or images of any size.
     """
     if isinstance(model, str):
         with shapes_only():  # counting needs shapes, not 138 million numbers
@@ -91,8 +93,10 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         raise TypeError(f"{', '.join(build_options)}: only a model that is given by name can take options")
     if not getattr(model, "inputs", None):
         raise UsageError(f"needs a built Sequential or functional model; got {model!r:.80}")
+    if None in model.input_shape[1:]:
+        raise UsageError(f"{model.name} takes images of any size; what it costs depends on that")
     rows = tuple(_row(layer) for layer in _flat(model) if type(layer).__name__ != "InputLayer")
-    published = next((row for row in catalogue() if row["name"] == model.name), None)
+    known = entry(model.name) if model.name in list_models() else None
     return ModelCard(
         name=model.name,
         input_shape=tuple(model.input_shape[1:]),
@@ -101,8 +105,8 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
         macs=sum(row.macs for row in rows),
         layers=rows,
-        paper=published and published["paper"],
-        options={} if published is None else {p.name: p.default for p in entry(model.name).options().values()},
+        paper=known and known.paper,
+        options={} if known is None else {p.name: p.default for p in known.options().values()},
         accuracy={
             record["config"]["data"]: accuracy_text(record)
             for record in records().values()
@@ -115,12 +119,17 @@ def macs_if_known(model) -> float:
     """Multiply-accumulates of an image; infinity where they cannot be counted: strange layers, images of any size."""
     try:
         return model_card(model).macs
-    except (NotImplementedError, TypeError, UsageError):
+    except UsageError:
         return math.inf
 
 
 def _flat(model) -> list:
-    """The layers of a model, with those of models inside it in their place."""
+    """The layers of a model, with those of models inside it in their place; UsageError if one is used repeatedly."""
+    graph = getattr(model, "_functional", None) or model  # what a Sequential is inside; Keras has no public name for it
+    uses = Counter(node.operation.name for nodes in graph._nodes_by_depth.values() for node in nodes)
+    for name, times in uses.items():
+        if times > 1:
+            raise UsageError(f"layer {name!r} is used {times} times, which is not counted here")
     return [inner for layer in model.layers for inner in (_flat(layer) if hasattr(layer, "layers") else [layer])]
 
 
@@ -131,9 +140,7 @@ def _row(layer) -> LayerRow:
         if base.__name__ in MACS and base.__module__.startswith(("keras.", f"{__package__}.")):
             macs = MACS[base.__name__](layer, shape)
             return LayerRow(layer.name, kind, shape, layer.count_params(), macs)
-    raise NotImplementedError(
-        f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.cards does not know; add it to MACS there"
-    )
+    raise UsageError(f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.cards does not know; add it to MACS there")
 
 
 def _positions(layer, shape: tuple) -> int:
@@ -158,6 +165,8 @@ def _separable(layer, shape):
 
 def _einsum(layer, shape):
     """Every weight is used once for each output position that it does not itself span."""
+    if "." in layer.equation:
+        raise UsageError(f"layer {layer.name!r} computes {layer.equation}, whose cost is not counted here")
     _, kernel, output = re.split(",|->", layer.equation)
     labels = dict(zip(output[1:], shape, strict=True))
     return math.prod(layer.kernel.shape) * math.prod(side for label, side in labels.items() if label not in kernel)

@@ -21,11 +21,10 @@ from .errors import UsageError, ZooError, check_number, check_seed, unknown
 from .intervals import prediction_interval
 from .precision import PRECISIONS
 from .pretrained import accuracy_text, find_record, records
-from .quiet import quiet_import
 from .recipes import RECIPES, Recipe, get_recipe
 from .registry import catalogue, check_model_name, list_models, shapes_only
 
-DATA_OPTIONS = ("image_size", "channels", "skip_broken")
+READING = ("image_size", "channels", "skip_broken")  # options of load_data that are options here
 RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
 
 
@@ -60,11 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return int(args.command == "train")  # a listing has done its work then, a training has not
-    except MemoryError:
-        return _fail("out of memory: try smaller images (--image-size), a smaller model or smaller batches")
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}")
+    except Exception as error:
+        if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):  # the second one is TensorFlow's
+            raise
+        return _fail("out of memory: try smaller images (--image-size), a smaller model or smaller batches")
 
 
 def _fail(message: str, status: int = 1) -> int:
@@ -287,8 +288,7 @@ def _train(args) -> None:
         raise UsageError("--resume needs the run folder: --out FOLDER")
     changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
     get_recipe(args.recipe, **changes)
-    with quiet_import():
-        from .training import train
+    from . import train
     from .runs import summary
 
     run = train(
@@ -297,7 +297,7 @@ def _train(args) -> None:
         **_named(args, "recipe", "out", "resume", "seed", "precision", "tensorboard", "deterministic"),
         **changes,
         model_options=dict(args.settings),
-        data_options=_named(args, *DATA_OPTIONS),
+        data_options=_named(args, *READING),
     )
     print()
     for name, text in summary(run):
@@ -310,8 +310,7 @@ def _reproduce(args) -> int:
     check_model_name(args.model)
     record = find_record(args.model, args.data)
     config, reached = record["config"], list(record["seeds"].values())
-    with quiet_import():
-        from .training import train
+    from . import train
 
     run = train(
         config["model"],
@@ -372,10 +371,8 @@ def _predict(args) -> int:
     from .inference import predict
     from .runs import load_run
 
-    longest, named = (
-        max(map(len, readable)),
-        predict(load_run(args.run_folder), arrays, **_named(args, "top", "invert")),
-    )
+    longest = max(map(len, readable))
+    named = predict(load_run(args.run_folder), arrays, **_named(args, "top", "invert"))
     for path, best in zip(readable, named, strict=True):
         print(f"{path:{longest}}  " + "   ".join(f"{name} {probability:.1%}" for name, probability in best))
     return failed
@@ -393,7 +390,7 @@ def _data(args) -> None:
     check_data_name(args.data)
     from . import load_data
 
-    data = load_data(args.data, **_named(args, *DATA_OPTIONS), progress=functools.partial(print, file=sys.stderr))
+    data = load_data(args.data, **_named(args, *READING), progress=functools.partial(print, file=sys.stderr))
     from .cards import shape_text, text_table
 
     print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from .augment import Augment, augment, to_float
-from .errors import DataError, UsageError, check_choice, check_number, check_seed
+from .errors import DataError, UsageError, check_choice, check_flag, check_number, check_seed
 from .sources import MEMORY_LIMIT, Source, read_source
 
 TEST_FRACTION = 0.2  # of a set that comes without a test split
@@ -35,6 +35,7 @@ class Data:
         input_shape: (height, width, channels).
         batch_size: images a batch.
         seed: of order and augmentation.
+        augment: what `train` does to images, an Augment.
         splits: {"train": …, "validation": …, "test": …}, indices of the images of each; no image is in two.
         labels: int64, of all images.
         skipped: one line for each file that was left out.
@@ -218,7 +219,7 @@ def load_data(
         "validation": check_number("validation", validation, below=1),
         "image_size": _check_size(image_size),
         "channels": check_choice("channels", channels, (None, 1, 3, 4)),
-        "skip_broken": bool(skip_broken),
+        "skip_broken": check_flag("skip_broken", skip_broken),
     }
     batch_size, seed = check_number("batch_size", batch_size, 1, whole=True), check_seed(seed)
     how = Augment.of(augment)
@@ -256,7 +257,7 @@ def _set_aside(source: Source, indices: np.ndarray, fraction: float) -> tuple[np
         members = indices[source.labels[indices] == label]
         if len(members) == 1:
             raise DataError(
-                f"{source.name}: class {class_name!r} has too few images to set some aside; three are the least"
+                f"{source.name}: class {class_name!r} has one image, of which none can be set aside; add some"
             )
         part = min(max(1, round(fraction * len(members))), len(members) - 1)  # some stay
         aside.append(rng.permutation(members)[:part] if len(members) else members)

@@ -54,6 +54,11 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> str:
     return f"unknown {kind} {value!r}; choose from {', '.join(choices)}"
 
 
+def reason(error: Exception, most: int = 150) -> str:
+    """What an exception of another library says, in one line of at most that many characters."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def check_number(name: str, value: Any, least: float = 0, below: float = math.inf, *, whole: bool = False) -> Any:
     """The value as an int (`whole`) or a float if it is one from `least` to under `below`, else UsageError."""
     kind = numbers.Integral if whole else numbers.Real
@@ -75,6 +80,13 @@ def check_choice(name: str, value: Any, choices: Collection) -> Any:
     """The value if it is one of the choices, else UsageError."""
     if value not in choices:
         raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def check_length(name: str, value: Collection, count: int) -> Collection:
+    """The value if it has so many entries, else UsageError."""
+    if len(value) != count:
+        raise UsageError(f"{name} must have {count} entries; got {value!r}")
     return value
 
 

@@ -21,12 +21,15 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
     """A model that returns the outputs of named layers.
 
     Args:
-        model: a Keras model, of the zoo or with layers named likewise.
+        model: a Keras model, of the zoo or with layers named likewise; or a Run.
         layers: names of layers, or of stages ("stage2" is the last layer of that stage), in the order wanted;
             None: every stage. One name as a string returns one output.
 
     Returns:
         A keras.Model from the model's input to a list of feature maps; it shares the model's weights.
+
+    Raises:
+        UsageError: no such layer or stage, or not a built Sequential or functional model.
     """
     import keras
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import MissingError, RunError
+from .errors import MissingError, RunError, reason
 
 SEAL = b"\ncnn_zoo sha256 "  # what stands before the checksum at the end of a sealed file
 SEAL_LENGTH = len(SEAL) + 64
@@ -70,7 +70,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged ({' '.join(str(error).split())[:100]})") from None
+        raise RunError(f"{path} is damaged ({reason(error)})") from None
     if not isinstance(value, dict):
         raise RunError(f"{path} is damaged (not an object)")
     value.pop("sha256", None)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from .errors import DataError, MissingError
+from .errors import DataError, MissingError, reason
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 50_000_000  # 150 MB in colour; a decompression bomb claims more in a few kilobytes
@@ -53,7 +53,7 @@ def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
     except DataError:
         raise
     except Exception as error:  # Pillow's plugins raise many kinds on damaged headers
-        raise DataError(f"{path}: cannot be read as an image ({_reason(error)})") from None
+        raise DataError(f"{path}: cannot be read as an image ({reason(error)})") from None
     with image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS // 10**6} million pixels")
@@ -64,7 +64,7 @@ def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
             image.load()
             turned = ImageOps.exif_transpose(image)
         except Exception as error:
-            raise DataError(f"{path}: broken or truncated image ({_reason(error)})") from None
+            raise DataError(f"{path}: broken or truncated image ({reason(error)})") from None
         yield turned
 
 
@@ -120,7 +120,3 @@ def for_each_file(work: Callable, paths: list, progress: Callable[[int], None] |
             if progress:
                 progress(len(results))
     return results
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

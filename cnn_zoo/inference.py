@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections.abc import Iterable
@@ -68,6 +69,8 @@ def image_classifier(run_or_model: Any):
     ranks = [len(shape) if isinstance(shape, tuple) else 0 for shape in shapes]
     if ranks != [4, 2]:
         raise UsageError(f"needs a run or a classifier of images (height, width, channels); got {run_or_model!r:.100}")
+    if model.input_shape[-1] not in (1, 3, 4):
+        raise UsageError(f"{model.name} takes {model.input_shape[-1]} channels; images have 1, 3 or 4")
     has_logits(model)
     return model
 
@@ -125,7 +128,7 @@ def _floats(stack: np.ndarray, size: tuple[int, int] | None, channels: int) -> n
     if fits and stack.dtype != np.uint8:
         return check_floats(stack).astype(np.float32, copy=False)
     pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
-    return (pixels if fits else adapt(pixels, size, channels)).astype(np.float32) / np.float32(255)
+    return (pixels if fits else adapt(pixels, size, channels, math.inf)).astype(np.float32) / np.float32(255)
 
 
 def model_probabilities(model, images: Any) -> np.ndarray:
@@ -207,12 +210,16 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
 
     Args:
         run_or_model: a Run, or a classifier.
-        data: a Data object; for a Run, None is the data set it was trained on.
+        data: what load_data returned; for a Run also a name or a folder, or None, the data set it was trained on.
         split: "train", "validation" or "test".
 
     Returns:
         {"accuracy", "loss" (mean cross-entropy, nats), "images", "confusion" (true by predicted), "labels",
         "probabilities"}.
+
+    Raises:
+        UsageError: no classifier, no data, or no such split.
+        DataError: an empty split, or images or classes that the model does not know.
     """
     model = image_classifier(run_or_model)
     if hasattr(run_or_model, "load_data") and (data is None or isinstance(data, str | os.PathLike)):
@@ -226,7 +233,8 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
     classes = model.output_shape[-1]
     if data.num_classes > classes:
         raise DataError(f"{data.name} has {data.num_classes} classes, {model.name} only {classes}: labels out of range")
-    if tuple(model.input_shape[1:]) != tuple(data.input_shape):
+    sides = zip(model.input_shape[1:], data.input_shape, strict=True)
+    if any(wanted not in (None, found) for wanted, found in sides):  # None: a model that takes any
         raise DataError(
             f"{data.name} has images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}; "
             "load them with that image_size and channels"

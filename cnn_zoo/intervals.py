@@ -6,10 +6,17 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from .errors import UsageError
+
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean of some measurements and half the width of its 95 % interval (Student's t, n - 1 degrees of freedom)."""
+    """Mean of two measurements or more, and half the width of its 95 % interval.
+
+    Student's t with n - 1 degrees of freedom; a single value is a UsageError.
+    """
     values = [float(value) for value in values]
+    if len(values) < 2:
+        raise UsageError(f"an interval needs at least two values; got {len(values)}")
     return statistics.mean(values), _t(0.95, len(values)) * statistics.stdev(values) / math.sqrt(len(values))
 
 

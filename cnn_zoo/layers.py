@@ -201,6 +201,8 @@ def grouped_conv(x, spec: Spec, filters: int, kernel_size: int, *, groups: int, 
 
     Keras' Conv2D(groups=…) computes the same; its gradient on a CPU takes several times as long.
     """
+    if x.shape[-1] % groups or filters % groups:
+        raise ValueError(f"groups must divide {x.shape[-1]} channels and {filters} filters; got {groups}")
     width = x.shape[-1] // groups
     parts = [
         apply(

@@ -64,7 +64,9 @@ class Muon(keras.optimizers.Muon):
 
     def _should_use_adamw(self, variable):
         shape = variable.shape
-        return super()._should_use_adamw(variable) if len(shape) != 4 else shape[-1] == 1
+        if len(shape) != 4:
+            return super()._should_use_adamw(variable)
+        return shape[-1] == 1 or any(word in variable.path for word in self.exclude_layers)
 
     def zeropower_via_newtonschulz5(self, x, steps: int):
         return ops.reshape(super().zeropower_via_newtonschulz5(_matrix(x), steps), x.shape)

@@ -235,17 +235,27 @@ def correlate(image: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndar
     return signal.correlate2d(image, kernel, mode="valid")[::stride, ::stride]
 
 
+def _minus(number: str) -> str:
+    """A number with a minus sign for its hyphen."""
+    return number.replace("-", "\u2212")
+
+
+def _bare(axes) -> None:
+    """No ticks and no frame; a face stays."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
 def _numbers(axes, values: np.ndarray, **image) -> None:
     """A small matrix as coloured cells with its numbers in them."""
     shown = axes.imshow(values, **image)
     for (i, j), value in np.ndenumerate(values):
-        text = f"{round(float(value), 2) + 0.0:g}".replace("-", "\u2212")  # + 0.0 turns -0 into 0
+        text = _minus(f"{round(float(value), 2) + 0.0:g}")  # + 0.0 turns -0 into 0
         red, green, blue, _ = shown.cmap(shown.norm(value))
         light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color="black" if light else "white")
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="#BBBBBB", linewidth=0.8))
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    _bare(axes)
 
 
 def tables(tables: dict[str, np.ndarray], images: tuple[str, ...] = ()) -> Figure:
@@ -296,12 +306,11 @@ def sliding_window(image: np.ndarray, kernel: np.ndarray, positions: list[tuple[
             result.imshow(filled, **signed)
             for axes, size in ((whole, (width, height)), (result, (1, 1))):
                 axes.add_patch(Rectangle((j - 0.5, i - 0.5), *size, fill=False, edgecolor=ORANGE, linewidth=2.2))
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
+                _bare(axes)
             titles = ("image X", f"X[{i}+u, {j}+v]", "× K[u, v]", "= products", "output Y")
             for axes, title in zip((whole, small, weights, products, result), titles, strict=True):
                 axes.set_title(title, loc="center", fontsize=9)
-            total = f"{round(float(outputs[i, j]), 2) + 0.0:g}".replace("-", "\u2212")
+            total = _minus(f"{round(float(outputs[i, j]), 2) + 0.0:g}")
             row.suptitle(f"Y[{i}, {j}] = Σ K[u, v] · X[{i}+u, {j}+v] = {total}", x=0.01, ha="left", fontsize=11)
         return figure
 
@@ -518,8 +527,7 @@ def pooling(image: np.ndarray, kind: str = "max", size: int = 2, stride: int = 2
             f"{kind}: {height} × {width} → {rows} × {columns}, {shares:.0%} of the numbers left", fontsize=10
         )
         for axes in (left, right):
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
+            _bare(axes)
         return figure
 
 
@@ -610,14 +618,14 @@ def chain(names: list[str], values: list[float], slopes: list[float], gradients:
         axes = figure.subplots()
         for i, (name, value, gradient) in enumerate(zip(names, values, gradients, strict=True)):
             axes.text(i, 0.12, name, ha="center", va="center", fontsize=10.5)
-            axes.text(i, -0.14, f"{value:.3g}".replace("-", "\u2212"), ha="center", va="center", color=BLUE)
+            axes.text(i, -0.14, _minus(f"{value:.3g}"), ha="center", va="center", color=BLUE)
             axes.add_patch(Rectangle((i - 0.33, -0.3), 0.66, 0.6, fill=False, edgecolor=GREY))
-            axes.text(i, -0.62, f"{gradient:.3g}".replace("-", "\u2212"), ha="center", va="center", color=RED)
+            axes.text(i, -0.62, _minus(f"{gradient:.3g}"), ha="center", va="center", color=RED)
         for i, slope in enumerate(slopes):
             forwards = {"arrowstyle": "-|>", "mutation_scale": 10, "color": BLUE}
             axes.add_patch(FancyArrowPatch((i + 0.33, 0), (i + 0.67, 0), **forwards))
             axes.add_patch(FancyArrowPatch((i + 0.78, -0.62), (i + 0.22, -0.62), **(forwards | {"color": RED})))
-            times = f"× {slope:.3g}".replace("-", "\u2212")
+            times = _minus(f"× {slope:.3g}")
             axes.text(i + 0.5, -0.8, times, ha="center", va="center", fontsize=8.5, color=RED)
         axes.text(-0.42, 0, "value", ha="right", va="center", color=BLUE)
         axes.text(-0.42, -0.62, "gradient", ha="right", va="center", color=RED)

@@ -14,7 +14,7 @@ class Recipe:
     """How to train.
 
     Attributes:
-        optimizer: "adam", "adamw", "sgd" (Nesterov momentum 0.9) or "muon" (the same, see optimization.Muon).
+        optimizer: "adam", "adamw", "sgd" or "muon" (optimization.Muon), the last two with Nesterov momentum 0.9.
         learning_rate: the largest of the training.
         schedule: "constant", or "linear": up from a tenth over `warmup`, then down to zero.
         warmup: fraction of the training in which the learning rate rises.

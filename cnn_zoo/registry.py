@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import pretrained
-from .errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, unknown
+from .errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, reason, unknown
 from .precision import choose_precision, policy
 from .quiet import quiet_import
 
@@ -224,13 +224,14 @@ def build_model(
     if record:
         pretrained.load_pretrained(model, record, build_model)
     elif weights is not None:
+        from .transfer import load_own
 
         def same_net(classes):
             whole = replace(spec, num_classes=classes, include_top=True, pooling=None)
             with policy("float32"):
                 return _build(found, whole, family_options)
 
-        pretrained.load_own(model, weights, same_net)
+        load_own(model, weights, same_net)
     if compile and include_top:
         compile_model(model)
     return model
@@ -287,11 +288,11 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
         return _not_empty(found.build(spec, **options))
     except ZooError:
         raise
-    except (TypeError, AttributeError) as error:
-        raise UsageError(f"{spec.name}: an option has a wrong value: {' '.join(str(error).split())[:200]}") from error
+    except (TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise UsageError(f"{spec.name}: an option has a wrong value: {reason(error)}") from error
     except ValueError as error:
         if "negative" not in str(error) and "output size" not in str(error):
-            raise UsageError(f"{spec.name}: {' '.join(str(error).split())}") from error
+            raise UsageError(f"{spec.name}: {reason(error)}") from error
         height, width, channels = spec.input_shape
         minimum = _smallest_side(found, spec, options)
         if minimum is None:
@@ -352,7 +353,8 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
     """A value of the kind of the option's default: widths are a tuple of positive integers, one stands for itself."""
     if isinstance(default, bool):
         return check_flag(option, value)
-    if isinstance(default, tuple) and all(isinstance(number, int) for number in default):
+    widths = isinstance(default, tuple) and all(isinstance(number, int) for number in default)
+    if widths or (option == "units" and value is not None):
         value = (value,) if hasattr(value, "__index__") and not isinstance(value, bool) else value
         whole = isinstance(value, tuple | list) and all(hasattr(v, "__index__") and 1 <= v <= 65_536 for v in value)
         if not whole or len(value) > 64:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import os
@@ -22,6 +23,17 @@ from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
 from .weights import check_weights, load_weights
 
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
+RESERVED = {  # arguments of build_model that a training sets itself, or cannot do without
+    "name": "it is the argument model",
+    "input_shape": "it follows from the data: set image_size and channels",
+    "num_classes": "it follows from the data",
+    "weights": "a run starts from random ones",
+    "compile": "the recipe compiles",
+    "include_top": "a run trains a classifier",
+    "pooling": "a run trains a classifier",
+    "dtype": "set precision",
+}
+DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")  # of load_data, that a run keeps
 SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
 FORMAT = 1
 FOUND = ("images", "least", "most")  # of a recipe, which the number of epochs follows from
@@ -139,7 +151,7 @@ def _published(path: Path) -> dict[str, Any] | None:
 def read_config(path: Path) -> dict[str, Any]:
     """The checked config.json of a run folder, or the config of published weights."""
     if record := _published(path):
-        return record["config"]
+        return copy.deepcopy(record["config"])
     if not path.exists():
         raise MissingError(f"{path}: no such run folder, and no published weights have that name")
     if not (path / CONFIG).is_file():
@@ -158,8 +170,8 @@ def read_config(path: Path) -> dict[str, Any]:
     whole = len(sides) == 3 and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides)
     if not whole or sides[2] not in (1, 3, 4):
         raise RunError(f"{path / CONFIG}: 'input_shape' must be height, width and 1, 3 or 4 channels")
-    if config["data_options"].keys() - {"validation", "image_size", "channels", "skip_broken"}:
-        raise RunError(f"{path / CONFIG}: 'data_options' has options that load_data does not write")
+    if config["data_options"].keys() - set(DATA_OPTIONS) or config["model_options"].keys() & RESERVED.keys():
+        raise RunError(f"{path / CONFIG}: has options of data or model that train does not write")
     try:
         check_model_name(config["model"])
     except UsageError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.resources
 import io
+import math
 import os
 import shutil
 import tempfile
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError, MissingError, UsageError, ZooError, unknown
+from .errors import DataError, MissingError, UsageError, ZooError, reason, unknown
 from .images import for_each_file, lies_on_its_side, open_image, to_array
 from .quiet import quiet_import
 
@@ -169,13 +170,13 @@ def read_source(
     return _read_mnist5k(*wanted) if name == EMBEDDED else _read_tfds(name, *wanted)
 
 
-def _empty(count: int, size: tuple[int, int], channels: int, memory_limit: int) -> np.ndarray | FileArray:
+def _empty(count: int, size: tuple[int, int], channels: int, memory_limit: float) -> np.ndarray | FileArray:
     shape = (count, *size, channels)
     return np.empty(shape, np.uint8) if int(np.prod(shape)) <= memory_limit else FileArray(shape)
 
 
 def adapt(
-    images: np.ndarray, size: tuple[int, int] | None, channels: int | None, memory_limit: int = MEMORY_LIMIT
+    images: np.ndarray, size: tuple[int, int] | None, channels: int | None, memory_limit: float
 ) -> np.ndarray | FileArray:
     """Resize images (n, h, w, c) and change between grey and colour, as a file of the same pixels would be."""
     from PIL import Image
@@ -267,7 +268,7 @@ def _read_tfds(name, size, channels, memory_limit, progress) -> Source:
         dataset = dataset.map(lambda row: (row[image_key], row[label_key])).batch(512 if fixed else 1)
         splits[split] = np.arange(done, done + count)
         for batch, batch_labels in dataset.as_numpy_iterator():
-            for image in adapt(batch.astype(np.uint8), size, channels):
+            for image in adapt(batch.astype(np.uint8), size, channels, math.inf):
                 images[done] = image
                 done += 1
             labels[done - len(batch_labels) : done] = batch_labels
@@ -297,9 +298,11 @@ def _prepared(tfds, name: str, progress: Progress):
         return builder
     except ZooError:
         raise
+    except AssertionError as error:  # tfds says where such files are to be had, and where to put them
+        raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
     except Exception as error:
         if builder is None:
-            raise UsageError(f"{name}: {' '.join(str(error).split())[:200]}") from error
+            raise UsageError(f"{name}: {reason(error)}") from error
         _remove_debris(Path(builder.data_dir), Path(tfds.core.constants.DATA_DIR))
         folder = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         raise MissingError(
@@ -332,7 +335,7 @@ def _read_folder(root: Path, size, channels, memory_limit, progress, *, skip_bro
     def header(i, path):
         with open_image(path, decode=False) as image:
             size = (image.width, image.height) if lies_on_its_side(image) else (image.height, image.width)
-            return size, "A" in image.mode or image.mode not in ("1", "L", "I;16", "LA")
+            return size, image.mode not in ("1", "L", "I;16", "LA")
 
     headers = for_each_file(header, paths)
     good = [header for header in headers if not isinstance(header, Exception)]
@@ -376,6 +379,8 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
     tops = _folders(root)
     if "train" in [top.name for top in tops] and all(top.name in SPLIT_FOLDERS for top in tops):
         split_roots = {SPLIT_FOLDERS[top.name]: top for top in tops}
+        if len(split_roots) < len(tops):
+            raise DataError(f"{root}: two folders for one split among {', '.join(top.name for top in tops)}")
     else:
         split_roots = {"all": root}
     class_names = [folder.name for folder in _folders(split_roots.get("train", root))]

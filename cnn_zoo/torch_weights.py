@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MissingError, RunError, UsageError
+from .errors import MissingError, RunError, UsageError, reason
 from .registry import SMALL_BELOW, entry, list_models
+from .transfer import HEADS
 
 IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only
 SUFFIXES = {"beta": "bias", "bias": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-HEAD = ("fc1", "fc2", "predictions", "predictions_conv")  # what include_top=False leaves out
+TOP = ("fc1", "fc2", *HEADS)  # what include_top=False leaves out
 
 _INVERTED = (  # timm's names in mobilenetv2 and efficientnet
     ("stem_conv", "<conv_stem|bn1>"),
@@ -71,7 +72,7 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
     table = max(tables, key=lambda table: len(_wanted(model, table).keys() & tensors.keys()))
     wanted = _wanted(model, table)
     whole = any(layer.name == "predictions" for layer in model.layers)
-    left_out = () if whole else [_module(name, table, {}, {}) for name in HEAD]
+    left_out = () if whole else [_module(name, table, {}, {}) for name in TOP]
 
     values, problems, skipped = [], [], []
     for name, (layer, variable) in wanted.items():
@@ -114,7 +115,7 @@ def _read(source: Any) -> Mapping[str, Any]:
     try:
         tensors = load_file(path)
     except Exception as error:  # a Rust type of its own
-        raise RunError(f"{path}: damaged or not a .safetensors file ({' '.join(str(error).split())[:100]})") from None
+        raise RunError(f"{path}: damaged or not a .safetensors file ({reason(error)})") from None
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise RunError(f"{path}: {name} holds numbers that are not finite")

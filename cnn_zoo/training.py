@@ -25,29 +25,19 @@ from .augment import Augment
 from .cards import macs_if_known
 from .checkpoints import State
 from .datasets import Data, load_data
-from .errors import RunError, TrainingError, UsageError, check_seed, unknown
+from .errors import RunError, TrainingError, UsageError, check_flag, check_seed, unknown
 from .files import check_seal, checksum, only_writer, write_csv, write_json
 from .inference import BATCH, evaluate
 from .layers import Whitening
 from .precision import choose_precision, set_precision
 from .recipes import Recipe, get_recipe
 from .registry import build_model, check_model_name, compile_model, entry
-from .runs import CONFIG, HISTORY, METRICS, WEIGHTS, Run
-from .sources import check_data_name, may_mirror
+from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run
+from .sources import may_mirror
 from .weights import save_weights
 
-RESERVED = {  # arguments of build_model that a training sets itself, or cannot do without
-    "name": "it is the argument model",
-    "input_shape": "it follows from the data: set image_size and channels",
-    "num_classes": "it follows from the data",
-    "weights": "a run starts from random ones",
-    "compile": "the recipe compiles",
-    "include_top": "a run trains a classifier",
-    "pooling": "a run trains a classifier",
-    "dtype": "set precision",
-}
 SMALL_STEP = 5e8  # multiply-accumulates of a forward pass below which a step takes a hundredth of a second or so
-DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken", "memory_limit", "progress")
+DATA_OPTIONS = (*runs.DATA_OPTIONS, "memory_limit", "progress")
 
 
 def train(
@@ -76,7 +66,7 @@ def train(
         model: one of list_models().
         data: a data set's name, a folder, a pair of arrays, or what load_data returned, whose images and splits are
             used; batches, augmentation and seed are the recipe's and those given here.
-        recipe: "fast", "accurate", "baseline" or a Recipe.
+        recipe: "fast", "accurate", "muon", "baseline" or a Recipe.
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
         resume: go on with the unfinished run in `out`; a finished one is returned as it is; where there is none, begin.
         seed: of the weights, the order of the images and their augmentation.
@@ -103,6 +93,7 @@ def train(
     """
     check_model_name(model)
     seed, model_options = check_seed(seed), model_options or {}
+    check_flag("deterministic", deterministic)
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
@@ -126,8 +117,6 @@ def train(
     if out is not None:
         _check_folder(Path(out), resume)
     if not isinstance(data, Data):
-        if not isinstance(data, tuple):
-            check_data_name(data)
         for option in data_options or {}:
             if option not in DATA_OPTIONS:
                 raise UsageError(unknown("data option", option, DATA_OPTIONS))
@@ -385,9 +374,10 @@ def _config(
         "versions": runs.versions(),
     }
     try:
-        return json.loads(json.dumps(config, default=np.generic.item))  # as it will be read again: tuples are lists
-    except TypeError as error:
-        raise UsageError(f"model_options must be plain numbers, texts and lists, to be written down: {error}") from None
+        # as it will be read again: tuples are lists
+        return json.loads(json.dumps(config, default=np.generic.item, allow_nan=False))
+    except (TypeError, ValueError):
+        raise UsageError(f"model_options must be finite numbers, texts and lists; got {model_options!r:.200}") from None
 
 
 def _make_folder(out: str | Path | None, model: str, data: str) -> Path:

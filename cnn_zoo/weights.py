@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from .errors import MissingError, RunError, UsageError, check_choice
+from .errors import MissingError, RunError, UsageError, check_choice, reason
 from .files import atomic, check_seal, seal
-
-OVERHEAD = 4_000_000  # bytes that an HDF5 file may have beyond its weights
 
 
 def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
     """Write the weights of a model, without its optimizer, as a Keras .weights.h5 file that ends in its checksum.
 
     Args:
-        model: built by build_model, or any Keras model.
+        model: built by build_model, or another Sequential or functional model.
         path: ends in .weights.h5. It is replaced as a whole.
         dtype: "float32", or "float16", in which kernels are rounded to 11 bits and take half the space; biases and what
             batch normalisation has stay as they are.
@@ -65,7 +62,7 @@ def check_weights(model, path: str | Path) -> None:
         MissingError: there is no such file.
         RunError: it is damaged, not from save_weights, of another model, or holds links or numbers that are not finite.
     """
-    wanted, found = shapes_of(model), read_shapes(model, path)
+    wanted, found = shapes_of(model), read_shapes(path)
     if found != wanted:
         surplus, missing = (
             ", ".join(map(str, (a - b).elements())) or "none" for a, b in ((found, wanted), (wanted, found))
@@ -79,8 +76,8 @@ def shapes_of(model) -> Counter:
     return Counter(tuple(weight.shape) for weight in model.weights)
 
 
-def read_shapes(model, path: str | Path) -> Counter:
-    """How many arrays of each shape a file holds that may be for a model, or much like it; raises as check_weights."""
+def read_shapes(path: str | Path) -> Counter:
+    """How many arrays of each shape a weights file holds; raises as check_weights."""
     path = Path(path)
     if path.is_dir():
         raise RunError(f"{path}: a folder; the weights of a run are {path / 'model.weights.h5'}")
@@ -88,9 +85,6 @@ def read_shapes(model, path: str | Path) -> Counter:
         raise MissingError(f"{path}: no such weights file (and no published weights have that name)")
     if not path.name.endswith(".weights.h5"):
         raise RunError(f"{path}: not a .weights.h5 file; only weights that cnn_zoo wrote are loaded")
-    needed = sum(math.prod(v.shape) * 4 for v in model.variables)
-    if path.stat().st_size > 4 * needed + OVERHEAD:  # a compiled model's file has its optimizer's two copies too
-        raise RunError(f"{path}: larger than the weights of {model.name} can be")
     check_seal(path)
     return Counter(_shapes(path))
 
@@ -102,7 +96,7 @@ def load_weights(model, path: str | Path) -> None:
     try:
         bare.load_weights(path)
     except Exception as error:
-        raise RunError(f"{path}: the weights of another model ({' '.join(str(error).split())[:150]})") from None
+        raise RunError(f"{path}: the weights of another model ({reason(error)})") from None
     model.set_weights(bare.get_weights())
 
 
@@ -123,7 +117,7 @@ def load_model(path: str | Path):
     try:
         return keras.models.load_model(path)
     except Exception as error:
-        raise RunError(f"{path}: not a .keras model that can be read ({' '.join(str(error).split())[:150]})") from None
+        raise RunError(f"{path}: not a .keras model that can be read ({reason(error)})") from None
 
 
 def _shapes(path: Path) -> list[tuple[int, ...]]:
@@ -156,5 +150,5 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
     except RunError:
         raise
     except Exception as error:
-        raise RunError(f"{path}: damaged or not a weights file ({' '.join(str(error).split())[:100]})") from None
+        raise RunError(f"{path}: damaged or not a weights file ({reason(error)})") from None
     return shapes

@@ -27,10 +27,6 @@ def kernel_explorer(photo: np.ndarray):
     """
     import ipywidgets
 
-    class Explorer(ipywidgets.VBox):
-        def __repr__(self):  # what a stored notebook shows and compares
-            return "kernel_explorer: sliders for nine numbers and the stride; run this cell to move them"
-
     start = next(iter(KERNELS))
     narrow = {"layout": ipywidgets.Layout(width="190px"), "continuous_update": False}
     preset = ipywidgets.Dropdown(options=list(KERNELS), value=start, description="kernel")
@@ -60,7 +56,8 @@ def kernel_explorer(photo: np.ndarray):
         slider.observe(draw, "value")
     draw()
     grid = ipywidgets.GridBox(sliders, layout=ipywidgets.Layout(grid_template_columns="repeat(3, 200px)"))
-    return Explorer([ipywidgets.HBox([preset, stride]), grid, picture])
+    children = [ipywidgets.HBox([preset, stride]), grid, picture]
+    return _box(children, "kernel_explorer: sliders for nine numbers and the stride; run this cell to move them")
 
 
 def pooling_explorer(image: np.ndarray):
@@ -73,10 +70,6 @@ def pooling_explorer(image: np.ndarray):
         An ipywidgets box; without a running kernel a line of text stands in its place.
     """
     import ipywidgets
-
-    class Explorer(ipywidgets.VBox):
-        def __repr__(self):  # what a stored notebook shows and compares
-            return "pooling_explorer: kind, size and stride of a pooling; run this cell to change them"
 
     largest = min(16, *image.shape[:2])
     kind = ipywidgets.Dropdown(options=["max", "average", "sum"], value="max", description="kind")
@@ -91,4 +84,16 @@ def pooling_explorer(image: np.ndarray):
     for control in (kind, size, stride):
         control.observe(draw, "value")
     draw()
-    return Explorer([ipywidgets.HBox([kind, size, stride]), picture])
+    children = [ipywidgets.HBox([kind, size, stride]), picture]
+    return _box(children, "pooling_explorer: kind, size and stride of a pooling; run this cell to change them")
+
+
+def _box(children: list, text: str):
+    """A column of widgets that a stored notebook shows, and compares, as a line of text."""
+    import ipywidgets
+
+    class Explorer(ipywidgets.VBox):
+        def __repr__(self):
+            return text
+
+    return Explorer(children)

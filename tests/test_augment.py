@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cnn_zoo.augment import Augment, _pad, augment
+from cnn_zoo.errors import UsageError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(1, 256, (64, 12, 10, 3), dtype=np.uint8)
@@ -53,6 +54,11 @@ def test_the_same_seed_changes_alike_and_images_differ(how):
     assert not np.array_equal(first, changed(seed=SEED + 1, **how))
     alike = changed(images=np.repeat(IMAGES[:1], 64, 0), **how)
     assert len({image.tobytes() for image in alike}) > 1
+
+
+def test_images_are_shifted_one_way():
+    with pytest.raises(UsageError, match="by translate or by crop, not both"):
+        Augment(translate=0.1, crop=0.1)
 
 
 def test_nothing_asked_nothing_changed():

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from cnn_zoo import build_model, list_models, model_card
+from cnn_zoo.errors import UsageError
 from cnn_zoo.layers import Channels
 from cnn_zoo.registry import catalogue
 from conftest import ROOT
@@ -79,8 +80,26 @@ def test_a_nested_model_is_counted_layer_by_layer():
 
 def test_a_layer_of_unknown_cost_is_an_error_and_not_a_zero():
     attention = keras.layers.LSTM(3)
-    with pytest.raises(NotImplementedError, match="is a LSTM"):
+    with pytest.raises(UsageError, match="is a LSTM"):
         model_card(keras.Sequential([keras.Input((4, 4)), attention]))
+    image = keras.Input((8, 8, 3))
+    twice = keras.layers.Conv2D(3, 3, padding="same", name="twice")
+    with pytest.raises(UsageError, match="'twice' is used 2 times"):
+        model_card(keras.Model(image, twice(twice(image))))
+    dots = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.EinsumDense("...i,io->...o", (8, 8, 4))])
+    with pytest.raises(UsageError, match="whose cost is not counted"):
+        model_card(dots)
+    with pytest.raises(UsageError, match="takes images of any size"):
+        model_card(keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)]))
+
+
+def test_a_model_inside_another_one_is_counted_still():
+    inner = build_model("lenet5", compile=False)
+    before = model_card(inner)
+    image = keras.Input((28, 28, 1))
+    outer = keras.Model(image, inner(keras.layers.Rescaling(2.0)(image)))
+    assert model_card(inner) == before
+    assert model_card(outer).macs == before.macs
 
 
 def test_options_need_a_name():

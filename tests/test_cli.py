@@ -158,7 +158,6 @@ def test_predict_names_a_broken_file_or_skips_it(run, capsys, tmp_path):
     [
         (["train", "--set", "kernel_size2=2"], 2, "unknown option 'kernel_size2'; did you mean kernel_size"),
         (["train", "--image-size", "5"], 2, r"conv_stack needs images of at least \d+x\d+ pixels"),
-        (["train", "--resume"], 2, "resume needs the run folder"),
         (["train", "--set", "filters=abc"], 2, "conv_stack: filters must be positive integers such as"),
         (["train", "--set", "batch_norm=no"], 2, "batch_norm must be True or False; got 'no'"),
         (["train", "--set", "include_top=False"], 2, "model_options cannot hold include_top"),

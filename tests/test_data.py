@@ -225,6 +225,19 @@ def test_folders_for_splits_are_used_as_they_are(photos, tmp_path):
     (tmp_path / "split/test/unseen").mkdir()
     with pytest.raises(DataError, match="'unseen' is not among the training classes"):
         load_data(tmp_path / "split")
+    (tmp_path / "split/test/unseen").rmdir()
+    (tmp_path / "split/valid").mkdir()
+    with pytest.raises(DataError, match="two folders for one split among test, train, val, valid"):
+        load_data(tmp_path / "split")
+
+
+def test_grey_images_stay_grey_also_with_opacity(photos):
+    for path in photos.glob("*/*.*"):
+        with Image.open(path) as image:
+            image.convert("LA").save(path.with_suffix(".png"))
+        if path.suffix != ".png":
+            path.unlink()
+    assert load_data(photos, image_size=8).input_shape == (8, 8, 1)
 
 
 def test_what_file_managers_leave_behind_is_ignored(photos):
@@ -266,8 +279,10 @@ def test_folders_that_are_no_data_set(tmp_path):
         load_data(tmp_path)
     for name in ("only", "other"):
         Image.new("L", (8, 8)).save(tmp_path / name / "0.png")
-    with pytest.raises(DataError, match="too few images"):
+    with pytest.raises(DataError, match="has one image, of which none can be set aside"):
         load_data(tmp_path)
+    with pytest.raises(UsageError, match="skip_broken must be True or False; got 'no'"):
+        load_data(tmp_path, skip_broken="no")
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="not a folder"):
         load_data(tmp_path / "file")

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cnn_zoo import build_model, predict
+from cnn_zoo import build_model, evaluate, predict, sources
 from cnn_zoo.errors import DataError, MissingError, UsageError
 from cnn_zoo.inference import as_batch
 
@@ -108,6 +108,23 @@ def test_a_model_that_is_no_classifier_of_images_is_refused(run):
         predict("runs/x", np.zeros((8, 8)))
     with pytest.raises(UsageError, match="top must be an integer of at least 1; got 0"):
         predict(run, np.zeros((28, 28)), top=0)
+
+
+def test_a_model_of_two_channels_has_no_images():
+    with pytest.raises(UsageError, match="lenet5 takes 2 channels; images have 1, 3 or 4"):
+        predict(build_model("lenet5", (28, 28, 2), compile=False), np.zeros((28, 28), np.uint8))
+
+
+def test_a_model_of_any_size_is_judged(digits):
+    layers = [keras.Input((None, None, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10, "softmax")]
+    assert evaluate(keras.Sequential(layers), digits)["images"] == 1000
+
+
+def test_images_are_resized_in_memory_however_many(monkeypatch):
+    limits, empty = [], sources._empty
+    monkeypatch.setattr(sources, "_empty", lambda *shape: limits.append(shape[-1]) or empty(*shape))
+    assert as_batch(np.zeros((3, 9, 9), np.uint8), (8, 8, 1)).shape == (3, 8, 8, 1)
+    assert limits == [float("inf")]
 
 
 @pytest.mark.parametrize(

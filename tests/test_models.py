@@ -328,6 +328,13 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"padding": "full"}, "padding"),
         ({"pool_kind": "sum"}, "pool_kind must be one of 'max', 'average'; got 'sum'"),
         ({"name": "vgg11", "filters": (1, 2)}, "filters must have 5 entries"),
+        ({"name": "alexnet", "filters": (4, 8)}, "filters must have 5 entries"),
+        ({"name": "resnet18", "filters": (4, 8)}, "filters must have 4 entries"),
+        ({"name": "squeezenet1_1", "squeeze": (4, 8)}, "squeeze must have 8 entries"),
+        ({"name": "alexnet", "groups": 5}, "alexnet: groups must divide 96 channels and 256 filters; got 5"),
+        ({"name": "alexnet", "groups": 0}, "groups must be an integer of at least 1"),
+        ({"name": "densenet121", "growth": 0}, "growth must be an integer of at least 1"),
+        ({"name": "mobilenet_v1", "width": float("inf")}, "mobilenet_v1: an option has a wrong value"),
         ({"weights": "no_such.weights.h5"}, "no_such.weights.h5"),
     ],
 )
@@ -335,6 +342,10 @@ def test_a_wrong_value_is_named_with_what_was_expected(arguments, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         build_model(**arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_one_number_of_units_stands_for_itself():
+    assert build_model("vgg11", (32, 32, 3), units=8, compile=False).get_layer("fc1").units == 8
 
 
 def test_a_wrong_option_is_a_type_error_that_names_the_nearest():

@@ -46,6 +46,8 @@ def test_muon_leaves_vectors_depthwise_kernels_and_the_last_layer_to_adam():
     matrices = {variable.path for variable, velocity in pairs if velocity is None}
     convolutions = [layer for layer in model.layers if type(layer) is keras.layers.Conv2D]
     assert matrices == {layer.kernel.path for layer in convolutions}
+    last = build_model("squeezenet1_1", (32, 32, 3), compile=False).get_layer("predictions_conv").kernel
+    assert optimizer._should_use_adamw(last)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(again) is Muon
     assert again.get_config() == optimizer.get_config()

@@ -8,6 +8,7 @@ import shutil
 import statistics
 import warnings
 
+import keras
 import numpy as np
 import pytest
 
@@ -189,6 +190,31 @@ def test_weights_of_a_run_fill_the_same_net_for_other_classes_or_without_its_top
         build_model("conv_stack", weights=path, **{**options, "filters": (5, 8)})
 
 
+def test_a_net_whose_last_weights_are_those_of_a_convolution_is_transferred(tmp_path):
+    options = {"squeeze": (2,) * 8, "compile": False}
+    whole = build_model("squeezenet1_1", (32, 32, 3), **options)
+    save_weights(whole, tmp_path / "w.weights.h5")
+    with pytest.warns(UserWarning, match="all layers but 'predictions_conv' .* random, for 5 classes"):
+        model = build_model("squeezenet1_1", (32, 32, 3), 5, weights=tmp_path / "w.weights.h5", **options)
+    assert equal(model.get_layer("stem_conv").get_weights(), whole.get_layer("stem_conv").get_weights())
+    freeze(model)
+    assert [layer.name for layer in model.layers if layer.trainable and layer.weights] == ["predictions_conv"]
+
+
+def test_a_large_top_is_left_out(tmp_path):
+    options = {"filters": (4,), "units": (20_000,), "compile": False}
+    whole = build_model("conv_stack", **options)
+    save_weights(whole, tmp_path / "w.weights.h5")
+    bare = build_model("conv_stack", include_top=False, weights=tmp_path / "w.weights.h5", **options)
+    assert equal(bare.get_weights(), whole.get_weights()[:2])
+
+
+def test_what_one_does_to_a_record_stays_with_oneself():
+    load_run("lenet5-mnist").class_names[0] = "zero"
+    build_model("lenet5", weights="mnist").class_names[1] = "one"
+    assert load_run("lenet5-mnist").class_names == list("0123456789")
+
+
 def test_predictions_have_names():
     model = build_model("lenet5", weights="fashion_mnist")
     assert model.class_names[0] == "T-shirt/top"
@@ -227,8 +253,6 @@ def test_frozen_layers_keep_their_weights_and_statistics():
 
 
 def test_freezing_again_frees_what_comes_later_and_keeps_the_way_it_is_compiled():
-    import keras
-
     model = freeze(load_run("zoonet-mnist"), until="stage1")
     assert next(layer.name for layer in model.layers if layer.trainable) == "stage2_conv1"
     model = build_model("zoonet")
@@ -240,6 +264,8 @@ def test_freezing_again_frees_what_comes_later_and_keeps_the_way_it_is_compiled(
     assert not freeze(model, "stem_conv").get_layer("stem_conv").trainable
     assert model.get_layer("stage1_conv1").trainable
     assert not freeze(build_model("lenet5", compile=False), "stage1").compiled
+    with pytest.raises(UsageError, match="no layer with weights to freeze before the last one"):
+        freeze(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))
     with pytest.raises(UsageError, match="unknown layer of zoonet 'stage9'; did you mean stage"):
         freeze(model, "stage9")
 

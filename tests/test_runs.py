@@ -1,5 +1,6 @@
 """Run folders: what they hold, that they can be read again, and that what is wrong in one is noticed."""
 
+import math
 import os
 import shutil
 import stat
@@ -141,6 +142,30 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = [str(training._make_folder(None, "conv_stack", "arrays")) for _ in range(2)]
     assert paths == ["runs/conv_stack-arrays", "runs/conv_stack-arrays-2"]
+
+
+def test_a_config_names_no_other_file(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "copy")
+    for key, option in (("model_options", "weights"), ("data_options", "memory_limit")):
+        write_json(tmp_path / "copy/config.json", run.config | {key: run.config[key] | {option: "x.weights.h5"}})
+        with pytest.raises(RunError, match="has options of data or model that train does not write"):
+            load_run(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"deterministic": 1}, "deterministic must be True or False; got 1"),
+        ({"data": [0, 1]}, "a data set is a name, a folder or a pair of arrays; got list"),
+        ({"data": None}, "a data set is a name, a folder or a pair of arrays; got NoneType"),
+        ({"model": "mobilenet_v1", "model_options": {"epsilon": math.inf}}, "must be finite numbers, texts and lists"),
+        ({"model_options": {"activation": abs}}, "must be finite numbers, texts and lists"),
+    ],
+)
+def test_what_a_run_cannot_write_down_is_refused_before_there_is_a_folder(few, tmp_path, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        train(**{"data": few, "out": tmp_path / "run", **arguments})
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_of_another_run_are_noticed(run, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from cnn_zoo import check, claim, interval, over_seeds
+from cnn_zoo.errors import UsageError
 
 
 def test_a_claim_that_holds_is_printed_without_what_was_measured(capsys):
@@ -83,10 +84,12 @@ def test_over_seeds_takes_batches_and_stops_early(points):
     assert np.isnan(stopped[0]).tolist() == [False, False, True, True]
 
 
-def test_the_interval_is_students(points):
+def test_the_interval_is_students():
     mean, half = interval([1.0, 2.0, 3.0, 4.0, 5.0])
     assert mean == 3
     assert half == pytest.approx(2.776445 * np.sqrt(2.5 / 5))
+    with pytest.raises(UsageError, match="at least two values; got 1"):
+        interval([1.0])
 
 
 def test_a_function_that_was_passed_before_is_traced_no_more_unless_it_builds_something_else():

@@ -9,6 +9,7 @@ padded pooling, and 1,024 units in the hidden layers.
 
 from functools import partial
 
+from ..errors import check_length, check_number
 from ..layers import assemble, conv_norm_act, grouped_conv, head, pool
 from ..registry import register
 
@@ -33,10 +34,11 @@ def alexnet(spec, *, filters=(), units=None, groups=None):
     Args:
         filters: of the convolutions; (): as published.
         units: of the hidden fully connected layers; None: (4096, 4096), or (1024, 1024) in the small layout.
-        groups: of channels that do not see each other, 2 or 1; None: 2 in `alexnet`, 1 in `alexnet_owt`.
+        groups: of channels that do not see each other, 1 for none; None: 2 in `alexnet`, 1 in `alexnet_owt`.
     """
     paper = spec.layout == "paper"
-    filters, groups = filters or FILTERS[spec.name], groups or GROUPS[spec.name]
+    filters = check_length("filters", filters or FILTERS[spec.name], 5)
+    groups = check_number("groups", GROUPS[spec.name] if groups is None else groups, 1, whole=True)
     stem = {"strides": 4, "padding": STEM_PADDING[spec.name]} if paper else {}
     steps = conv_norm_act(spec, filters[0], 11 if paper else 3, name="stage1_conv1", **stem)
     steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name="stage1_pool")

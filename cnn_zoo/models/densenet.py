@@ -9,6 +9,7 @@ from functools import partial
 
 from keras import layers
 
+from ..errors import check_number
 from ..layers import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..registry import register
 
@@ -52,7 +53,8 @@ def densenet(spec, *, growth=None, compression=0.5, depths=()):
         depths: blocks of each stage; (): as published.
     """
     bc = spec.name in BC
-    growth, depths = growth or (12 if bc else 32), depths or (BC if bc else IMAGENET)[spec.name]
+    growth = check_number("growth", (12 if bc else 32) if growth is None else growth, 1, whole=True)
+    depths = depths or (BC if bc else IMAGENET)[spec.name]
     if spec.layout == "paper":
         steps = conv_norm_act(spec, 2 * growth, 7, strides=2, padding=3, name="stem_conv")
         steps += pool("max", 3, strides=2, padding=1, name="stem_pool")

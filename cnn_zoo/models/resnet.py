@@ -10,7 +10,7 @@ from functools import partial
 
 from keras import layers
 
-from ..errors import check_choice
+from ..errors import check_choice, check_length
 from ..layers import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..registry import register
 
@@ -83,6 +83,7 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
     cifar = spec.name in CIFAR
     filters = filters or ((16, 32, 64) if cifar else (64, 128, 256, 512))
     kind, depths = ("basic", [CIFAR[spec.name]] * len(filters)) if cifar else IMAGENET[spec.name]
+    check_length("filters", filters, len(depths))
     shortcut = check_choice("shortcut", shortcut or ("identity" if cifar else "projection"), ("identity", "projection"))
     options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation, "use_bias": use_bias}
     options["stride_on"] = check_choice("stride_on", stride_on, ("1x1", "3x3"))

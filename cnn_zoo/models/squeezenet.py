@@ -7,6 +7,7 @@ from functools import partial
 
 from keras import layers
 
+from ..errors import check_length
 from ..layers import apply, assemble, conv_norm_act, headless, pool_all, regularizer
 from ..registry import register
 
@@ -34,6 +35,7 @@ def fire(x, spec, squeeze, name):
 def squeezenet(spec, *, squeeze=SQUEEZE):
     """Eight fire modules in three stages; `squeeze` are the filters of their squeeze layers."""
     filters, kernel_size, depths = VARIANTS[spec.name]
+    check_length("squeeze", squeeze, sum(depths))
     if spec.layout == "paper":
         steps = conv_norm_act(spec, filters, kernel_size, strides=2, padding="valid", name="stem_conv")
     else:

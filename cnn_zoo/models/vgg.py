@@ -6,6 +6,7 @@ small layout has global average pooling in place of the two hidden fully connect
 ours: VGG-11 for small images with fewer filters and batch normalisation.
 """
 
+from ..errors import check_length
 from ..layers import assemble, conv_norm_act, head, pool
 from ..registry import register
 
@@ -35,9 +36,7 @@ def vgg(spec, *, filters=(), units=None, pool_kind="max"):
         units: of the hidden fully connected layers; None: (4096, 4096) in the paper layout, none in the small one.
         pool_kind: "max" or "average".
     """
-    filters, stages = filters or FILTERS[spec.name], len(CONVOLUTIONS[spec.name])
-    if len(filters) != stages:
-        raise ValueError(f"filters must have {stages} entries, one a stage; got {filters!r}")
+    filters = check_length("filters", filters or FILTERS[spec.name], len(CONVOLUTIONS[spec.name]))
     stack = []
     for stage, (convolutions, width) in enumerate(zip(CONVOLUTIONS[spec.name], filters, strict=True), 1):
         for number in range(1, convolutions + 1):
