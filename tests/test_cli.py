@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import cnn_zoo
 from cnn_zoo import load_data
 from cnn_zoo.cli import main
 from conftest import clean_environment, run_cli
@@ -181,10 +182,8 @@ def test_a_mistake_is_one_line_with_its_status(arguments, status, message, capsy
 
 
 def test_what_train_is_told_it_passes_on(run, capsys, monkeypatch):
-    from cnn_zoo import training
-
     told = {}
-    monkeypatch.setattr(training, "train", lambda *given, **options: told.update(options, given=given) or run)
+    monkeypatch.setattr(cnn_zoo, "train", lambda *given, **options: told.update(options, given=given) or run)
     status, out, _ = cli(
         capsys, *"""train zoonet --data mnist --out x --resume --recipe accurate --epochs 3 --batch-size 9 --seed 7
         --learning-rate 0.5 --early-stopping 4 --precision float32 --deterministic --tensorboard --set dropout=0.5

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+import cnn_zoo
 from cnn_zoo import (
     build_model,
     evaluate,
@@ -22,7 +23,6 @@ from cnn_zoo import (
     predict,
     pretrained,
     save_weights,
-    training,
 )
 from cnn_zoo.cli import main
 from cnn_zoo.errors import MissingError, RunError, UsageError
@@ -288,7 +288,7 @@ def test_reproducing_trains_again_and_compares(run, tmp_path, monkeypatch, capsy
     record = {"config": config, "seeds": {str(seed): value for seed, value in enumerate(reached)}}
     monkeypatch.setattr(pretrained, "records", lambda: {"conv_stack-mnist5k": record})
     if reached != [0.0, 1.0]:  # one training is enough
-        monkeypatch.setattr(training, "train", lambda *_, seed, **__: dataclasses.replace(run, config={"seed": seed}))
+        monkeypatch.setattr(cnn_zoo, "train", lambda *_, seed, **__: dataclasses.replace(run, config={"seed": seed}))
     assert main(["reproduce", "conv_stack", "mnist5k", "--out", str(tmp_path / "run")]) == status
     shown = capsys.readouterr()
     assert f"with seed {len(reached)}" in shown.out
