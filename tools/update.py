@@ -186,6 +186,12 @@ def step_table() -> str:
     return table(("images a second", "batch", "plain Keras", "ours", "ratio"), rows, " rrrr")
 
 
+def elsewhere(name: str) -> str:
+    """Where a benchmark was run, if not on the processor that the section begins with."""
+    processor = results(name)["about"]["processor"]
+    return "" if processor == results("mnist")["about"]["processor"] else f", on another machine ({processor})"
+
+
 def measured() -> str:
     """What the README says of measurements."""
     rates, folder = results("pipeline")["results"]["images_per_second"], results("folder")["results"]
@@ -219,9 +225,10 @@ def measured() -> str:
         "in [benchmarks/results/anatomy.txt](benchmarks/results/anatomy.txt):",
         step_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
-        f"{ways}. "
+        f"{ways}{elsewhere('augmentation')}. "
         f"The augmented pipeline is at least {ratio:.1f} times as fast as the fastest of the trainings that it feeds. "
-        f"`predict` of one image is faster than `model.predict`: {singles}. `cnn-zoo list` takes "
+        f"`predict` of one image is faster than `model.predict`: {singles}{elsewhere('inference')}. "
+        "`cnn-zoo list` takes "
         f"{starts['cnn-zoo list'] - starts['python']:.2f} s longer than a bare interpreter.",
         f"A folder of {memory['images']:,} images, {memory['image_megabytes'] / 1000:.1f} GB of pixels, needs "
         f"{memory['memory_above_start_megabytes'] / 1000:.1f} GB held in memory and "
