@@ -119,14 +119,14 @@ def macs_if_known(model) -> float:
     """Multiply-accumulates of an image; infinity where they cannot be counted: strange layers, images of any size."""
     try:
         return model_card(model).macs
-    except UsageError:
+    except (AttributeError, TypeError, UsageError):
         return math.inf
 
 
 def _flat(model) -> list:
     """The layers of a model, with those of models inside it in their place; UsageError if one is used repeatedly."""
     graph = getattr(model, "_functional", None) or model  # what a Sequential is inside; Keras has no public name for it
-    uses = Counter(node.operation.name for nodes in graph._nodes_by_depth.values() for node in nodes)
+    uses = Counter(node.operation.name for nodes in getattr(graph, "_nodes_by_depth", {}).values() for node in nodes)
     for name, times in uses.items():
         if times > 1:
             raise UsageError(f"layer {name!r} is used {times} times, which is not counted here")

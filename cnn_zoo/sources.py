@@ -298,12 +298,14 @@ def _prepared(tfds, name: str, progress: Progress):
         return builder
     except ZooError:
         raise
-    except AssertionError as error:  # tfds says where such files are to be had, and where to put them
-        raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
     except Exception as error:
         if builder is None:
             raise UsageError(f"{name}: {reason(error)}") from error
         _remove_debris(Path(builder.data_dir), Path(tfds.core.constants.DATA_DIR))
+        if isinstance(
+            error, AssertionError
+        ):  # with which tfds says where such files are to be had, and where to put them
+            raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
         folder = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         raise MissingError(
             f"{name} is not in {folder} and could not be downloaded ({type(error).__name__}); "
