@@ -40,10 +40,11 @@ PUBLISHED = {  # model-data -> arguments of train; the weights of seed 0 come wi
     "conv_stack-fashion_mnist": {},
     "zoonet-mnist": {},
     "zoonet-fashion_mnist": {},
-    "zoonet_wide-mnist": {},
     "zoonet_wide-fashion_mnist": {"epochs": 7},
+    "shufflenet_v2-fashion_mnist": {"epochs": 4, "model_options": {"width": 0.5}},
+    "vgg_slim-cifar10": {"recipe": "muon"},
     "zoonet_large-cifar10": {"recipe": "muon"},
-    "resnet20-cifar10": {},
+    "resnet20-cifar10": {"recipe": "muon"},
 }
 EXPERIMENTS |= {name: (*name.split("-"), 0.0, {"recipe": "accurate", **changes}) for name, changes in PUBLISHED.items()}
 ROOT = Path(__file__).parents[1]
