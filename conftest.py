@@ -1,7 +1,10 @@
-"""Settings for the notebooks under `pytest --nbval`."""
+"""Settings for the tests, and for the notebooks under `pytest --nbval`."""
+
+from cnn_zoo.quiet import ask_for_kernels
 
 
 def pytest_configure(config):
+    ask_for_kernels()  # many tests import Keras before they import cnn_zoo
     # run the notebooks in the interpreter that runs pytest, whatever a kernel on this machine is called
     if hasattr(config.option, "nbval_current_env"):
         config.option.nbval_current_env = True

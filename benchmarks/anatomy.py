@@ -17,12 +17,14 @@ import sys
 import tempfile
 import time
 
+from cnn_zoo import build_model, model_card  # before Keras, so that TensorFlow starts as it does for users of the zoo
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
 from common import RESULTS, processor
 
-from cnn_zoo import build_model, model_card
 from cnn_zoo.precision import choose_precision
 from cnn_zoo.registry import compile_model
 from cnn_zoo.runs import versions

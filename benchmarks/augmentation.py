@@ -10,12 +10,13 @@ parallel calls; Keras' layers interpolate and share some random numbers in a bat
 
 import argparse
 
+from cnn_zoo import load_data  # before Keras, so that TensorFlow starts as it does for users of the zoo
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
 from common import alternate, spread, write
-
-from cnn_zoo import load_data
 
 PIXELS, BATCH, PARALLEL = 4, 256, 2
 

@@ -1,9 +1,11 @@
 """What the benchmarks share: timing side by side, where results go, and what machine they come from."""
 
 import json
+import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,24 @@ from pathlib import Path
 from cnn_zoo.precision import processor_flags
 from cnn_zoo.runs import versions
 
-RESULTS = Path(__file__).parent / "results"
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # of x86 processors, the later the faster
+ENVIRONMENT = dict(os.environ)  # before cnn_zoo sets what is good for it
+PLAIN = """
+import os, runpy, sys
+import keras
+sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def features() -> list[str]:
+    """Those of FEATURES that the processor has."""
+    return [feature for feature in FEATURES if feature in processor_flags()]
+
+
+# Results of unlike processors are kept apart; ratios differ more between them than anything else does.
+RESULTS = Path(__file__).parent / "results" / (features() or ["other"])[-1]
 
 
 def processor() -> str:
@@ -21,9 +40,47 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
-    return " ".join(
-        [name, *(flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in processor_flags())]
-    )
+    return " ".join([name, *features()])
+
+
+def plain_keras(script: str, *arguments: str) -> list[str]:
+    """The command that runs a script with TensorFlow's own choice of kernels, as whoever does without cnn_zoo has it.
+
+    To be run with env=ENVIRONMENT. cnn_zoo's choice must be made before Keras is imported, which comes first here.
+    """
+    return [sys.executable, "-c", PLAIN, script, *arguments]
+
+
+class Worker:
+    """A process that does a piece of work as often as it is asked to: the other half is `serve`."""
+
+    def __init__(self, command: list[str]):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env=ENVIRONMENT, **pipes)
+        self.about = self._answer()
+
+    def __call__(self, times: int = 1) -> None:
+        print(times, file=self.process.stdin, flush=True)
+        self._answer()
+
+    def _answer(self):
+        """What the process says next; other lines are not for us."""
+        for line in self.process.stdout:
+            if line.startswith("answer "):
+                return json.loads(line[7:])
+        raise RuntimeError(f"a worker ended early: {self.process.args}")
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(work: Callable[[int], None], about=None) -> None:
+    """Say that all is ready, then work when a number arrives on standard input, until it is closed."""
+    print("answer", json.dumps(about), flush=True)
+    for line in sys.stdin:
+        work(int(line))
+        print("answer null", flush=True)
 
 
 def commit() -> str:
@@ -64,15 +121,16 @@ def spread(values: list[float], digits: int = 4) -> dict[str, float]:
 
 
 def write(name: str, results: dict, quick: bool = False, *, keep: bool = False) -> None:
-    """Print results; unless they are quick ones, write them with machine, versions and commit to results/NAME.json.
+    """Print results; unless they are quick ones, write them to RESULTS/NAME.json, with machine, versions and commit.
 
     With keep, results that are there and were not measured anew stay.
     """
-    if keep and (RESULTS / f"{name}.json").exists():
-        results = json.loads((RESULTS / f"{name}.json").read_text())["results"] | results
+    path = RESULTS / f"{name}.json"
+    if keep and path.exists():
+        results = json.loads(path.read_text())["results"] | results
     about = {"processor": processor(), "versions": versions(), "commit": commit()}
     text = json.dumps({"about": about, "results": results}, indent=2)
     if not quick:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.json").write_text(text + "\n")
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
     print(text, flush=True)

@@ -12,9 +12,12 @@ import math
 import time
 from pathlib import Path
 
+# before Keras, so that TensorFlow starts as it does for users of the zoo
+from cnn_zoo import Recipe, build_model, list_models, load_data, model_card
+
+# isort: split
 import keras
 
-from cnn_zoo import Recipe, build_model, list_models, load_data, model_card
 from cnn_zoo.registry import compile_model
 
 NAMES = (

@@ -9,11 +9,13 @@ call of the model, on the same random weights in float32; and how far the output
 import argparse
 import statistics
 
+from cnn_zoo import build_model, predict  # before Keras, so that TensorFlow starts as it does for users of the zoo
+
+# isort: split
 import keras
 import numpy as np
 from common import alternate, spread, write
 
-from cnn_zoo import build_model, predict
 from cnn_zoo.inference import model_probabilities
 
 NAMES = ("lenet5", "conv_stack", "zoonet", "resnet20")

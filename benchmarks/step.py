@@ -3,24 +3,18 @@
     python benchmarks/step.py [--quick] [MODEL …]      (rows of models that are not named stay as they were)
 
 Images a second of `fit` on one batch held in memory. "plain" is the same model with Keras' own BatchNormalization in
-float32, what Keras builds from these layers if nobody intervenes; "fused" has this zoo's BatchNormalization; "ours" is
-what `train` uses, with the precision that it chooses on this machine. The stack with batch normalisation is also
-compared with the order in which it is usually written, pooling last.
+float32, what Keras builds from these layers if nobody intervenes, in a process where TensorFlow chooses its kernels
+itself; "fused" has this zoo's BatchNormalization and kernels; "ours" is what `train` uses, with the precision that it
+chooses on this machine. The stack with batch normalisation is also compared with the order in which it is usually
+written, pooling last. Each is a process of its own; they work in turn.
 """
 
 import argparse
 import statistics
+import sys
 
-import keras
 import numpy as np
-import tensorflow as tf
-from common import alternate, spread, write
-from keras import layers
-
-from cnn_zoo import build_model
-from cnn_zoo.layers import BatchNormalization
-from cnn_zoo.precision import choose_precision
-from cnn_zoo.registry import compile_model
+from common import Worker, alternate, plain_keras, serve, spread, write
 
 CASES = {  # label -> model, options, batch size
     "conv_stack": ("conv_stack", {}, 256),
@@ -38,11 +32,17 @@ CASES = {  # label -> model, options, batch size
 }  # fmt: skip
 
 
+WAYS = ("plain", "plain, usual order", "fused", "ours")
+
+
 def plain(model):
     """The same layers, with Keras' own batch normalisation."""
+    import keras
+
+    from cnn_zoo.layers import BatchNormalization
 
     def clone(layer):
-        kind = layers.BatchNormalization if isinstance(layer, BatchNormalization) else type(layer)
+        kind = keras.layers.BatchNormalization if isinstance(layer, BatchNormalization) else type(layer)
         return kind.from_config(layer.get_config())
 
     return keras.models.clone_model(model, clone_function=clone)
@@ -50,59 +50,80 @@ def plain(model):
 
 def usual_order(model):
     """The stack as tutorials write it: convolution, normalisation, activation, pooling."""
+    import keras
+
     rows, held = [], []
     for layer in plain(model).layers:
-        if isinstance(layer, layers.MaxPooling2D):
+        if isinstance(layer, keras.layers.MaxPooling2D):
             held.append(layer)
             continue
         rows.append(layer)
-        if isinstance(layer, layers.Activation):
+        if isinstance(layer, keras.layers.Activation):
             rows += held
             held = []
     return keras.Sequential([keras.Input(model.input_shape[1:]), *(type(r).from_config(r.get_config()) for r in rows)])
 
 
-def measure(label: str, quick: bool) -> dict:
-    """Images a second of the ways to train one model."""
+def work(label: str, way: str, quick: bool) -> None:
+    """Train one model in one way, as many steps as are asked for."""
+    from cnn_zoo import build_model  # before Keras, so that TensorFlow starts as it does for the zoo's users
+
+    # isort: split
+    import keras
+    import tensorflow as tf
+
+    from cnn_zoo.registry import compile_model
+
     name, options, size = CASES[label]
     size, rng = 8 if quick else size, np.random.default_rng(0)
-    models = {"plain": plain(build_model(name, compile=False, **options))}
-    if label == "conv_stack with batch norm":
-        models["plain, usual order"] = usual_order(build_model(name, compile=False, **options))
-    models["fused"] = build_model(name, compile=False, dtype="float32", **options)
-    if choose_precision() != "float32":
-        models["ours"] = build_model(name, compile=False, dtype="auto", **options)
-    shape = models["plain"].input_shape[1:]
-    batch = rng.random((size, *shape), np.float32), rng.integers(0, 10, size)
+    model = build_model(name, compile=False, dtype="auto" if way == "ours" else "float32", **options)
+    model = {"plain": plain, "plain, usual order": usual_order}.get(way, lambda model: model)(model)
+    batch = rng.random((size, *model.input_shape[1:]), np.float32), rng.integers(0, 10, size)
     data = tf.data.Dataset.from_tensors(batch).cache()
     off = tf.data.Options()
     off.autotune.enabled = False
+    compile_model(model, keras.optimizers.SGD(0.01, momentum=0.9))
+    serve(lambda steps: model.fit(data.repeat(steps).with_options(off), verbose=0), model.dtype_policy.name)
 
-    def fit(model, steps):
-        model.fit(data.repeat(steps).with_options(off), verbose=0)
 
-    works = {}
-    for key, model in models.items():
-        compile_model(model, keras.optimizers.SGD(0.01, momentum=0.9))
-        fit(model, 1)
-        works[key] = lambda model=model: fit(model, steps)
+def measure(label: str, quick: bool) -> dict:
+    """Images a second of the ways to train one model."""
+    ways = [way for way in WAYS if way != "plain, usual order" or label == "conv_stack with batch norm"]
+    workers = {}
+    for way in ways:
+        arguments = [__file__, "--worker", label, way, *["--quick"] * quick]
+        workers[way] = Worker(plain_keras(*arguments) if way.startswith("plain") else [sys.executable, *arguments])
+    precision = workers["ours"].about
+    if precision == "float32":
+        workers.pop("fused").close()  # the same
     steps = 1
     if not quick:  # as many steps as take a third of a second or so
-        seconds = statistics.median(alternate({"plain": works["plain"]}, 1)["plain"])
+        workers["plain"](1)
+        seconds = statistics.median(alternate({"plain": workers["plain"]}, 1)["plain"])
         steps = max(2, min(50, round(0.3 / seconds)))
+    works = {way: lambda worker=worker: worker(steps) for way, worker in workers.items()}
     times = alternate(works, 1 if quick else 3)
+    for worker in workers.values():
+        worker.close()
+    size = 8 if quick else CASES[label][2]
     rates = {key: spread([size * steps / t for t in seconds], 1) for key, seconds in times.items()}
-    best = rates.get("ours", rates["fused"])["median"]
-    ratios = {f"ours / {key}": round(best / rate["median"], 2) for key, rate in rates.items() if key != "ours"}
-    keras.backend.clear_session()
-    return {"batch": size, "images_per_second": rates, **ratios}
+    ratios = {
+        f"ours / {key}": round(rates["ours"]["median"] / rate["median"], 2)
+        for key, rate in rates.items()
+        if key != "ours"
+    }
+    return {"batch": size, "precision": precision, "images_per_second": rates, **ratios}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one step of two models; nothing is kept")
+    parser.add_argument("--worker", nargs=2, metavar=("MODEL", "WAY"), help="train a model in one way, when asked to")
     parser.add_argument("models", nargs="*", help=f"of {', '.join(CASES)}")
     args = parser.parse_args()
+    if args.worker:
+        work(*args.worker, args.quick)
+        return
     results = {}
     for label in args.models or (["conv_stack with batch norm", "zoonet"] if args.quick else CASES):
         results[label] = measure(label, args.quick)

@@ -14,20 +14,27 @@ import warnings
 from .precision import processor_flags
 
 
+def ask_for_kernels() -> None:
+    """Let TensorFlow take oneDNN's kernels, on processors with AVX2, unless the user has set whether it does.
+
+    By itself it takes them only on newer ones, and trains up to twice as slowly without (benchmarks/README.md). It
+    looks when it is imported; later is too late.
+    """
+    if "avx2" in processor_flags():
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 @contextlib.contextmanager
 def quiet_import():
     """Import Keras and TensorFlow inside this block without their start-up lines on standard error.
 
-    Does nothing once Keras is imported. TF_CPP_MIN_LOG_LEVEL, if not set by the user, becomes "3", and
-    TF_ENABLE_ONEDNN_OPTS "1" on processors with AVX2: by itself TensorFlow takes oneDNN's kernels only on newer ones,
-    and trains up to 1.8 times slower without them (benchmarks/README.md).
+    Does nothing once Keras is imported. TF_CPP_MIN_LOG_LEVEL, if not set by the user, becomes "3".
     """
     if "keras" in sys.modules:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "avx2" in processor_flags():
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    ask_for_kernels()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as log:
         stderr = os.dup(2)

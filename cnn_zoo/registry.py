@@ -164,9 +164,9 @@ def build_model(
             side is below 96 pixels. A family with one layout ignores it.
         weights: None for random ones; the name of a data set for those that the zoo trained on it, of which a model
             for other classes takes all but the last layer, and one for the same number of classes gets their names
-            as `model.class_names`, to be set anew after training on others; or the path of a weights file that
-            `train` or save_weights wrote for the same net, with the same classes or others. Weights of ImageNet: see
-            load_torch_weights.
+            as `model.class_names`, to be set anew after training on others, and whose family's options are the
+            default then; or the path of a weights file that `train` or save_weights wrote for the same net, with the
+            same classes or others. Weights of ImageNet: see load_torch_weights.
         include_top: False leaves out everything after the last stage; such a model is not compiled.
         pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
         activation: of the hidden layers, a Keras name or a function; None is the family's own, mostly "relu".
@@ -191,6 +191,12 @@ def build_model(
     """
     found = entry(name)
     options = found.options()
+    if weights is not None and not isinstance(weights, str | os.PathLike):
+        raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
+    record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
+    if record:
+        trained = record["config"]["model_options"]
+        family_options = {option: trained[option] for option in options if option in trained} | family_options
     for option in family_options:
         if option not in options:
             common = [p for p in inspect.signature(build_model).parameters if p not in ("name", "family_options")]
@@ -199,9 +205,6 @@ def build_model(
         option: _check_family_option(name, option, value, options[option].default)
         for option, value in family_options.items()
     }
-    if weights is not None and not isinstance(weights, str | os.PathLike):
-        raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
-    record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
     if input_shape is None:
         input_shape = record["config"]["input_shape"] if record else next(iter(found.layouts.values()))
     input_shape = _check_input_shape(input_shape)

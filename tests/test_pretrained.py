@@ -39,7 +39,7 @@ DIGITS = [name for name in NAMES if name.endswith("-mnist")]
 @functools.cache
 def built(name, **options):
     config = RECORDS[name]["config"]
-    return build_model(config["model"], weights=config["data"], **config["model_options"], **options)
+    return build_model(config["model"], weights=config["data"], **options)
 
 
 @pytest.mark.parametrize("name", NAMES)
