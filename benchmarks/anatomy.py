@@ -2,7 +2,7 @@
 
     python benchmarks/anatomy.py [--quick]
 
-Writes results/anatomy.txt. Steps of the stack with batch normalisation, of zoonet and of resnet20 are run under
+Writes results/…/anatomy.txt. Steps of the stack with batch normalisation, of zoonet and of resnet20 are run under
 TensorFlow's profiler in the precision that `train` chooses; operations run on two threads at once, so that their times
 add up to more than the step. The ceilings are the rates of a matrix product and of the convolutions of these nets when
 nothing else runs; "floor" is the time that a net's multiplications would take at the rate of the matrix product.
@@ -149,6 +149,7 @@ def main() -> None:
         for kind, milliseconds in sorted(found.items(), key=lambda item: -item[1])[:14]:
             say(f"  {kind:34}{milliseconds:8.2f} ms {milliseconds / total:6.1%}")
     if not quick:
+        RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / "anatomy.txt").write_text(out.getvalue())
 
 

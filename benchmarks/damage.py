@@ -5,7 +5,7 @@
 Bits are flipped, bytes changed, cut out, put in, repeated or zeroed, and ends cut off: first in the files of a finished
 and of an unfinished run (weights, checkpoint, configuration, history, metrics), which must all be refused with a
 RunError; then in images of five formats, beside files of random bytes, which must be read or refused with a DataError.
-Writes results/damage.json. Ends with status 1 when a change goes unnoticed.
+Writes results/…/damage.json. Ends with status 1 when a change goes unnoticed.
 """
 
 import argparse

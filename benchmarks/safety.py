@@ -4,7 +4,7 @@
 
 The same training in processes of their own, in turn: without checkpoints (for this benchmark only: there is no such
 option), as it is, and with deterministic=True. Seconds are those of the epochs, with validation and tracing. Writes
-results/safety.json.
+results/…/safety.json.
 """
 
 import argparse

@@ -5,7 +5,7 @@
 A training with augmentation, dropout, batch normalisation, averaged weights, a falling learning rate and early
 stopping runs once undisturbed. Then others with the same seed are killed (SIGKILL) and resumed until they end: at
 random moments, while a checkpoint is written, while the test images are judged and while the report is drawn. All that
-they leave must be equal to the bit. Writes results/survival.json. Ends with status 1 when something differs.
+they leave must be equal to the bit. Writes results/…/survival.json. Ends with status 1 when something differs.
 """
 
 import argparse

@@ -91,9 +91,13 @@ def layer_hashes() -> str:
     return "\n".join(lines) + "\n"
 
 
-def results(name: str) -> dict:
-    """What a benchmark measured."""
-    return json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8"))
+PROCESSORS = ("avx512_bf16", "avx2")  # folders of benchmarks/results; the README shows the first that has a result
+
+
+def results(name: str, processors: tuple[str, ...] = PROCESSORS) -> dict:
+    """What a benchmark measured; {} if it was not run on any of these processors."""
+    paths = [ROOT / f"benchmarks/results/{processor}/{name}.json" for processor in processors]
+    return next((json.loads(path.read_text("utf-8")) for path in paths if path.exists()), {})
 
 
 def table(heads: tuple[str, ...], rows: list[tuple], right: str = "") -> str:
@@ -222,7 +226,7 @@ def measured() -> str:
         side_by_side(),
         "`fit` on one batch held in memory, plain Keras in float32 against what `train` does (`python "
         "benchmarks/step.py`; other work on the machine makes single rows uncertain by a third). Where a step goes is "
-        "in [benchmarks/results/anatomy.txt](benchmarks/results/anatomy.txt):",
+        "in [anatomy.txt](benchmarks/results/avx512_bf16/anatomy.txt):",
         step_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
         f"{ways}{elsewhere('augmentation')}. "
