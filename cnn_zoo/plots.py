@@ -400,7 +400,7 @@ def forest(effects: dict[str, np.ndarray], *, unit: str, title: str) -> Figure:
             axes.plot(values, np.full(len(values), row + 0.22), ".", color=colour, markersize=4, alpha=0.6)
             axes.errorbar(mean, row, xerr=half, fmt="o", color=colour, capsize=3, markersize=5)
             beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9, "color": colour}
-            axes.text(1.01, row, f"{mean:+.1f} ± {half:.1f}", **beside)
+            axes.text(1.01, row, f"{mean:+z.1f} ± {half:.1f}", **beside)
         axes.set_yticks(range(len(effects)), list(effects))
         axes.set_ylim(len(effects) - 0.4, -0.6)
         axes.set_xlabel(unit)

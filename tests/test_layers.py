@@ -90,13 +90,10 @@ def test_what_the_kernel_cannot_do_is_left_to_keras(shape, options):
     assert all(np.array_equal(a, b) for a, b in zip(*outputs, strict=True))
 
 
-def test_a_saved_model_is_read_again_and_by_a_program_that_only_imports_the_package(tmp_path):
+def test_a_saved_model_is_read_by_a_program_that_only_imports_the_package(tmp_path):
     model = build_model("resnet20", num_classes=3, filters=(4, 4, 4), compile=False)
-    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    assert isinstance(again.get_layer("stem_conv_norm"), BatchNormalization)
-    assert np.allclose(again(images), model(images), atol=1e-6)
+    assert isinstance(load_model(tmp_path / "model.keras").get_layer("stem_conv_norm"), BatchNormalization)
     program = "import sys, cnn_zoo; print(cnn_zoo.load_model(sys.argv[1]).count_params())"
     command = [sys.executable, "-c", program, tmp_path / "model.keras"]
     assert int(subprocess.check_output(command, text=True, env=clean_environment())) == model.count_params()

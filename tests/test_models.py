@@ -1,5 +1,7 @@
 """Every model of the registry keeps the contract; options do what they say."""
 
+import csv
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from cnn_zoo import build_model, feature_extractor, list_models, model_card, reg
 from cnn_zoo.errors import UsageError
 from cnn_zoo.explain import stages
 from cnn_zoo.registry import entry, shapes_only
+from conftest import ROOT
 
 TINY = {  # options that make a model small enough to train and save many times
     "conv_stack": {"filters": (4, 8), "units": (8,)},
@@ -54,6 +57,12 @@ def relative_difference(a, b):
 def outputs_of(model, x):
     """What the model computes; model.predict would trace a graph first, which takes longer."""
     return np.asarray(model(x, training=False))
+
+
+def test_every_builder_is_among_the_kinds_and_was_seen_to_learn():
+    assert {entry(name).build for name in ALL} == {entry(name).build for name in KINDS}
+    with open(ROOT / "results/families.csv", newline="") as file:  # written by benchmarks/families.py
+        assert {row["model"] for row in csv.DictReader(file)} >= set(KINDS)
 
 
 @pytest.mark.parametrize("name", slowly(ALL))

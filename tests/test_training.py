@@ -216,6 +216,8 @@ def test_averaged_weights_are_validated_and_kept(few, tmp_path):
 
 def test_a_resume_under_other_circumstances_says_so(few, tmp_path, monkeypatch, capsys):
     arguments = {"data": few, "epochs": 1, "out": tmp_path / "run", **SMALL, "verbose": 2}
+    for setting in runs.SETTINGS:
+        monkeypatch.delenv(setting, raising=False)
     with monkeypatch.context() as patched:
         patched.setattr(training, "_finish", lambda *_: (_ for _ in ()).throw(SystemExit))
         patched.setattr(runs, "versions", lambda: {"keras": "3.0.0", "settings": "OMP_NUM_THREADS=1"})
