@@ -14,6 +14,7 @@
 import argparse
 import configparser
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -34,20 +35,32 @@ SETTINGS = (  # of layers, which all versions of Keras call alike
 LINKED = ("*.md", "CITATION.cff", "benchmarks/*.md", "notebooks/*.md", "notebooks/*.ipynb")
 
 
+@functools.cache
+def published() -> list[tuple]:
+    """(entry, layout, model without values) of every model in each of its layouts."""
+    from cnn_zoo import registry
+
+    registry.entry("conv_stack")  # imports the families
+    built = []
+    for name, entry in sorted(registry._ENTRIES.items()):
+        for layout, shape in entry.layouts.items():
+            options = {"num_classes": 1000 if layout == "paper" else 10, "layout": layout, "dtype": "float32"}
+            with registry.shapes_only():
+                built.append((entry, layout, registry.build_model(name, shape, compile=False, **options)))
+    return built
+
+
 def catalogue() -> str:
     """The catalogue as it follows from the family files."""
-    from cnn_zoo import cards, registry
+    from cnn_zoo import cards
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("name", "layout", "family", "year", "paper", "input", "classes", "parameters", "macs"))
-    registry.entry("conv_stack")  # imports the families
-    for name, entry in sorted(registry._ENTRIES.items()):
-        for layout, shape in entry.layouts.items():
-            classes = 1000 if layout == "paper" else 10
-            card = cards.model_card(name, input_shape=shape, num_classes=classes, layout=layout)
-            facts = (cards.shape_text(shape), classes, card.parameters, card.macs)
-            writer.writerow((name, layout, entry.family, entry.year, entry.paper, *facts))
+    for entry, layout, model in published():
+        card = cards.model_card(model)
+        facts = (cards.shape_text(card.input_shape), card.output_shape[-1], card.parameters, card.macs)
+        writer.writerow((entry.name, layout, entry.family, entry.year, entry.paper, *facts))
     return out.getvalue()
 
 
@@ -70,8 +83,6 @@ def layer_hashes() -> str:
     A change must be meant: these notice what counts of parameters and shapes do not, such as a maximum in place of an
     average, another initialisation, or a rate of dropout.
     """
-    from cnn_zoo import registry
-
     def digest(lines):
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -82,12 +93,9 @@ def layer_hashes() -> str:
         return json.dumps([type(layer).__name__, known, kinds], sort_keys=True)
 
     lines = ["model,layout,layers,names,settings"]
-    for name, entry in sorted(registry._ENTRIES.items()):
-        for layout, shape in entry.layouts.items():
-            with registry.shapes_only():
-                layers = registry.build_model(name, shape, layout=layout, compile=False, dtype="float32").layers
-            names = digest(layer.name for layer in layers)
-            lines.append(f"{name},{layout},{len(layers)},{names},{digest(map(settings, layers))}")
+    for entry, layout, model in published():
+        names = digest(layer.name for layer in model.layers)
+        lines.append(f"{entry.name},{layout},{len(model.layers)},{names},{digest(map(settings, model.layers))}")
     return "\n".join(lines) + "\n"
 
 
