@@ -36,8 +36,8 @@ EXPERIMENTS = {  # name -> model, data, validation, arguments of train
 PUBLISHED = {  # model-data -> arguments of train; the weights of seed 0 come with the package
     "lenet5-mnist": {},
     "lenet5-fashion_mnist": {},
-    "conv_stack-mnist": {},
-    "conv_stack-fashion_mnist": {},
+    "conv_stack-mnist": {"recipe": "muon"},
+    "conv_stack-fashion_mnist": {"recipe": "muon"},
     "zoonet-mnist": {},
     "zoonet-fashion_mnist": {},
     "zoonet_wide-fashion_mnist": {"epochs": 7},

@@ -68,7 +68,8 @@ def notice(folder: Path, fault: tuple[str, str, str, str]) -> tuple[str, float]:
         raise SystemExit(f"{name} has no {right!r} any more: tools/faults.py is out of date")
     path.write_text(text.replace(right, wrong), "utf-8")
     command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider"]
-    command += ["-m", "slow or not slow", "-k", "not faults"]  # the test that every fault can be made notices each one that was
+    # not the test that every fault can be made, which notices each one that was
+    command += ["-m", "slow or not slow", "-k", "not faults"]
     begun = time.perf_counter()
     done = subprocess.run(
         [*command, f"tests/{tests}"],

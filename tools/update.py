@@ -83,6 +83,7 @@ def layer_hashes() -> str:
     A change must be meant: these notice what counts of parameters and shapes do not, such as a maximum in place of an
     average, another initialisation, or a rate of dropout.
     """
+
     def digest(lines):
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
