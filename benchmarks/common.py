@@ -1,5 +1,6 @@
 """What the benchmarks share: timing side by side, where results go, and what machine they come from."""
 
+import functools
 import json
 import os
 import platform
@@ -57,9 +58,14 @@ class Worker:
     def __init__(self, command: list[str]):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env=ENVIRONMENT, **pipes)
-        self.about = self._answer()
+
+    @functools.cached_property
+    def about(self):
+        """What it said of itself; waits until it is ready."""
+        return self._answer()
 
     def __call__(self, times: int = 1) -> None:
+        self.about  # noqa: B018 - is read first
         print(times, file=self.process.stdin, flush=True)
         self._answer()
 

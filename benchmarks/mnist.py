@@ -212,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="of ours and raw PyTorch (default: %(default)s)")
     parser.add_argument(
-        "--peer-seeds", type=int, default=2, help="of the four epochs and Keras' example, half of PyTorch's"
+        "--peer-seeds", type=int, default=2, help="of the four epochs and Keras' example, half of PyTorch's; 0: none"
     )
     parser.add_argument("--quick", action="store_true", help="one epoch each on the embedded digits; nothing is kept")
     parser.add_argument("--plain-example", nargs=3, metavar=("DATA", "SEED", "MOST"), help="Keras' example, here")
@@ -238,7 +238,7 @@ def main() -> None:
                 rows[name].append(system(data, seed))
                 print(f"{name:34} seed {seed}: {rows[name][-1]}", flush=True)
     results = {}
-    for name, found in rows.items():
+    for name, found in ((name, found) for name, found in rows.items() if found):
         accuracies = [row["accuracy"] for row in found]
         results[name] = {
             "seconds": spread([row["seconds"] for row in found], 2),
@@ -250,7 +250,7 @@ def main() -> None:
     own = results["zoonet, fast"]["seconds"]["median"]
     for row in results.values():
         row["times_zoonet"] = round(row["seconds"]["median"] / own, 2)
-    write("mnist", results, args.quick)
+    write("mnist", results, args.quick, keep=not args.peer_seeds)
 
 
 if __name__ == "__main__":

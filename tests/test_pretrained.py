@@ -175,6 +175,17 @@ def test_a_model_for_other_classes_takes_all_but_the_last_layer_and_says_so():
     assert larger.output_shape == (None, 10)
 
 
+def test_a_familys_options_are_those_that_were_trained_unless_others_are_given(run, copies, monkeypatch):
+    name = f"conv_stack-{run.config['data']}"
+    save_weights(run.model, copies / f"{name}.weights.h5")
+    record = {"config": run.config, "sha256": checksum(copies / f"{name}.weights.h5")}
+    monkeypatch.setattr(pretrained, "records", lambda: {name: record})
+    model = build_model("conv_stack", weights=run.config["data"])
+    assert equal(model.get_weights(), run.model.get_weights())
+    with pytest.raises(UsageError, match="for a model with .*filters.*: stage1_conv1 has weights of shape"):
+        build_model("conv_stack", weights=run.config["data"], filters=(5, 8))
+
+
 def test_weights_of_a_run_fill_the_same_net_for_other_classes_or_without_its_top(run):
     path, options = run.path / "model.weights.h5", {**run.config["model_options"], "compile": False}
     with pytest.warns(UserWarning, match=r"have the weights of .*model\.weights\.h5; .* 4 classes in place of 10"):
