@@ -24,6 +24,12 @@ def ask_for_kernels() -> None:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+def lacks_kernels() -> bool:
+    """Whether TensorFlow does without oneDNN's kernels, and nobody wanted that: it was imported before cnn_zoo."""
+    flags = processor_flags()
+    return "avx2" in flags and "avx512f" not in flags and not os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+
+
 @contextlib.contextmanager
 def quiet_import():
     """Import Keras and TensorFlow inside this block without their start-up lines on standard error.

@@ -30,6 +30,7 @@ from .files import check_seal, checksum, only_writer, write_csv, write_json
 from .inference import BATCH, evaluate
 from .layers import Whitening
 from .precision import choose_precision, set_precision
+from .quiet import lacks_kernels
 from .recipes import Recipe, get_recipe
 from .registry import build_model, check_model_name, compile_model, entry
 from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run
@@ -114,6 +115,8 @@ def train(
     if resume and out is None:
         raise UsageError("resume needs the run folder: out=… (--out FOLDER)")
     say = print if verbose else (lambda message: None)
+    if lacks_kernels() and keras.backend.backend() == "tensorflow":
+        say("TensorFlow was imported before cnn_zoo, without kernels that train up to twice as fast here")
     if out is not None:
         _check_folder(Path(out), resume)
     if not isinstance(data, Data):

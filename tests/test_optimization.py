@@ -1,11 +1,13 @@
 """The loss, and the precision in which models compute."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo import Recipe, build_model, precision
+from cnn_zoo import Recipe, build_model, precision, quiet
 from cnn_zoo.errors import UsageError
 from cnn_zoo.optimization import Muon, SmoothedCrossentropy
 
@@ -85,6 +87,21 @@ def test_auto_is_16_bits_where_the_processor_multiplies_them(flags, expected, mo
     assert precision.choose_precision("float32") == "float32"
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     assert precision.choose_precision() == "float32"
+
+
+def test_kernels_are_missed_only_where_nobody_left_them_out(monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    for flags, missed in (({"avx2"}, True), ({"avx2", "avx512f"}, False), (set(), False)):
+        monkeypatch.setattr(quiet, "processor_flags", lambda flags=flags: flags)
+        assert quiet.lacks_kernels() == missed
+    monkeypatch.setattr(quiet, "processor_flags", lambda: {"avx2"})
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    quiet.ask_for_kernels()
+    assert not quiet.lacks_kernels()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    quiet.ask_for_kernels()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
 
 
 def test_an_unknown_precision_is_named():
