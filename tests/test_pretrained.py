@@ -182,7 +182,7 @@ def test_a_familys_options_are_those_that_were_trained_unless_others_are_given(r
     monkeypatch.setattr(pretrained, "records", lambda: {name: record})
     model = build_model("conv_stack", weights=run.config["data"])
     assert equal(model.get_weights(), run.model.get_weights())
-    with pytest.raises(UsageError, match="for a model with .*filters.*: stage1_conv1 has weights of shape"):
+    with pytest.raises(UsageError, match=r"for a model with .*filters.*: stage1_conv1 has weights of shape"):
         build_model("conv_stack", weights=run.config["data"], filters=(5, 8))
 
 
