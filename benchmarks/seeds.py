@@ -37,7 +37,7 @@ PUBLISHED = {  # model-data -> arguments of train; the weights of seed 0 come wi
     "lenet5-mnist": {},
     "lenet5-fashion_mnist": {},
     "conv_stack-mnist": {"recipe": "muon"},
-    "conv_stack-fashion_mnist": {"recipe": "muon"},
+    "conv_stack-fashion_mnist": {"recipe": "muon", "augment": {}},
     "zoonet-mnist": {},
     "zoonet-fashion_mnist": {},
     "zoonet_wide-fashion_mnist": {"epochs": 7},
