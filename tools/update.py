@@ -248,7 +248,8 @@ def measured() -> str:
         "Side by side in one run, until 99 %, and four epochs of one recipe (`python benchmarks/mnist.py` says "
         "what each is):",
         side_by_side(),
-        "`fit` on one batch held in memory, plain Keras in float32 against what `train` does (`python "
+        "`fit` on one batch held in memory, plain Keras in float32 with the kernels that TensorFlow chooses itself "
+        "against what `train` does, here and on two cores with AVX2 and neither AVX512 nor bfloat16 (`python "
         "benchmarks/step.py`; other work on the machine makes single rows uncertain by a third). Where a step goes is "
         "in [anatomy.txt](benchmarks/results/avx512_bf16/anatomy.txt):",
         step_table(),
