@@ -128,8 +128,8 @@ RECIPES = {
         augment={"translate": 0.04},
         mirror=True,
     ),
-    # For colour photos in few epochs: see optimization.Muon. Tried on CIFAR-10 with zoonet_large alone, by hand
-    # (benchmarks/README.md).
+    # For colour photos in few epochs: see optimization.Muon. Chosen on CIFAR-10 with zoonet_large alone, by hand
+    # (benchmarks/README.md); on Fashion-MNIST conv_stack does without the shifts.
     "muon": Recipe(
         optimizer="muon",
         learning_rate=0.01,  # the only one tried
