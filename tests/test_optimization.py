@@ -91,6 +91,7 @@ def test_auto_is_16_bits_where_the_processor_multiplies_them(flags, expected, mo
 
 def test_kernels_are_missed_only_where_nobody_left_them_out(monkeypatch):
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
     for flags, missed in (({"avx2"}, True), ({"avx2", "avx512f"}, False), (set(), False)):
         monkeypatch.setattr(quiet, "processor_flags", lambda flags=flags: flags)
         assert quiet.lacks_kernels() == missed
@@ -100,6 +101,11 @@ def test_kernels_are_missed_only_where_nobody_left_them_out(monkeypatch):
     assert not quiet.lacks_kernels()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    quiet.ask_for_kernels()
+    assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+    assert not quiet.lacks_kernels()
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
     quiet.ask_for_kernels()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
 
