@@ -12,10 +12,8 @@ import argparse
 import collections
 import glob
 import io
-import statistics
 import sys
 import tempfile
-import time
 
 from cnn_zoo import build_model, model_card  # before Keras, so that TensorFlow starts as it does for users of the zoo
 
@@ -23,7 +21,7 @@ from cnn_zoo import build_model, model_card  # before Keras, so that TensorFlow 
 import keras
 import numpy as np
 import tensorflow as tf
-from common import RESULTS, processor
+from common import RESULTS, processor, seconds
 
 from cnn_zoo.precision import choose_precision
 from cnn_zoo.registry import compile_model
@@ -44,16 +42,6 @@ CONVOLUTIONS = (
     (16, 32, 32),
     (8, 64, 64),
 )
-
-
-def seconds(work, repeats: int) -> float:
-    """Median of a call, after two that are not counted."""
-    times = []
-    for i in range(repeats + 2):
-        begun = time.perf_counter()
-        work()
-        times += [time.perf_counter() - begun] if i > 1 else []
-    return statistics.median(times)
 
 
 def matrix_product(dtype, side: int, repeats: int) -> float:

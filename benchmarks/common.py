@@ -117,6 +117,11 @@ def alternate(works: dict[str, Callable], repeats: int, block: float = 0.0) -> d
     return times
 
 
+def seconds(work: Callable, repeats: int) -> float:
+    """Median of a call, after one that is not counted."""
+    return statistics.median(alternate({"": work}, repeats)[""])
+
+
 def spread(values: list[float], digits: int = 4) -> dict[str, float]:
     """Median, least and most."""
     return {

@@ -6,10 +6,8 @@ Images a second of the pipeline alone, and of training the cheapest and the main
 """
 
 import argparse
-import statistics
-import time
 
-from common import write
+from common import seconds, write
 
 from cnn_zoo import Augment, build_model, load_data
 
@@ -19,21 +17,13 @@ HOW = {
 }
 
 
-def rate(work, images: int, repeats: int) -> int:
-    """Median images a second of `repeats` calls, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begun)
-    return round(images / statistics.median(times))
-
-
 def measure(name: str, repeats: int) -> dict[str, int]:
     """Images a second from one data set."""
     data = load_data(name, batch_size=128)
     steps = min(80, data.steps())
+
+    def rate(work) -> int:
+        return round(steps * 128 / seconds(work, repeats))
 
     def batches(how: Augment):
         return data.epochs(0, 1, augment=how).take(steps)
@@ -43,8 +33,8 @@ def measure(name: str, repeats: int) -> dict[str, int]:
             pass
 
     row = {
-        "pipeline": rate(lambda: drain(Augment()), steps * 128, repeats),
-        "pipeline, augmented": rate(lambda: drain(HOW[name]), steps * 128, repeats),
+        "pipeline": rate(lambda: drain(Augment())),
+        "pipeline, augmented": rate(lambda: drain(HOW[name])),
     }
     for model in ("lenet5", "conv_stack"):
         net = build_model(model, data.input_shape)
@@ -52,7 +42,7 @@ def measure(name: str, repeats: int) -> dict[str, int]:
         def fit(net=net) -> None:
             net.fit(batches(HOW[name]), verbose=0, shuffle=False)
 
-        row[f"training {model}, augmented"] = rate(fit, steps * 128, repeats)
+        row[f"training {model}, augmented"] = rate(fit)
     return row
 
 
