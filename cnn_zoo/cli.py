@@ -14,6 +14,7 @@ import re
 import shlex
 import sys
 import textwrap
+import warnings
 from typing import Any
 
 from . import __version__
@@ -45,12 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
     if not args.command:
         parser.print_help()
         return 0
+    plain, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"{parser.prog}: {message}\n"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names in any script, on any terminal
     try:
         status = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return status or 0
     except ZooError as error:
         return _fail(str(error), error.exit_status)
@@ -66,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
         if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):  # the second one is TensorFlow's
             raise
         return _fail("out of memory: try smaller images (--image-size), a smaller model or smaller batches")
+    finally:
+        warnings.formatwarning = plain
 
 
 def _fail(message: str, status: int = 1) -> int:
@@ -253,6 +258,8 @@ def _info(args) -> None:
     published = [row for row in catalogue() if row["name"] == args.model]
     wanted = next((row for row in published if args.layout in ("auto", row["layout"])), published[0])
     shape = args.input_shape or tuple(int(side) for side in wanted["input"].split("x"))
+    if args.input_shape is None and "weights" in dict(args.settings):
+        shape = None  # that of the images which they were trained on
     classes = int(wanted["classes"]) if args.num_classes is None else args.num_classes
     flags = {"name": "MODEL", "input_shape": "--input-shape", "num_classes": "--num-classes", "layout": "--layout"}
     for option, _ in args.settings:
@@ -263,7 +270,12 @@ def _info(args) -> None:
     from . import model_card
 
     options = {"input_shape": shape, "num_classes": classes, "layout": args.layout, **dict(args.settings)}
-    print(model_card(args.model, **options))
+    card = model_card(args.model, **options)
+    print(card)
+    for config in (record["config"] for record in records().values()):
+        if config["model"] == args.model and tuple(config["input_shape"]) != card.input_shape:
+            images = "x".join(map(str, config["input_shape"]))
+            print(f"\nThere are weights for {config['data']} too, with images of {images}.")
     if args.plot:
         from . import build_model, plots
 

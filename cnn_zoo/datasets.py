@@ -257,7 +257,7 @@ def _set_aside(source: Source, indices: np.ndarray, fraction: float) -> tuple[np
         members = indices[source.labels[indices] == label]
         if len(members) == 1:
             raise DataError(
-                f"{source.name}: class {class_name!r} has one image, of which none can be set aside; add some"
+                f"{source.name}: class {class_name!r} has one image left, and so none to set aside; add some"
             )
         part = min(max(1, round(fraction * len(members))), len(members) - 1)  # some stay
         aside.append(rng.permutation(members)[:part] if len(members) else members)

@@ -26,7 +26,8 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
             None: every stage. One name as a string returns one output.
 
     Returns:
-        A keras.Model from the model's input to a list of feature maps; it shares the model's weights.
+        A keras.Model from the model's input to a list of feature maps, or to the only one, of which Keras makes no
+        list; it shares the model's weights.
 
     Raises:
         UsageError: no such layer or stage, or not a built Sequential or functional model.
@@ -51,4 +52,5 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
         if name not in by_name:
             raise UsageError(unknown(f"layer of {model.name}", name, [*by_name, *ends]))
         outputs.append(by_name[name].output)
-    return keras.Model(model.inputs, outputs[0] if isinstance(layers, str) else outputs, name=f"{model.name}_features")
+    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]  # Keras warns of a list of one
+    return keras.Model(inputs, outputs[0] if isinstance(layers, str) else outputs, name=f"{model.name}_features")

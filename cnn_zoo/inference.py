@@ -49,12 +49,13 @@ def predict(
     model = image_classifier(run_or_model)
     if top is not None:
         check_number("top", top, 1, whole=True)
-    names = class_names or getattr(run_or_model, "class_names", None)
+    names = getattr(run_or_model, "class_names", None) if class_names is None else class_names
     batch = as_batch(images, tuple(model.input_shape[1:]))
     if invert:
-        batch = 1 - batch
+        colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
+        batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
     probabilities = model_probabilities(model, batch)
-    names = names or [str(label) for label in range(probabilities.shape[1])]
+    names = [str(label) for label in range(probabilities.shape[1])] if names is None else list(names)
     if len(names) != probabilities.shape[1]:
         raise UsageError(f"{model.name} has {probabilities.shape[1]} classes; class_names has {len(names)}")
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
@@ -239,11 +240,13 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
             f"{data.name} has images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}; "
             "load them with that image_size and channels"
         )
-    names = getattr(run_or_model, "class_names", None)
+    names = list(getattr(run_or_model, "class_names", None) or ())
     if names and names != data.class_names:  # the classes of a folder are numbered in its own order
         strange = [name for name in data.class_names if name not in names]
         if strange:
-            known = f"it knows {', '.join(names)}; if it was trained on others since, set model.class_names"
+            known = f"it knows {', '.join(names)}"
+            if not hasattr(run_or_model, "load_data"):  # a model, whose names are its owner's to change
+                known += "; if it was trained on others since, set model.class_names"
             raise DataError(f"{data.name} has a class {strange[0]!r}, which {model.name} does not know: {known}")
         labels = np.array([names.index(name) for name in data.class_names])[labels]
     probabilities = model_probabilities(model, data.ordered(split, BATCH))

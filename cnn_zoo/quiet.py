@@ -43,16 +43,21 @@ def _threads() -> int:
 def quiet_import():
     """Import Keras and TensorFlow inside this block without their start-up lines on standard error.
 
-    Does nothing once Keras is imported. TF_CPP_MIN_LOG_LEVEL, if not set by the user, becomes "3".
+    Does nothing once Keras is imported, or where standard error is closed. TF_CPP_MIN_LOG_LEVEL, if not set by the
+    user, becomes "3".
     """
     if "keras" in sys.modules:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     ask_for_kernels()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as log:
+    try:
+        sys.stderr.flush()
         stderr = os.dup(2)
+    except (AttributeError, OSError):  # a process without standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
         try:
             with warnings.catch_warnings():  # Keras 3.13 with NumPy 1 warns of itself

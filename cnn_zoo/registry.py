@@ -191,6 +191,7 @@ def build_model(
     """
     found = entry(name)
     options = found.options()
+    check_flag("compile", compile)
     if weights is not None and not isinstance(weights, str | os.PathLike):
         raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
     record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
@@ -222,6 +223,8 @@ def build_model(
         l2=check_number("l2", l2),
         batch_norm=found.batch_norm if batch_norm is None else check_flag("batch_norm", batch_norm),
     )
+    if record:
+        _check_trained(found, spec, family_options, record["config"])
     with policy(None if dtype is None else choose_precision(dtype)):
         model = _build(found, spec, family_options)
     if record:
@@ -350,6 +353,35 @@ def _check_input_shape(shape: Any) -> tuple[int, int, int]:
             f"input_shape must be three positive integers (height, width, channels) up to {LARGEST_SIDE}; got {shape!r}"
         )
     return tuple(map(int, sides))
+
+
+def _check_trained(found: Entry, spec: Spec, family_options: dict[str, Any], config: dict[str, Any]) -> None:
+    """UsageError where a model would compute otherwise than the one whose weights it is to have.
+
+    What only training minds, and what comes after the last stage of a model without its top, may differ.
+    """
+    import keras
+
+    trained, options = config["model_options"], found.options()
+    layout = _choose_layout(found, trained.get("layout", "auto"), config["input_shape"])
+    asked = {"activation": keras.activations.get(spec.activation), "layout": spec.layout}
+    there = {"activation": keras.activations.get(trained.get("activation", found.activation)), "layout": layout}
+    for option, value in family_options.items():
+        if spec.include_top or option != "units":
+            default = options[option].default
+            asked[option] = _tuples(value)
+            there[option] = _tuples(_check_family_option(spec.name, option, trained.get(option, default), default))
+    for option, value in asked.items():
+        if value != there[option]:
+            value, wanted = (getattr(choice, "__name__", choice) for choice in (value, there[option]))
+            raise UsageError(
+                f"the weights of {spec.name} for {config['data']} are for {option}={wanted!r}; got {value!r:.80}"
+            )
+
+
+def _tuples(value: Any) -> Any:
+    """The value with tuples in place of lists, as which JSON keeps them."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _check_family_option(name: str, option: str, value: Any, default: Any) -> Any:

@@ -61,11 +61,13 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
 
     Raises:
         MissingError, RunError: no such file, or not a whole .safetensors file. Pickled files are refused.
-        UsageError: the model has no counterpart in torchvision or timm.
+        UsageError: the model has no counterpart in torchvision or timm; or an argument is of another kind.
         RunError: a tensor that was not used, a weight that was not filled, or a shape that is wrong: all are listed,
             and the model is left as it was.
     """
     tensors = {name: tensor for name, tensor in _read(source).items() if not IGNORED.fullmatch(name)}
+    if not hasattr(model, "layers"):
+        raise UsageError(f"needs a model from build_model; got {model!r:.80}")
     if model.name not in list_models() or not entry(model.name).torch:
         raise UsageError(f"{model.name} has no counterpart in torchvision or timm whose names are known")
     tables = [table for table in (entry(model.name).torch, TIMM.get(model.name)) if table]
@@ -105,6 +107,8 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
 def _read(source: Any) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return {name: tensor.detach().cpu() if hasattr(tensor, "detach") else tensor for name, tensor in source.items()}
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"weights are a .safetensors file or a mapping of names to arrays; got {source!r:.80}")
     path = Path(os.fspath(source))
     if path.suffix != ".safetensors":
         raise RunError(f"{path}: only .safetensors files are read; pickled ones could run code")

@@ -95,6 +95,8 @@ def train(
     check_model_name(model)
     seed, model_options = check_seed(seed), model_options or {}
     check_flag("deterministic", deterministic)
+    if not isinstance(model_options, dict):
+        raise UsageError(f"model_options must be a dictionary of build_model's options; got {model_options!r:.80}")
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
@@ -109,7 +111,7 @@ def train(
         precision = runs.read_config(Path(out)).get("precision", precision)  # as it was begun, perhaps elsewhere
     precision = choose_precision(precision)
     if verbose == "auto":
-        verbose = 1 if sys.stdout.isatty() else 2
+        verbose = 1 if sys.stdout and sys.stdout.isatty() else 2
     if tensorboard and not importlib.util.find_spec("tensorboard"):
         raise UsageError("the package tensorboard is not installed: pip install tensorboard")
     if resume and out is None:
@@ -389,10 +391,11 @@ def _make_folder(out: str | Path | None, model: str, data: str) -> Path:
         Path(out).mkdir(parents=True, exist_ok=True)
         return Path(out)
     stem = Path("runs") / f"{model}-{data}"
+    stem.parent.mkdir(exist_ok=True)
     for number in itertools.count(1):
         folder = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
             return folder
         except FileExistsError:
             continue

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from .errors import UsageError, unknown
+from .errors import UsageError, reason, unknown
 from .explain import stages
 from .registry import shapes_only
 from .weights import load_weights, read_shapes, shapes_of
@@ -26,7 +26,7 @@ def load_own(model, path: str | Path, build: Callable[[int], Any]) -> None:
     """
     shapes, wanted = read_shapes(path), shapes_of(model)
     if shapes != wanted and shapes.total() < wanted.total() + 10:  # a top has six arrays at most; no endless search
-        for classes in sorted({shape[0] for shape in shapes if len(shape) == 1}):  # biases: one is the head's
+        for classes in _numbers_of_classes(shapes):
             with shapes_only():
                 fits = shapes_of(build(classes)) == shapes
             if fits:
@@ -37,36 +37,56 @@ def load_own(model, path: str | Path, build: Callable[[int], Any]) -> None:
     load_weights(model, path)
 
 
+def _numbers_of_classes(shapes: Collection[tuple[int, ...]]) -> list[int]:
+    """For how many classes a net with weights of these shapes may be, the likeliest first: each is tried.
+
+    The head has a bias, and is a fully connected layer or a convolution of single pixels.
+    """
+    biases = {shape[0] for shape in shapes if len(shape) == 1}
+    dense = {shape[-1] for shape in shapes if len(shape) == 2} & biases
+    pixels = {shape[-1] for shape in shapes if len(shape) == 4 and shape[:2] == (1, 1)} & biases
+    return [*sorted(dense), *sorted(pixels - dense)]
+
+
 def copy_weights(model, source, origin: str, options: dict[str, Any]) -> bool:
-    """Copy weights layer by layer; returns whether the last layer, if there is one, got its own too."""
-    trained = {layer.name: layer.get_weights() for layer in source.layers}
-    new_head = None
-    for layer in model.layers:
+    """Copy weights layer by layer; returns whether the last layer, if there is one, got its own too.
+
+    Raises:
+        UsageError: a layer has other weights in the source, or one that has weights there is missing, unless it comes
+            after the last stage and the model has no head.
+    """
+    trained = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
+    here = {layer.name: layer for layer in model.layers if layer.weights}
+    message, new_head = f"the weights of {origin} are for a model with {options}: ", None
+    for name, layer in here.items():
         wanted = [tuple(weight.shape) for weight in layer.weights]
-        found = [weight.shape for weight in trained.get(layer.name, ())]
+        found = [weight.shape for weight in trained.get(name, ())]
         if wanted == found:
-            layer.set_weights(trained[layer.name])
-        elif layer.name in HEADS:
-            new_head = layer.name
+            layer.set_weights(trained[name])
+        elif name in HEADS and [shape[:-1] for shape in wanted] == [shape[:-1] for shape in found]:
+            new_head = name
         else:
-            raise UsageError(
-                f"the weights of {origin} are for a model with {options}: "
-                f"{layer.name} has weights of shape {wanted} here, {found or 'none'} there"
-            )
+            raise UsageError(f"{message}{name} has weights of shape {wanted} here, {found or 'none'} there")
+    has_head = any(name in HEADS for name in here)
+    names = [layer.name for layer in source.layers]
+    top = [] if has_head else names[names.index([*stages(source).values()][-1]) + 1 :]
+    if missing := [name for name in trained if name not in here and name not in top]:
+        raise UsageError(f"{message}{', '.join(missing):.80} missing here")
     if new_head:
         warnings.warn(
             f"{model.name}: all layers but {new_head!r} have the weights of {origin}; that one is random, for "
             f"{model.output_shape[-1]} classes in place of {source.output_shape[-1]}",
             stacklevel=4,
         )
-    return not new_head and any(layer.name in HEADS for layer in model.layers)
+    return has_head and not new_head
 
 
 def freeze(model, until: str | None = None):
     """Make the first layers of a model keep their weights while the rest is trained on another data set.
 
     Batch normalisation among them computes with the means and variances that it has, in training too. A model that is
-    compiled is compiled again, as it was and with a new optimizer, for Keras reads the flags then only.
+    compiled is compiled again, as it was and with a new optimizer, for Keras reads the flags then only; with a loss or
+    metric that is no class of Keras' it has to be compiled by the caller, and a warning says so.
 
     Args:
         model: a Keras model with layers named as the zoo's are, or a Run.
@@ -75,8 +95,15 @@ def freeze(model, until: str | None = None):
 
     Returns:
         The model, changed.
+
+    Raises:
+        UsageError: no model with layers, or none of that name.
     """
     model = getattr(model, "model", model)
+    if not getattr(model, "layers", None):
+        raise UsageError(f"freeze needs a model; got {model!r:.80}")
+    if until is not None and not isinstance(until, str):
+        raise UsageError(f"until must be the name of a stage or layer; got {until!r:.80}")
     names = [layer.name for layer in model.layers]
     if until is None:
         weighty = [layer.name for layer in model.layers if layer.weights]
@@ -89,5 +116,13 @@ def freeze(model, until: str | None = None):
     for number, layer in enumerate(model.layers):
         layer.trainable = number > names.index(last)
     if model.compiled:
-        model.compile_from_config(model.get_compile_config())
+        try:
+            model.compile_from_config(model.get_compile_config())
+        except Exception as error:  # of whatever kind the functions of others raise
+            model.compiled = False
+            warnings.warn(
+                f"{model.name}: compile it again before it is trained; Keras cannot make its loss or metrics anew "
+                f"({reason(error)})",
+                stacklevel=2,
+            )
     return model

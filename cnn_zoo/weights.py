@@ -16,14 +16,17 @@ def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
     """Write the weights of a model, without its optimizer, as a Keras .weights.h5 file that ends in its checksum.
 
     Args:
-        model: built by build_model, or another Sequential or functional model.
+        model: built by build_model, or another Sequential or functional model; or a Run.
         path: ends in .weights.h5. It is replaced as a whole.
         dtype: "float32", or "float16", in which kernels are rounded to 11 bits and take half the space; biases and what
             batch normalisation has stay as they are.
 
     Raises:
-        UsageError: the path ends in something else, or another dtype.
+        UsageError: the path ends in something else, another dtype, or no model.
     """
+    model = getattr(model, "model", model)
+    if not hasattr(model, "get_weights"):
+        raise UsageError(f"save_weights needs a model; got {model!r:.80}")
     check_choice("dtype", dtype, ("float32", "float16"))
     if not str(path).endswith(".weights.h5"):
         raise UsageError(f"the name of a weights file ends in .weights.h5; got {str(path)!r}")
@@ -104,7 +107,8 @@ def load_weights(model, path: str | Path) -> None:
 def load_model(path: str | Path):
     """A model that model.save wrote into a .keras file: keras.models.load_model, which knows the layers of the zoo.
 
-    A program that does not call this imports cnn_zoo.layers first. Keras' safe mode is on: no Lambda layers.
+    A program that does not call this imports cnn_zoo.layers first. Keras' safe mode is on: no Lambda layers. Such a
+    file has no names of classes: set `model.class_names` again.
 
     Raises:
         MissingError, RunError: no such file, or one that cannot be read.

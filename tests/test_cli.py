@@ -249,6 +249,19 @@ def test_a_closed_pipe_is_no_error():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+@pytest.mark.parametrize("command", ["list", "info lenet5 --set weights=mnist --num-classes 4"])
+def test_a_closed_output_is_no_error(command, closed):
+    done = subprocess.run(
+        f"{sys.executable} -m cnn_zoo {command} {closed}", shell=True, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    if closed == ">&-" and "weights" in command:  # what is said beside the answer is one line
+        assert re.fullmatch(
+            "cnn-zoo: lenet5: all layers but 'predictions' have .*4 classes in place of 10\n", done.stderr
+        )
+
+
 def test_on_a_terminal_keras_shows_its_progress_bar(tmp_path):
     pty = pytest.importorskip("pty")
     controller, terminal = pty.openpty()

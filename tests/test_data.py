@@ -279,7 +279,7 @@ def test_folders_that_are_no_data_set(tmp_path):
         load_data(tmp_path)
     for name in ("only", "other"):
         Image.new("L", (8, 8)).save(tmp_path / name / "0.png")
-    with pytest.raises(DataError, match="has one image, of which none can be set aside"):
+    with pytest.raises(DataError, match="has one image left, and so none to set aside"):
         load_data(tmp_path)
     with pytest.raises(UsageError, match="skip_broken must be True or False; got 'no'"):
         load_data(tmp_path, skip_broken="no")

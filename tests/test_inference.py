@@ -63,6 +63,10 @@ def test_the_best_classes_in_order(run, some):
 
 def test_inverting_exchanges_black_and_white(run, some):
     close(predict(run, 255 - some, invert=True), predict(run, some))
+    model, rng = build_model("lenet5", (28, 28, 4)), np.random.default_rng(0)
+    seen = rng.integers(0, 256, (2, 28, 28, 4), np.uint8)  # the fourth channel is opacity, which stays
+    inverted = np.concatenate([255 - seen[..., :3], seen[..., 3:]], axis=-1)
+    close(predict(model, inverted, invert=True), predict(model, seen))
 
 
 def test_logits_become_probabilities(some):
@@ -74,6 +78,7 @@ def test_names_of_classes_for_a_model(some):
     model = build_model("lenet5", num_classes=3)
     assert predict(model, some)[0][0] in ("0", "1", "2")
     assert predict(model, some, class_names=["a", "b", "c"])[0][0] in ("a", "b", "c")
+    assert predict(model, some, class_names=np.array(["a", "b", "c"]))[0][0] in ("a", "b", "c")
     with pytest.raises(UsageError, match="has 3 classes; class_names has 2"):
         predict(model, some, class_names=["a", "b"])
 

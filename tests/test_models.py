@@ -1,6 +1,7 @@
 """Every model of the registry keeps the contract; options do what they say."""
 
 import csv
+import warnings
 
 import keras
 import numpy as np
@@ -204,6 +205,11 @@ def test_named_features_and_a_wrong_name():
     model = tiny("lenet5")
     assert feature_extractor(model, ["stage1", "fc1"]).output_shape == [(None, 14, 14, 6), (None, 120)]
     assert feature_extractor(model, "fc2").output_shape == (None, 84)
+    with warnings.catch_warnings(action="error"):  # Keras warns of a list of one input
+        assert [maps.shape for maps in feature_extractor(model)(np.zeros((2, 32, 32, 1)))] == [
+            (2, 14, 14, 6),
+            (2, 5, 5, 16),
+        ]
     with pytest.raises(ValueError, match=r"'fc3'; did you mean fc2"):
         feature_extractor(model, ["fc3"])
     with pytest.raises(ValueError, match="no layers named stage1_"):
@@ -343,7 +349,10 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"name": "alexnet", "groups": 5}, "alexnet: groups must divide 96 channels and 256 filters; got 5"),
         ({"name": "alexnet", "groups": 0}, "groups must be an integer of at least 1"),
         ({"name": "densenet121", "growth": 0}, "growth must be an integer of at least 1"),
-        ({"name": "mobilenet_v1", "width": float("inf")}, "mobilenet_v1: an option has a wrong value"),
+        ({"name": "mobilenet_v1", "width": float("inf")}, "width must be a number of at least 0.05; got inf"),
+        ({"name": "mobilenet_v2", "width": -1}, "width must be a number of at least 0.05; got -1"),
+        ({"name": "mobilenet_v1", "epsilon": [1]}, "mobilenet_v1: an option has a wrong value"),
+        ({"compile": "no"}, "compile must be True or False; got 'no'"),
         ({"weights": "no_such.weights.h5"}, "no_such.weights.h5"),
     ],
 )

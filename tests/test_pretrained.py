@@ -23,6 +23,7 @@ from cnn_zoo import (
     predict,
     pretrained,
     save_weights,
+    transfer,
 )
 from cnn_zoo.cli import main
 from cnn_zoo.errors import MissingError, RunError, UsageError
@@ -149,6 +150,14 @@ def test_a_changed_manifest_is_refused(copies):
         ({"name": "lenet5", "weights": "mnist", "batch_norm": True}, "for a model with .*28, 28, 1.*: stage1_conv1"),
         ({"name": "lenet5", "weights": "mnist", "input_shape": (32, 32, 3)}, r"\(5, 5, 3, 6\).*here.*\(5, 5, 1, 6\)"),
         ({"name": "lenet5", "weights": "mnist", "input_shape": (40, 40, 1)}, "fc1 has weights of shape"),
+        ({"name": "lenet5", "weights": "mnist", "activation": "tanh"}, "mnist are for activation='relu'; got 'tanh'"),
+        ({"name": "lenet5", "weights": "mnist", "pool_kind": "max"}, "are for pool_kind='average'; got 'max'"),
+        ({"name": "lenet5", "weights": "mnist", "units": (120,)}, r"are for units=\(120, 84\); got \(120,\)"),
+        ({"name": "conv_stack", "weights": "mnist", "units": ()}, r"are for units=.*; got \(\)"),
+        (
+            {"name": "zoonet_wide", "weights": "fashion_mnist", "input_shape": (14, 14, 1), "include_top": False},
+            "stage3_.* missing here",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(arguments, message):
@@ -175,6 +184,34 @@ def test_a_model_for_other_classes_takes_all_but_the_last_layer_and_says_so():
     assert larger.output_shape == (None, 10)
 
 
+@pytest.mark.parametrize("name", ["lenet5", "conv_stack", "zoonet"])
+def test_layers_without_weights_and_what_only_training_minds_may_differ(name, tmp_path):
+    whole = build_model(name, weights="mnist", compile=False)
+    save_weights(whole, tmp_path / "w.weights.h5")
+    with warnings.catch_warnings(action="error"):
+        same = build_model(name, weights="mnist", dropout=0.25, l2=1e-4, activation=keras.activations.relu)
+        pooled = [
+            build_model(name, weights=weights, include_top=False, pooling="avg")
+            for weights in ("mnist", tmp_path / "w.weights.h5")
+        ]
+    assert equal(same.get_weights(), whole.get_weights())
+    assert [layer.rate for layer in same.layers if isinstance(layer, keras.layers.Dropout)][-1] == 0.25
+    for model in pooled:
+        assert model.layers[-1].name == "avg_pool"
+        assert equal(model.get_layer("stage1_conv1").get_weights(), whole.get_layer("stage1_conv1").get_weights())
+
+
+def test_few_nets_are_built_to_find_the_number_of_classes(tmp_path, monkeypatch):
+    options = {"depths": (2, 2, 2), "growth": 4, "compile": False}
+    save_weights(build_model("densenet_bc_100_12", num_classes=7, **options), tmp_path / "w.weights.h5")
+    tried = []
+    find = transfer._numbers_of_classes
+    monkeypatch.setattr(transfer, "_numbers_of_classes", lambda shapes: tried.append(find(shapes)) or tried[0])
+    with pytest.warns(UserWarning, match="for 10 classes in place of 7"):
+        build_model("densenet_bc_100_12", weights=tmp_path / "w.weights.h5", **options)
+    assert tried[0][0] == 7
+
+
 def test_a_familys_options_are_those_that_were_trained_unless_others_are_given(run, copies, monkeypatch):
     name = f"conv_stack-{run.config['data']}"
     save_weights(run.model, copies / f"{name}.weights.h5")
@@ -182,7 +219,7 @@ def test_a_familys_options_are_those_that_were_trained_unless_others_are_given(r
     monkeypatch.setattr(pretrained, "records", lambda: {name: record})
     model = build_model("conv_stack", weights=run.config["data"])
     assert equal(model.get_weights(), run.model.get_weights())
-    with pytest.raises(UsageError, match=r"for a model with .*filters.*: stage1_conv1 has weights of shape"):
+    with pytest.raises(UsageError, match=r"are for filters=\(4, 8\); got \(5, 8\)"):
         build_model("conv_stack", weights=run.config["data"], filters=(5, 8))
 
 
@@ -279,6 +316,20 @@ def test_freezing_again_frees_what_comes_later_and_keeps_the_way_it_is_compiled(
         freeze(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))
     with pytest.raises(UsageError, match="unknown layer of zoonet 'stage9'; did you mean stage"):
         freeze(model, "stage9")
+    with pytest.raises(UsageError, match="until must be the name of a stage or layer; got \\['stage1'\\]"):
+        freeze(model, ["stage1"])
+    with pytest.raises(UsageError, match="freeze needs a model; got 'zoonet'"):
+        freeze("zoonet")
+
+
+def test_a_model_with_a_loss_of_ones_own_is_frozen_and_to_be_compiled_again():
+    model = build_model("lenet5", compile=False)
+    model.compile("adam", lambda labels, outputs: keras.ops.mean(outputs))
+    with pytest.warns(UserWarning, match="lenet5: compile it again before it is trained; Keras cannot make its loss"):
+        freeze(model, "stage1")
+    assert not model.get_layer("stage1_conv1").trainable
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(np.zeros((1, 28, 28, 1)), np.zeros(1), verbose=0)
 
 
 def test_the_command_line_takes_the_name_of_weights(capsys, tmp_path):
@@ -291,6 +342,12 @@ def test_the_command_line_takes_the_name_of_weights(capsys, tmp_path):
     assert capsys.readouterr().out.split()[1] == "0"
     assert main(["list", "lenet5"]) == 0
     assert "fashion_mnist, mnist" in capsys.readouterr().out
+    assert main(["info", "zoonet_wide"]) == 0
+    assert "There are weights for fashion_mnist too, with images of 28x28x1." in capsys.readouterr().out
+    assert main(["info", "zoonet_wide", "--set", "weights=fashion_mnist", "--num-classes", "4"]) == 0
+    shown = capsys.readouterr()
+    assert "28x28x1" in shown.out
+    assert "There are weights" not in shown.out
 
 
 @pytest.mark.parametrize(("reached", "status"), [([0.0, 1.0], 0), ([0.1, 0.1001], 1), ([0.5], 0)])

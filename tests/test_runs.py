@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -74,6 +75,8 @@ def test_saved_weights_are_the_model_alone_and_plain_keras_reads_them(run):
     assert equal(fresh.get_weights(), run.model.get_weights())
     again = build_model("conv_stack", filters=(4, 8), units=(16,), weights=run.path / "model.weights.h5")
     assert equal(again.get_weights(), run.model.get_weights())
+    with pytest.raises(UsageError, match="save_weights needs a model; got 'lenet5'"):
+        save_weights("lenet5", "l.weights.h5")
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):
@@ -142,6 +145,11 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = [str(training._make_folder(None, "conv_stack", "arrays")) for _ in range(2)]
     assert paths == ["runs/conv_stack-arrays", "runs/conv_stack-arrays-2"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    Path("runs").symlink_to("/nonexistent/disk")
+    with pytest.raises(OSError, match="runs"):
+        training._make_folder(None, "conv_stack", "arrays")
 
 
 def test_a_config_names_no_other_file(run, tmp_path):
@@ -160,6 +168,7 @@ def test_a_config_names_no_other_file(run, tmp_path):
         ({"data": None}, "a data set is a name, a folder or a pair of arrays; got NoneType"),
         ({"model": "mobilenet_v1", "model_options": {"epsilon": math.inf}}, "must be finite numbers, texts and lists"),
         ({"model_options": {"activation": abs}}, "must be finite numbers, texts and lists"),
+        ({"model_options": [1]}, r"model_options must be a dictionary of build_model's options; got \[1\]"),
     ],
 )
 def test_what_a_run_cannot_write_down_is_refused_before_there_is_a_folder(few, tmp_path, arguments, message):

@@ -40,6 +40,9 @@ def test_files_that_are_not_safetensors_are_refused(tmp_path):
         load_torch_weights(model, tmp_path / "model.pth")
     with pytest.raises(MissingError, match="no such weights file"):
         load_torch_weights(model, tmp_path / "none.safetensors")
+    for arguments in ((model, None), (None, {})):
+        with pytest.raises(UsageError, match="got None"):
+            load_torch_weights(*arguments)
     for content in (b"", b"x" * 100, b"\xff" * 8 + b"{}"):
         (tmp_path / "bad.safetensors").write_bytes(content)
         with pytest.raises(RunError, match=r"damaged or not a \.safetensors file"):

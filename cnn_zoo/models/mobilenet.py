@@ -9,7 +9,7 @@ from functools import partial
 
 from keras import layers
 
-from ..errors import check_choice
+from ..errors import check_choice, check_number
 from ..layers import EPSILON, apply, assemble, conv_norm_act, head
 from ..registry import register
 
@@ -63,6 +63,7 @@ def mobilenet_v1(spec, *, width=1.0, padding="symmetric", epsilon=EPSILON):
     """Thirteen depthwise-separable convolutions; `width` multiplies all filters, `epsilon` is batch normalisation's."""
     conv = partial(conv_norm_act, spec, epsilon=epsilon)
     padding, (stem, *strides) = _padding(padding), _strides(spec, [row[2] for row in V1])
+    check_number("width", width, 0.05)
     steps = conv(int(32 * width), 3, strides=stem, padding=padding, name="stem_conv")
     for stage, ((blocks, filters, _), stride) in enumerate(zip(V1, strides, strict=True), 1):
         for number in range(1, blocks + 1):
@@ -79,6 +80,7 @@ def mobilenet_v2(spec, *, width=1.0, padding="symmetric", epsilon=EPSILON):
     """Seventeen inverted residual blocks in seven stages; `width` multiplies filters, the last layer's only above 1."""
     conv = partial(conv_norm_act, spec, epsilon=epsilon)
     padding, (stem, *strides) = _padding(padding), _strides(spec, [row[3] for row in V2])
+    check_number("width", width, 0.05)
     steps = conv(divisible(32 * width), 3, strides=stem, padding=padding, name="stem_conv")
     for stage, ((expansion, filters, blocks, _), stride) in enumerate(zip(V2, strides, strict=True), 1):
         for number in range(1, blocks + 1):

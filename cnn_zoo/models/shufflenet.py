@@ -9,7 +9,7 @@ from functools import partial
 
 from keras import layers
 
-from ..errors import check_choice
+from ..errors import check_choice, check_number
 from ..layers import Channels, apply, assemble, conv_norm_act, grouped_pointwise, head, pool, shuffle_channels
 from ..registry import register
 
@@ -75,6 +75,7 @@ def stem(spec):
 def shufflenet_v1(spec, *, groups=3, width=1.0):
     """Sixteen units; `groups` of the 1x1 convolutions (1, 2, 3, 4 or 8) sets the channels, which `width` multiplies."""
     check_choice("groups", groups, V1)
+    check_number("width", width, 0.05)
     steps = stem(spec)
     for stage, repeats in enumerate(REPEATS, 1):
         filters = int(V1[groups] * width) * 2 ** (stage - 1)
