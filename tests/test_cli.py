@@ -256,10 +256,9 @@ def test_a_closed_output_is_no_error(command, closed):
         f"{sys.executable} -m cnn_zoo {command} {closed}", shell=True, capture_output=True, text=True, check=False
     )
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
-    if closed == ">&-" and "weights" in command:  # what is said beside the answer is one line
-        assert re.fullmatch(
-            "cnn-zoo: lenet5: all layers but 'predictions' have .*4 classes in place of 10\n", done.stderr
-        )
+    if closed == ">&-" and "weights" in command:  # a warning is one line, without the source of it
+        assert re.search(r"(?m)^cnn-zoo: lenet5: all layers but .*4 classes in place of 10$", done.stderr)
+        assert "build_model(" not in done.stderr
 
 
 def test_on_a_terminal_keras_shows_its_progress_bar(tmp_path):
