@@ -100,13 +100,20 @@ def layer_hashes() -> str:
     return "\n".join(lines) + "\n"
 
 
-PROCESSORS = ("avx512_bf16", "avx2")  # folders of benchmarks/results; the README shows the first that has a result
+# Folders of benchmarks/results and what they are called. The README shows the first that has a result, of the others
+# ratios.
+PROCESSORS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx2": "AVX2"}
 
 
-def results(name: str, processors: tuple[str, ...] = PROCESSORS) -> dict:
-    """What a benchmark measured; {} if it was not run on any of these processors."""
-    paths = [ROOT / f"benchmarks/results/{processor}/{name}.json" for processor in processors]
-    return next((json.loads(path.read_text("utf-8")) for path in paths if path.exists()), {})
+def everywhere(name: str) -> dict[str, dict]:
+    """What a benchmark measured on each kind of processor on which it was run."""
+    paths = {kind: ROOT / f"benchmarks/results/{kind}/{name}.json" for kind in PROCESSORS}
+    return {kind: json.loads(path.read_text("utf-8")) for kind, path in paths.items() if path.exists()}
+
+
+def results(name: str) -> dict:
+    """What a benchmark measured, on the first of them."""
+    return next(iter(everywhere(name).values()))
 
 
 def table(heads: tuple[str, ...], rows: list[tuple], right: str = "") -> str:
@@ -176,18 +183,32 @@ def pretrained_table() -> str:
     return table(heads, rows, "  rr r ")
 
 
+def compared(name: str, facts, ratio, heads: tuple[str, ...]) -> str:
+    """A table of a benchmark's rows: facts on the first kind of processor, and a ratio on each of them.
+
+    Args:
+        facts: function of a row's name and content to what stands before the ratio.
+        ratio: function of a row's content to a number.
+        heads: of the facts and the ratio.
+    """
+    found = everywhere(name)
+    rows = []
+    for label, row in next(iter(found.values()))["results"].items():
+        kinds = [measured["results"].get(label) for measured in found.values()]
+        rows.append((*facts(label, row), *(f"{ratio(kind):.2f}" if kind else "" for kind in kinds)))
+    others = [f"{heads[-1]}, {PROCESSORS[kind]}" for kind in list(found)[1:]]
+    return table((*heads, *others), rows, " " + "r" * (len(heads) + len(others) - 1))
+
+
 def side_by_side() -> str:
-    """Time to 99 % on MNIST, ours and others', on each kind of processor."""
-    rows, others = [], results("mnist", ("avx2",)).get("results", {})
-    for name, row in results("mnist")["results"].items():
-        runs = row["runs"]
-        mean, least = f"{100 * row['mean']:.2f}", f"{100 * row['least']:.2f}"
-        facts = [name, len(runs), runs[0]["epochs"], mean, least]
-        for found in (row, others.get(name)):
-            facts += [span(found["seconds"]), f"{found['times_zoonet']:.1f}"] if found else ["", ""]
-        rows.append(facts)
+    """Time to 99 % on MNIST, ours and others'."""
+
+    def facts(label, row):
+        accuracies = (f"{100 * row[key]:.2f}" for key in ("mean", "least"))
+        return label, len(row["runs"]), row["runs"][0]["epochs"], *accuracies, span(row["seconds"])
+
     heads = ("MNIST", "runs", "epochs", "test accuracy %", "least %", "seconds", "times ours")
-    return table((*heads, "seconds, AVX2", "times ours"), rows, " rrrrrrrr")
+    return compared("mnist", facts, lambda row: row["times_zoonet"], heads)
 
 
 def span(seconds: dict[str, float]) -> str:
@@ -196,22 +217,20 @@ def span(seconds: dict[str, float]) -> str:
 
 
 def step_table() -> str:
-    """Images a second of fit, plain Keras and as `train` does it, on each kind of processor."""
-    rows, others = [], results("step", ("avx2",)).get("results", {})
-    for name, row in results("step")["results"].items():
-        facts = [f"`{name}`" if " " not in name else name, row["batch"]]
-        for found in (row, others.get(name)):
-            facts += speeds(found) if found else ["", "", ""]
-        rows.append(facts)
+    """Images a second of fit, plain Keras and as `train` does it.
+
+    The stack with batch normalisation is compared with the usual order of its layers.
+    """
+
+    def usual(row):
+        return "plain, usual order" if "plain, usual order" in row["images_per_second"] else "plain"
+
+    def facts(label, row):
+        rates = (f"{row['images_per_second'][way]['median']:,.0f}" for way in (usual(row), "ours"))
+        return f"`{label}`" if " " not in label else label, row["batch"], *rates
+
     heads = ("images a second", "batch", "plain Keras", "ours", "ratio")
-    return table((*heads, "plain Keras, AVX2", "ours", "ratio"), rows, " rrrrrrr")
-
-
-def speeds(row: dict) -> list[str]:
-    """Plain Keras, ours, and their ratio; the stack's with batch normalisation against the usual order of layers."""
-    rates = {way: f"{rate['median']:,.0f}" for way, rate in row["images_per_second"].items()}
-    usual = "plain, usual order" if "plain, usual order" in rates else "plain"
-    return [rates[usual], rates["ours"], f"{row[f'ours / {usual}']:.2f}"]
+    return compared("step", facts, lambda row: row[f"ours / {usual(row)}"], heads)
 
 
 def elsewhere(name: str) -> str:
@@ -249,9 +268,9 @@ def measured() -> str:
         "what each is):",
         side_by_side(),
         "`fit` on one batch held in memory, plain Keras in float32 with the kernels that TensorFlow chooses itself "
-        "against what `train` does, here and on two cores with AVX2 and neither AVX512 nor bfloat16 (`python "
-        "benchmarks/step.py`; other work on the machine makes single rows uncertain by a third). Where a step goes is "
-        "in [anatomy.txt](benchmarks/results/avx512_bf16/anatomy.txt):",
+        "against what `train` does (`python benchmarks/step.py`; other work on the machine makes single rows uncertain "
+        "by a third), with the ratios on two cores with AVX512-BF16 and on two with AVX2 alone, in float32. Where a "
+        f"step goes is in [anatomy.txt](benchmarks/results/{next(iter(everywhere('step')))}/anatomy.txt):",
         step_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
         f"{ways}{elsewhere('augmentation')}. "
