@@ -71,8 +71,8 @@ class Recipe:
         augment = {**self.augment, **flip} if epochs > self.vary_after else {}
         return dataclasses.replace(self, epochs=epochs, augment=augment, vary_after=0, mirror=False)
 
-    def make_optimizer(self, steps: int):
-        """A Keras optimizer for a training of that many steps."""
+    def make_optimizer(self, steps: int, dtype: str = "float32"):
+        """A Keras optimizer for a training of that many steps, whose model computes in that dtype."""
         import keras
 
         rate = self.learning_rate
@@ -89,7 +89,8 @@ class Recipe:
             from .optimization import Muon
 
             decay = {"weight_decay": self.weight_decay, "adam_weight_decay": self.weight_decay}
-            optimizer = Muon(rate, momentum=0.9, exclude_layers=["predictions"], **decay, **options)
+            options |= {"exclude_layers": ["predictions"], "iteration_dtype": dtype}
+            optimizer = Muon(rate, momentum=0.9, **decay, **options)
         else:
             decay = self.weight_decay or None
             optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay, **options)

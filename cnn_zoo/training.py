@@ -177,7 +177,7 @@ def _compiled_model(data: Data, recipe: Recipe, config: dict) -> keras.Model:
     steps = data.steps(recipe.batch_size)
     compile_model(
         model,
-        recipe.make_optimizer(config["epochs"] * steps),
+        recipe.make_optimizer(config["epochs"] * steps, model.compute_dtype),
         label_smoothing=recipe.label_smoothing,
         steps_per_execution=_steps_per_execution(model, recipe.batch_size, steps),
     )

@@ -37,7 +37,17 @@ def test_muon_treats_the_kernel_of_a_convolution_as_keras_does_the_matrix():
         gradient = rng.normal(size=start.shape).astype(np.float32)
         ours.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
         theirs.apply([keras.ops.convert_to_tensor(gradient.reshape(36, 8))], [matrix])
-    np.testing.assert_allclose(np.array(kernel).reshape(36, 8), matrix, rtol=1e-5)
+    np.testing.assert_allclose(np.array(kernel).reshape(36, 8), matrix, rtol=1e-5, atol=1e-6)
+
+
+def test_muon_in_16_bits_steps_nearly_as_in_32():
+    momentum = np.random.default_rng(0).normal(size=(3, 3, 16, 32)).astype(np.float32)
+    whole, half = (Muon(0.1, iteration_dtype=dtype) for dtype in ("float32", "bfloat16"))
+    expected, found = (np.asarray(muon.zeropower_via_newtonschulz5(momentum, 5)) for muon in (whole, half))
+    assert found.dtype == np.float32
+    cosine = np.vdot(found, expected) / np.linalg.norm(found) / np.linalg.norm(expected)
+    assert 0.99 < cosine < 0.99999  # nearly; were they the same, it would not have been 16 bits
+    assert Recipe(optimizer="muon").make_optimizer(100, "bfloat16").iteration_dtype == "bfloat16"
 
 
 def test_muon_leaves_vectors_depthwise_kernels_and_the_last_layer_to_adam():
