@@ -67,7 +67,7 @@ def train(
         model: one of list_models().
         data: a data set's name, a folder, a pair of arrays, or what load_data returned, whose images and splits are
             used; batches, augmentation and seed are the recipe's and those given here.
-        recipe: "fast", "accurate", "muon", "baseline" or a Recipe.
+        recipe: "fast", "accurate", "muon", "long", "baseline" or a Recipe.
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
         resume: go on with the unfinished run in `out`; a finished one is returned as it is; where there is none, begin.
         seed: of the weights, the order of the images and their augmentation.
