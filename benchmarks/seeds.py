@@ -29,7 +29,7 @@ EXPERIMENTS = {  # name -> model, data, validation, arguments of train
     "main": ("conv_stack", "mnist5k", 0.1, {}),
     "digits": ("zoonet", "mnist5k", 0.1, {}),
     "mnist": ("zoonet", "mnist", 0.0, {"epochs": 3}),
-    "fashion_short": ("zoonet", "fashion_mnist", 0.0, {"epochs": 1}),
+    "fashion_short": ("zoonet", "fashion_mnist", 0.0, {"epochs": 1, "model_options": {"filters": [48, 96]}}),
     "fashion": ("zoonet", "fashion_mnist", 0.0, {}),
     "cifar": ("zoonet_large", "cifar10", 0.0, {"recipe": "accurate", "epochs": 10}),
 }

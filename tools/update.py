@@ -142,6 +142,7 @@ def accuracy_table() -> str:
         first = runs[0]
         facts = (
             f"`{first['model']}`",
+            f"{int(first['parameters']):,}",
             f"`{first['data']}`",
             f"{int(first['train_images']):,}",
             f"{first['recipe']}, {first['epochs']} epoch{'s' * (first['epochs'] != '1')}",
@@ -155,8 +156,8 @@ def accuracy_table() -> str:
                 f"{statistics.median(seconds):.0f}",
             )
         )
-    heads = ("model", "data", "training images", "recipe", "seeds", "test accuracy %", "least %", "seconds")
-    return table(heads, rows, "  r rrrr")
+    heads = ("model", "parameters", "data", "training images", "recipe", "seeds", "test accuracy %", "least %", "seconds")
+    return table(heads, rows, " r r rrrr")
 
 
 def pretrained_table() -> str:
