@@ -156,7 +156,7 @@ def accuracy_table() -> str:
                 f"{statistics.median(seconds):.0f}",
             )
         )
-    heads = ("model", "parameters", "data", "training images", "recipe", "seeds", "test accuracy %", "least %", "seconds")
+    heads = ("model", "parameters", "data", "images", "recipe", "seeds", "test accuracy %", "least %", "seconds")
     return table(heads, rows, " r r rrrr")
 
 
