@@ -47,6 +47,12 @@ def _bfloat16_is_fast() -> bool:
     return one_dnn and bool(processor_flags() & BFLOAT16_FLAGS)
 
 
+@functools.cache
+def has_tiles() -> bool:
+    """Whether the processor multiplies whole tiles of bfloat16 (AMX)."""
+    return "amx_bf16" in processor_flags()
+
+
 def processor_flags() -> set[str]:
     """What the processor says it can do; empty where there is no /proc/cpuinfo."""
     try:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo import build_model, load_model, train
+from cnn_zoo import build_model, layers, load_model, train
 from cnn_zoo.errors import MissingError, RunError
-from cnn_zoo.layers import BatchNormalization, Channels, Whitening, apply, conv
+from cnn_zoo.layers import BatchNormalization, Channels, Conv2D, Whitening, apply, conv
 from cnn_zoo.registry import Spec
 from conftest import clean_environment, equal
 
@@ -127,6 +127,71 @@ def test_depthwise_convolutions_stay_in_32_bits(dtype):
     kinds = {type(layer).__name__: layer.compute_dtype for layer in model.layers[1:-1]}
     assert kinds["DepthwiseConv2D"] == "float32"
     assert kinds["Conv2D"] == dtype.removeprefix("mixed_")
+
+
+@pytest.mark.parametrize(
+    ("batch", "height", "width", "kernel"),
+    [(1, 4, 4, 3), (13, 4, 4, 3), (5, 7, 8, (3, 5)), (40, 2, 2, 3), (3, 1, 1, 1), (9, 6, 5, 1), (3, 5, 5, (7, 1))],
+)
+def test_gradients_by_other_ways_are_those_of_keras(batch, height, width, kernel):
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.normal(size=(batch, height, width, 3)).astype(np.float32))
+    ours, theirs = (kind(4, kernel, padding="same") for kind in (Conv2D, keras.layers.Conv2D))
+    theirs.build(images.shape)
+    upstream = rng.normal(size=(batch, height, width, 4)).astype(np.float32)
+    way = layers._gradient_of_pointwise if kernel == 1 else layers._gradient_of_narrow
+    found = []
+    for operation in (lambda images, kernel: layers._convolution(images, kernel, way), ours.convolution_op):
+        with tf.GradientTape() as tape:
+            tape.watch(sources := [images, tf.constant(theirs.kernel)])
+            outputs = operation(*sources)
+        found.append([outputs, *tape.gradient(outputs, sources, upstream)])
+    for number, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(number, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_go_other_ways_only_where_that_is_faster(monkeypatch):
+    taken = []
+    monkeypatch.setattr(layers, "_convolution", lambda images, kernel, way: taken.append((images.shape[2], way)))
+    options = {"filters": 3, "kernel_size": 3, "padding": "same", "use_bias": False}
+
+    def ask(side, dtype="bfloat16", **changes):
+        layer = Conv2D(**options | changes)
+        layer.build((2, side, side, 3))
+        layer.convolution_op(tf.zeros((2, side, side, 3), dtype), tf.cast(layer.kernel, dtype))
+
+    monkeypatch.setattr(layers, "has_tiles", lambda: False)
+    ask(4)
+    ask(4, kernel_size=1)
+    monkeypatch.setattr(layers, "has_tiles", lambda: True)
+    for side, changes in ((32, {}), (6, {}), (9, {"filters": 128})):
+        ask(side, **changes)
+    for change in ({"strides": 2}, {"padding": "valid"}, {"dilation_rate": 2}, {"kernel_size": 2}, {"groups": 3}):
+        ask(4, **change)
+    ask(4, "float32")
+    ask(4, kernel_size=1, strides=2)
+    assert not taken
+    ask(4)
+    ask(8, filters=128)
+    ask(32, kernel_size=1, padding="valid")
+    narrow, pointwise = layers._gradient_of_narrow, layers._gradient_of_pointwise
+    assert taken == [(4, narrow), (8, narrow), (32, pointwise)]
+
+
+def test_a_net_in_16_bits_learns_as_with_keras_gradient(monkeypatch):
+    """The whole way through fit, with a last batch that is smaller, and through a file."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((21, 8, 8, 1), np.float32), rng.integers(0, 3, 21)
+    results = []
+    for tiles in (False, True):
+        monkeypatch.setattr(layers, "has_tiles", lambda tiles=tiles: tiles)
+        keras.utils.set_random_seed(0)
+        model = build_model("zoonet_wide", (8, 8, 1), 3, filters=[16], dtype="mixed_bfloat16")
+        model.fit(images, labels, batch_size=8, shuffle=False, verbose=0)
+        results.append(model.get_layer("stage1_conv2").kernel.numpy())
+    assert np.abs(results[0] - results[1]).max() < 0.1 * np.abs(results[0]).max()
+    assert np.isfinite(model(images)).all()  # operation by operation, without a graph
+    assert model.get_layer("stage1_conv2").output.shape[2] == 4
 
 
 def test_channels_are_cut_out_and_their_gradient_is_zero_elsewhere():

@@ -56,7 +56,7 @@ def test_muon_leaves_vectors_depthwise_kernels_and_the_last_layer_to_adam():
     optimizer.build(model.trainable_variables)
     pairs = zip(model.trainable_variables, optimizer.adam_velocities, strict=True)
     matrices = {variable.path for variable, velocity in pairs if velocity is None}
-    convolutions = [layer for layer in model.layers if type(layer) is keras.layers.Conv2D]
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert matrices == {layer.kernel.path for layer in convolutions}
     last = build_model("squeezenet1_1", (32, 32, 3), compile=False).get_layer("predictions_conv").kernel
     assert optimizer._should_use_adamw(last)

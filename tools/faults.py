@@ -35,7 +35,7 @@ FAULTS = [  # file in cnn_zoo/, what stands there, what would be wrong, where it
     ("recipes.py", 'optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])', "pass",
      "test_recipes.py"),
     ("recipes.py", "nesterov=True", "nesterov=False", "test_recipes.py"),
-    ("training.py", 'recipe.make_optimizer(config["epochs"] * steps)', "recipe.make_optimizer(steps)",
+    ("training.py", 'config["epochs"] * steps, model.compute_dtype', "steps, model.compute_dtype",
      "test_training.py"),
     ("training.py", "state.best = state.weights()", "state.best = state.best or state.weights()", "test_training.py"),
     ("checkpoints.py", "self.history, self.seconds, self.best = history, seconds, best",
