@@ -154,9 +154,10 @@ def accuracy_table() -> str:
                 f"{statistics.mean(reached):.2f}{deviation}",
                 f"{min(reached):.2f}",
                 f"{statistics.median(seconds):.0f}",
+                ", ".join(sorted({PROCESSORS[run["processor"].split()[-1]] for run in runs})),
             )
         )
-    heads = ("model", "parameters", "data", "images", "recipe", "seeds", "test accuracy %", "least %", "seconds")
+    heads = ("model", "parameters", "data", "images", "recipe", "seeds", "test accuracy %", "least %", "seconds", "on")
     return table(heads, rows, " r r rrrr")
 
 
@@ -283,7 +284,8 @@ def measured() -> str:
         f"{memory['memory_above_start_megabytes'] / 1000:.1f} GB held in memory and "
         f"{file['memory_above_start_megabytes'] / 1000:.1f} GB read from a file, at "
         f"{min(memory['images_per_second_epochs']):,} and {min(file['images_per_second_epochs']):,} images a second, "
-        f"after a first pass at {min(memory['images_per_second_loading'], file['images_per_second_loading']):,}.",
+        f"after a first pass at {min(memory['images_per_second_loading'], file['images_per_second_loading']):,}"
+        f"{elsewhere('folder')}.",
     )
     return "\n\n".join(paragraphs)
 
