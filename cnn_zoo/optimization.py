@@ -77,9 +77,7 @@ class Muon(keras.optimizers.Muon):
         return shape[-1] == 1 or any(word in variable.path for word in self.exclude_layers)
 
     def zeropower_via_newtonschulz5(self, x, steps: int):
-        matrix = _matrix(x)
-        scaled = matrix / (ops.norm(matrix) + 1e-7)  # before it loses digits
-        found = super().zeropower_via_newtonschulz5(ops.cast(scaled, self.iteration_dtype), steps)
+        found = super().zeropower_via_newtonschulz5(ops.cast(_matrix(x), self.iteration_dtype), steps)
         return ops.cast(ops.reshape(found, x.shape), x.dtype)
 
     def lr_adjust(self, x):
