@@ -24,7 +24,8 @@ class Augment:
         translate: largest shift, as a fraction of the side, by whole pixels; what is uncovered is black.
         crop: the same with what is uncovered filled by reflection: a random crop of the padded image. Only one of the
             two can be asked for.
-        flip: left and right exchanged, half of the time. Never for digits or letters.
+        flip: left and right exchanged, half of the time; by load_data and train, in every other epoch: which of the
+            two comes first is drawn for each image (arXiv:2404.00498, section 3.6). Never for digits or letters.
         rotate: largest angle in degrees, either way; bilinear, corners black.
         zoom: largest change of scale, as a fraction, either way; bilinear, borders black.
         cutout: side of a black square at a random place, as a fraction of the shorter side (arXiv:1708.04552).
@@ -64,13 +65,14 @@ class Augment:
         return any(dataclasses.astuple(self))
 
 
-def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor) -> tf.Tensor:
+def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor, mirrored: tf.Tensor | None = None) -> tf.Tensor:
     """Augment a batch.
 
     Args:
         images: uint8 of shape (batch, height, width, channels).
         how: which changes, and how much.
         seed: two integers; the same seed and batch shape give the same result.
+        mirrored: bool of shape (batch,): which images to flip, if images are flipped at all; None: drawn.
 
     Returns:
         float32 in [0, 1] of the same shape.
@@ -84,7 +86,7 @@ def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor) -> tf.Tensor:
         reach = max(how.translate, how.crop)
         shifts = [_shift(side, u, reach) for side, u in ((height, fy), (width, fx))]
         fill = "constant" if how.translate else "reflect"
-        mirrored = (flip >= 0) & how.flip
+        mirrored = how.flip & (flip >= 0 if mirrored is None else mirrored)
         move = partial(_shift_and_flip, fill)
         floats = tf.numpy_function(move, [images, *shifts, mirrored], tf.float32, stateful=False)
         images = tf.ensure_shape(floats, images.shape)

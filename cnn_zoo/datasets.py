@@ -155,6 +155,7 @@ class Data:
 
     def _training(self, epochs: tf.data.Dataset, number: int, how: Augment, size: int, seed: int) -> tf.data.Dataset:
         indices, steps = tf.constant(self.splits["train"]), self.steps(size)
+        turns = tf.random.stateless_uniform(self.labels.shape, (seed, 0), maxval=2, dtype=tf.int64)
 
         def chosen_indices(epoch):
             order = tf.random.experimental.stateless_shuffle(indices, seed=tf.stack([tf.cast(seed, tf.int64), epoch]))
@@ -164,7 +165,7 @@ class Data:
             images = self._gather(chosen)
             if how:
                 draw = tf.random.experimental.stateless_fold_in(tf.stack([tf.cast(seed, tf.int64), epoch]), step)
-                images = augment(images, how, draw)
+                images = augment(images, how, draw, (tf.gather(turns, chosen) + epoch) % 2 == 1)
             else:
                 images = to_float(images)
             return images, tf.gather(self._label_tensor, chosen)

@@ -113,6 +113,25 @@ def test_every_training_image_comes_once_an_epoch_in_an_order_of_its_own(digits)
     assert not np.array_equal(first, second)
 
 
+def test_flips_take_turns_epoch_by_epoch():
+    """Each image is mirrored in every other epoch; which of the two comes first is drawn for each image and seed."""
+    images = np.zeros((64, 8, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(1, 65)  # its number in its left upper corner, or the right one where it is mirrored
+    data = load_data((images, np.arange(64) % 2), validation=0.25, batch_size=10, augment={"flip": True})
+
+    def mirrored(epoch, seed=0):
+        seen = np.concatenate([x for x, _ in batches(data.epochs(epoch, epoch + 1, seed=seed))])
+        first, last = (np.rint(seen[:, 0, column, 0] * 255) for column in (0, -1))
+        assert ((first == 0) != (last == 0)).all()
+        assert len(seen) == len(data.splits["train"])
+        return dict(zip(first + last, first == 0, strict=True))
+
+    first = mirrored(0)
+    assert len(first) / 4 < sum(first.values()) < len(first) * 3 / 4
+    assert mirrored(1) == {number: not flipped for number, flipped in first.items()}
+    assert mirrored(2) == first != mirrored(0, seed=1)
+
+
 @pytest.mark.parametrize(
     "augment", [None, {"translate": 0.1, "rotate": 10, "zoom": 0.1, "cutout": 0.3, "brightness": 0.2, "flip": True}]
 )
