@@ -41,10 +41,12 @@ PUBLISHED = {  # model-data -> arguments of train; the weights of seed 0 come wi
     "zoonet-mnist": {},
     "zoonet-fashion_mnist": {},
     "zoonet_wide-fashion_mnist": {"epochs": 7},
-    "shufflenet_v2-fashion_mnist": {"epochs": 4, "model_options": {"width": 0.5}},
+    "densenet_bc_22_16-fashion_mnist": {"recipe": "muon", "epochs": 4, "augment": {}},
+    "mobilenet_v2-fashion_mnist": {"recipe": "muon", "epochs": 4, "augment": {}, "model_options": {"width": 0.35}},
+    "shufflenet_v2-fashion_mnist": {"recipe": "muon", "epochs": 4, "augment": {}, "model_options": {"width": 0.5}},
     "vgg_slim-cifar10": {"recipe": "muon"},
     "zoonet_large-cifar10": {"recipe": "long"},
-    "resnet20-cifar10": {"recipe": "muon", "epochs": 16},
+    "resnet20-cifar10": {"recipe": "muon", "epochs": 30, "augment": {"crop": 0.125, "flip": True}},
 }
 EXPERIMENTS |= {name: (*name.split("-"), 0.0, {"recipe": "accurate", **changes}) for name, changes in PUBLISHED.items()}
 ROOT = Path(__file__).parents[1]
