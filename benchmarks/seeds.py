@@ -146,7 +146,7 @@ def keep(name: str, row: dict, run: Run, data, weights: bool) -> None:
         write_csv(RESULTS, {column: [r[column] for r in known] for column in COLUMNS})
         if weights:
             publish(name, run, data)
-        if name in PUBLISHED:
+        if (pretrained.PUBLISHED / f"{name}.weights.h5").exists():  # a record needs the weights of seed 0
             note(name, seeds={r["seed"]: float(r["test_accuracy"]) for r in known if r["experiment"] == name})
 
 
