@@ -20,7 +20,7 @@ import keras
 
 from cnn_zoo.registry import compile_model
 
-NAMES = (
+NAMES = (  # one of each builder; the tests take them from the results
     "conv_stack", "lenet5", "alexnet", "alexnet_owt", "vgg11", "googlenet", "inception_v3", "resnet18", "resnet20",
     "densenet_bc_100_12", "squeezenet1_1", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
     "efficientnet_b0", "zoonet",

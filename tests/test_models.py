@@ -26,14 +26,9 @@ TINY = {  # options that make a model small enough to train and save many times
     "shufflenet_v2": {"width": 0.5},
 }
 ALL = list_models()
-# One of each builder, for what takes seconds a net; the others differ from them in a row of a table.
-KINDS = [
-    "conv_stack", "lenet5", "alexnet", "alexnet_owt", "vgg11", "googlenet", "inception_v3", "resnet18", "resnet20",
-    "densenet_bc_100_12", "squeezenet1_1", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
-    "efficientnet_b0", "zoonet",
-]  # fmt: skip
-
-
+with open(ROOT / "results/families.csv", newline="") as file:  # written by benchmarks/families.py, which lists them
+    # One of each builder, for what takes seconds a net; the others differ from them in a row of a table.
+    KINDS = [row["model"] for row in csv.DictReader(file)]
 QUICK = ("conv_stack", "lenet5", "alexnet", "vgg11", "resnet20", "squeezenet1_1", "mobilenet_v1")
 
 
@@ -60,10 +55,8 @@ def outputs_of(model, x):
     return np.asarray(model(x, training=False))
 
 
-def test_every_builder_is_among_the_kinds_and_was_seen_to_learn():
+def test_every_builder_was_seen_to_learn():
     assert {entry(name).build for name in ALL} == {entry(name).build for name in KINDS}
-    with open(ROOT / "results/families.csv", newline="") as file:  # written by benchmarks/families.py
-        assert {row["model"] for row in csv.DictReader(file)} >= set(KINDS)
 
 
 @pytest.mark.parametrize("name", slowly(ALL))
