@@ -127,7 +127,7 @@ def mistakes(
     captions = []
     for i in worst:
         true, wrongly = (plain(class_names[label], 12) for label in (labels[i], predicted[i]))
-        captions.append(f"{true}\n→ {wrongly} {probabilities[i, predicted[i]]:.0%}")
+        captions.append(f"{true}\n→ {wrongly} {100 * probabilities[i, predicted[i]]:.0f} %")
     title = f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class"
     return gallery(images[worst], captions, columns, title)
 
@@ -400,7 +400,7 @@ def forest(effects: dict[str, np.ndarray], *, unit: str, title: str) -> Figure:
             axes.plot(values, np.full(len(values), row + 0.22), ".", color=colour, markersize=4, alpha=0.6)
             axes.errorbar(mean, row, xerr=half, fmt="o", color=colour, capsize=3, markersize=5)
             beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9, "color": colour}
-            axes.text(1.01, row, f"{mean:+z.1f} ± {half:.1f}", **beside)
+            axes.text(1.01, row, _minus(f"{mean:+z.1f} ± {half:.1f}"), **beside)
         axes.set_yticks(range(len(effects)), list(effects))
         axes.set_ylim(len(effects) - 0.4, -0.6)
         axes.set_xlabel(unit)
@@ -524,7 +524,7 @@ def pooling(image: np.ndarray, kind: str = "max", size: int = 2, stride: int = 2
         left.set_title(f"{size} × {size} windows, one every {stride} pixels: they {meeting}", fontsize=10)
         (height, width), (rows, columns) = image.shape[:2], pooled.shape[:2]
         right.set_title(
-            f"{kind}: {height} × {width} → {rows} × {columns}, {shares:.0%} of the numbers left", fontsize=10
+            f"{kind}: {height} × {width} → {rows} × {columns}, {100 * shares:.0f} % of the numbers left", fontsize=10
         )
         for axes in (left, right):
             _bare(axes)
@@ -711,7 +711,7 @@ def receptive_fields(nets: dict[str, list[tuple[str, int, int, int]]]) -> Figure
 
 
 def costs(card, marked: dict[str, str]) -> Figure:
-    """Shares of a model's layers in its parameters, its multiply-accumulates and the numbers of its feature maps.
+    """Shares of a model's layers in its parameters, its multiply-accumulates and the numbers that its layers put out.
 
     Args:
         card: a ModelCard; layers without parameters are left out.
@@ -719,7 +719,7 @@ def costs(card, marked: dict[str, str]) -> Figure:
     """
     rows = [row for row in card.layers if row.parameters]
     numbers = [(row.parameters, row.macs, math.prod(row.output_shape)) for row in rows]
-    kinds = ("parameters", "multiply-accumulates", "numbers in feature maps")
+    kinds = ("parameters", "multiply-accumulates", "numbers put out")
     with _figure(9.5, 5.6) as figure:
         for axes, kind, values in zip(figure.subplots(3, 1, sharex=True), kinds, np.transpose(numbers), strict=True):
             total = values.sum()
