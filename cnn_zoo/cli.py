@@ -21,7 +21,7 @@ from . import __version__
 from .errors import UsageError, ZooError, check_number, check_seed, unknown
 from .intervals import prediction_interval
 from .precision import PRECISIONS
-from .pretrained import accuracy_text, find_record, names_data, records
+from .pretrained import accuracy_text, find_record, records
 from .recipes import RECIPES, Recipe, get_recipe
 from .registry import catalogue, check_model_name, list_models, shapes_only
 
@@ -257,9 +257,6 @@ def _info(args) -> None:
     check_model_name(args.model)
     published = [row for row in catalogue() if row["name"] == args.model]
     wanted = next((row for row in published if args.layout in ("auto", row["layout"])), published[0])
-    shape = args.input_shape or tuple(int(side) for side in wanted["input"].split("x"))
-    if args.input_shape is None and names_data(dict(args.settings).get("weights")):
-        shape = None  # that of the images which they were trained on
     classes = int(wanted["classes"]) if args.num_classes is None else args.num_classes
     flags = {"name": "MODEL", "input_shape": "--input-shape", "num_classes": "--num-classes", "layout": "--layout"}
     for option, _ in args.settings:
@@ -269,7 +266,7 @@ def _info(args) -> None:
             raise UsageError("--set compile=…: info does not compile")
     from . import model_card
 
-    options = {"input_shape": shape, "num_classes": classes, "layout": args.layout, **dict(args.settings)}
+    options = {"input_shape": args.input_shape, "num_classes": classes, "layout": args.layout, **dict(args.settings)}
     card = model_card(args.model, **options)
     print(card)
     for config in (record["config"] for record in records().values()):

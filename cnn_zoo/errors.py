@@ -63,7 +63,7 @@ def check_number(name: str, value: Any, least: float = 0, below: float = math.in
     """The value as an int (`whole`) or a float if it is one from `least` to under `below`, else UsageError."""
     kind = numbers.Integral if whole else numbers.Real
     good = isinstance(value, kind) and not isinstance(value, bool) and least <= value < below
-    if not good or value > sys.float_info.max:
+    if not good or (isinstance(value, int) and value > sys.float_info.max):
         limit = "" if below == math.inf else f" and below {below}"
         raise UsageError(
             f"{name} must be {'an integer' if whole else 'a number'} of at least {least}{limit}; got {value!r}"
@@ -78,7 +78,11 @@ def check_seed(value: Any) -> int:
 
 def check_choice(name: str, value: Any, choices: Collection) -> Any:
     """The value if it is one of the choices, else UsageError."""
-    if value not in choices:
+    try:
+        known = value in choices
+    except (TypeError, ValueError):  # a list among keys; an array
+        known = False
+    if not known:
         raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
     return value
 

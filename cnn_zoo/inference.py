@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from .cards import macs_if_known
-from .errors import DataError, UsageError, check_choice, check_number
+from .errors import DataError, UsageError, check_choice, check_flag, check_number
 from .images import read_image, to_array
 from .registry import has_logits
 from .sources import adapt, as_uint8, check_floats
@@ -45,19 +45,18 @@ def predict(
 
     Raises:
         MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
+        UsageError: no classifier of images, or as many names as it has no classes.
     """
     model = image_classifier(run_or_model)
     if top is not None:
         check_number("top", top, 1, whole=True)
-    names = getattr(run_or_model, "class_names", None) if class_names is None else class_names
+    check_flag("invert", invert)
+    names = _class_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
     batch = as_batch(images, tuple(model.input_shape[1:]))
     if invert:
         colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
         batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
     probabilities = model_probabilities(model, batch)
-    names = [str(label) for label in range(probabilities.shape[1])] if names is None else list(names)
-    if len(names) != probabilities.shape[1]:
-        raise UsageError(f"{model.name} has {probabilities.shape[1]} classes; class_names has {len(names)}")
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
     pairs = [[(names[j], float(row[j])) for j in best] for best, row in zip(order, probabilities, strict=True)]
     return pairs if top else [best[0] for best in pairs]
@@ -74,6 +73,19 @@ def image_classifier(run_or_model: Any):
         raise UsageError(f"{model.name} takes {model.input_shape[-1]} channels; images have 1, 3 or 4")
     has_logits(model)
     return model
+
+
+def _class_names(run_or_model: Any, model, given: Any = None) -> list[str] | None:
+    """The names of the model's classes: those given, else those that the run or the model knows, if it does."""
+    names = getattr(run_or_model, "class_names", None) if given is None else given
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise UsageError(f"class_names must be a list of names; got {names!r:.80}")
+    names, classes = list(names), model.output_shape[-1]
+    if len(names) != classes:
+        raise UsageError(f"{model.name} has {classes} classes; class_names has {len(names)}")
+    return names
 
 
 def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
@@ -240,7 +252,7 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
             f"{data.name} has images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}; "
             "load them with that image_size and channels"
         )
-    names = list(getattr(run_or_model, "class_names", None) or ())
+    names = _class_names(run_or_model, model)
     if names and names != data.class_names:  # the classes of a folder are numbered in its own order
         strange = [name for name in data.class_names if name not in names]
         if strange:

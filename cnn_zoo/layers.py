@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from .errors import check_choice
+from .errors import UsageError, check_choice
 from .precision import has_tiles
 from .registry import Spec
 
@@ -170,7 +170,11 @@ class Whitening(layers.Conv2D):
         super().__init__(filters, kernel_size, trainable=trainable, **kwargs)
 
     def adapt(self, images: np.ndarray) -> None:
-        """Compute the filters from images in [0, 1] of shape (n, height, width, channels)."""
+        """Compute the filters from float images in [0, 1] of shape (n, height, width, channels)."""
+        channels = self.kernel.shape[2]
+        if np.ndim(images) != 4 or images.dtype.kind != "f" or images.shape[-1] != channels:
+            found = f"{getattr(images, 'dtype', type(images).__name__)} {np.shape(images)}"
+            raise UsageError(f"adapt takes float images in [0, 1], (n, height, width, {channels}); got {found}")
         patches = np.lib.stride_tricks.sliding_window_view(images, self.kernel_size, axis=(1, 2))
         patches = np.moveaxis(patches, 3, -1).reshape(-1, math.prod(self.kernel_size) * images.shape[-1])
         variances, directions = np.linalg.eigh(np.cov(patches, rowvar=False))

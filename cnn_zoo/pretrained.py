@@ -44,7 +44,7 @@ def find_record(model: str, data: str) -> dict[str, Any]:
 
 def names_data(weights: Any) -> bool:
     """Whether build_model's argument is the name of a data set, and not a path."""
-    return isinstance(weights, str) and Path(weights).name == weights and not weights.endswith(".h5")
+    return isinstance(weights, str) and Path(weights).name == weights and not Path(weights).suffix
 
 
 def accuracy_text(record: dict[str, Any]) -> str:

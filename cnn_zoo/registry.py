@@ -27,6 +27,8 @@ from .quiet import quiet_import
 
 LARGEST_SIDE = 8192  # pixels or channels
 IMAGENET = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # the layouts of most families
+LAYOUTS = ("auto", "paper", "small")
+MOST_BLOCKS = 1_000  # of `depths`, all stages together
 SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
 
 
@@ -124,7 +126,7 @@ def check_model_name(name: str) -> str:
 
 def entry(name: str) -> Entry:
     """The registered entry of a name; imports the family files, and with them Keras."""
-    if name not in _ENTRIES:
+    if isinstance(name, str) and name not in _ENTRIES:
         with quiet_import():
             models = importlib.import_module(".models", __package__)
             for module in pkgutil.iter_modules(models.__path__):
@@ -158,7 +160,8 @@ def build_model(
 
     Args:
         name: one of list_models().
-        input_shape: (height, width, channels); None is the family's own default, or that of the weights' images.
+        input_shape: (height, width, channels); None is that of the weights' images, or the usual one of the family
+            and layout.
         num_classes: at least 2.
         layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
             side is below 96 pixels. A family with one layout ignores it.
@@ -171,7 +174,8 @@ def build_model(
         pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
         activation: of the hidden layers, a Keras name or a function; None is the family's own, mostly "relu".
         classifier_activation: "softmax", or None for logits.
-        dropout: rate before the fully connected layers of the head; None is the family's own, 0 none.
+        dropout: rate after each hidden fully connected layer of the head, or before the only one; None is the family's
+            own, 0 none.
         l1, l2: weights of the penalties on the kernels of all convolutions and fully connected layers.
         batch_norm: batch normalisation between convolution, or the pooling of conv_stack and zoonet, and activation;
             None is the family's own.
@@ -192,6 +196,7 @@ def build_model(
     found = entry(name)
     options = found.options()
     check_flag("compile", compile)
+    check_choice("layout", layout, LAYOUTS)
     if weights is not None and not isinstance(weights, str | os.PathLike):
         raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
     record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
@@ -207,7 +212,8 @@ def build_model(
         for option, value in family_options.items()
     }
     if input_shape is None:
-        input_shape = record["config"]["input_shape"] if record else next(iter(found.layouts.values()))
+        usual = found.layouts.get(layout) or next(iter(found.layouts.values()))
+        input_shape = record["config"]["input_shape"] if record else usual
     input_shape = _check_input_shape(input_shape)
     spec = Spec(
         name=name,
@@ -321,7 +327,7 @@ def _not_empty(model):
     return model
 
 
-def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: int = 1024) -> int | None:
+def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any]) -> int | None:
     """The shortest side of a square image that the builder accepts, by bisection on building it without weights."""
 
     def works(side: int) -> bool:
@@ -332,13 +338,12 @@ def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any], largest: i
         except ValueError:
             return False
 
-    sides = range(min(spec.input_shape[:2]) + 1, largest + 1)
+    sides = range(min(spec.input_shape[:2]) + 1, LARGEST_SIDE + 1)
     first = bisect.bisect_left(sides, True, key=works)
     return sides[first] if first < len(sides) else None
 
 
 def _choose_layout(found: Entry, layout: str, input_shape: tuple[int, int, int]) -> str:
-    check_choice("layout", layout, ("auto", "paper", "small"))
     if len(found.layouts) == 1:
         return next(iter(found.layouts))
     if layout == "auto":
@@ -395,6 +400,8 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
         if not whole or len(value) > 64:
             example = default or (32, 64)
             raise UsageError(f"{name}: {option} must be positive integers such as {example}; got {value!r:.80}")
+        if option == "depths" and sum(value) > MOST_BLOCKS:
+            raise UsageError(f"{name}: depths must be {MOST_BLOCKS:,} blocks in all at most; got {sum(value):,}")
     return value
 
 

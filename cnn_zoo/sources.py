@@ -47,7 +47,9 @@ HANDED = frozenset(
 )
 SPLIT_FOLDERS = {
     "train": "train",
+    "training": "train",
     "test": "test",
+    "testing": "test",
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
@@ -379,8 +381,13 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
     Without folders for splits, every file is in the split "all".
     """
     tops = _folders(root)
-    if "train" in [top.name for top in tops] and all(top.name in SPLIT_FOLDERS for top in tops):
-        split_roots = {SPLIT_FOLDERS[top.name]: top for top in tops}
+    splits = [SPLIT_FOLDERS.get(top.name.lower()) for top in tops]
+    others = {"test", "validation"} & set(splits)
+    if "train" in splits and (others or len(splits) == 1):  # else "train" is a class
+        if None in splits:
+            strange = tops[splits.index(None)].name
+            raise DataError(f"{root}: {strange!r} is neither a class nor a split; beside train go test and validation")
+        split_roots = dict(zip(splits, tops, strict=True))
         if len(split_roots) < len(tops):
             raise DataError(f"{root}: two folders for one split among {', '.join(top.name for top in tops)}")
     else:
@@ -391,7 +398,10 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
         raise DataError(f"{root}: needs a sub-folder of images for each of at least two classes; found {found}")
     files = []
     for split, split_root in split_roots.items():
-        extra = {folder.name for folder in _folders(split_root)} - set(class_names)
+        inside = {folder.name for folder in _folders(split_root)}
+        if not inside:
+            raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
+        extra = inside - set(class_names)
         if extra:
             raise DataError(f"{split_root}: class {sorted(extra)[0]!r} is not among the training classes")
         for label, class_name in enumerate(class_names):

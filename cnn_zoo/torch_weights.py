@@ -76,20 +76,16 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
     whole = any(layer.name == "predictions" for layer in model.layers)
     left_out = () if whole else [_module(name, table, {}, {}) for name in TOP]
 
-    values, problems, skipped = [], [], []
+    values, problems, other_classes = [], [], _other_classes(model, wanted, tensors)
     for name, (layer, variable) in wanted.items():
         if name not in tensors:
             problems.append(f"{variable.path} is not filled: {name} is missing")
             continue
-        value = _arrange(np.asarray(tensors[name]), layer, variable, model)
+        value = _arrange(tensors[name], layer, variable, model)
         if value is not None:
             values.append((variable, value))
-        elif layer.name.startswith("predictions"):
-            skipped.append(f"{layer.name} has {variable.shape[-1]} classes, the weights have {tensors[name].shape[0]}")
-        else:
-            problems.append(
-                f"{name} of shape {tuple(tensors[name].shape)} does not fit {variable.path} {variable.shape}"
-            )
+        elif not (other_classes and layer.name.startswith(HEADS)):
+            problems.append(f"{name} of shape {tensors[name].shape} does not fit {variable.path} {variable.shape}")
     for name in tensors:
         if name not in wanted and name.rpartition(".")[0] not in left_out:
             problems.append(f"{name} is not used")
@@ -100,13 +96,27 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
         raise RunError(f"these weights do not fit {model.name}: {'; '.join(problems[:10])}{more}{hint}")
     for variable, value in values:
         variable.assign(value)
-    if skipped:
-        warnings.warn(f"{skipped[0]}: it keeps its random weights", stacklevel=2)
+    if other_classes:
+        message = f"{HEADS[0]} has {model.output_shape[-1]} classes, the weights have {other_classes}"
+        warnings.warn(f"{message}: it keeps its random weights", stacklevel=2)
 
 
-def _read(source: Any) -> Mapping[str, Any]:
+def _other_classes(model, wanted, tensors) -> int | None:
+    """For how many classes the head of these weights is, if that is all in which it differs from the model's."""
+    head = [(tensors.get(name), *where) for name, where in wanted.items() if where[0].name.startswith(HEADS)]
+    rows = {np.shape(tensor)[:1] for tensor, _, _ in head}  # PyTorch has the classes first
+    if len(rows) != 1 or rows <= {(), (0,), (model.output_shape[-1],)}:
+        return None
+    for tensor, layer, variable in head:
+        resized = np.zeros((variable.shape[-1], *tensor.shape[1:]), np.float32)
+        if _arrange(resized, layer, variable, model) is None:
+            return None
+    return rows.pop()[0]
+
+
+def _read(source: Any) -> dict[str, np.ndarray]:
     if isinstance(source, Mapping):
-        return {name: tensor.detach().cpu() if hasattr(tensor, "detach") else tensor for name, tensor in source.items()}
+        return {str(name): _floats(tensor, f"{name!r:.80}") for name, tensor in source.items()}
     if not isinstance(source, str | os.PathLike):
         raise UsageError(f"weights are a .safetensors file or a mapping of names to arrays; got {source!r:.80}")
     path = Path(os.fspath(source))
@@ -120,10 +130,19 @@ def _read(source: Any) -> Mapping[str, Any]:
         tensors = load_file(path)
     except Exception as error:  # a Rust type of its own
         raise RunError(f"{path}: damaged or not a .safetensors file ({reason(error)})") from None
-    for name, tensor in tensors.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise RunError(f"{path}: {name} holds numbers that are not finite")
-    return tensors
+    return {name: _floats(tensor, f"{path}: {name}") for name, tensor in tensors.items()}
+
+
+def _floats(tensor: Any, what: str) -> np.ndarray:
+    """An array or tensor of PyTorch as float32, if it is one and finite."""
+    try:
+        with np.errstate(over="ignore"):
+            tensor = np.asarray(tensor.detach().cpu().float() if hasattr(tensor, "detach") else tensor, np.float32)
+    except Exception as error:
+        raise RunError(f"{what} is not an array of numbers ({reason(error)})") from None
+    if not np.isfinite(tensor).all():
+        raise RunError(f"{what} holds numbers that are not finite")
+    return tensor
 
 
 def _wanted(model, table) -> dict[str, tuple[Any, Any]]:

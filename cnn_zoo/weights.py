@@ -138,6 +138,8 @@ def _shapes(path: Path, *, values: bool = False) -> list[tuple[int, ...]]:
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 raise RunError(f"{path}: holds a link, {key!r}; such files are refused")
             child = group[key]
+            if h5py.h5o.get_info(child.id).rc != 1:  # else a small file may hold paths without number
+                raise RunError(f"{path}: {child.name} has two names; such files are refused")
             if isinstance(child, h5py.Group):
                 visit(child)
                 continue

@@ -245,9 +245,27 @@ def test_folders_for_splits_are_used_as_they_are(photos, tmp_path):
     with pytest.raises(DataError, match="'unseen' is not among the training classes"):
         load_data(tmp_path / "split")
     (tmp_path / "split/test/unseen").rmdir()
-    (tmp_path / "split/valid").mkdir()
+    (tmp_path / "split/valid/dark").mkdir(parents=True)
     with pytest.raises(DataError, match="two folders for one split among test, train, val, valid"):
         load_data(tmp_path / "split")
+    (tmp_path / "split/valid").rename(tmp_path / "split/masks")
+    with pytest.raises(DataError, match="'masks' is neither a class nor a split"):
+        load_data(tmp_path / "split")
+    (tmp_path / "split/masks").rename(tmp_path / "masks")
+    for name in ("dark", "light"):
+        (tmp_path / "split/test" / name).rename(tmp_path / name)
+    with pytest.raises(DataError, match="test: needs a sub-folder for each class, as train has"):
+        load_data(tmp_path / "split")
+
+
+def test_folders_for_splits_by_other_names_and_a_class_of_that_name(photos, tmp_path):
+    for split in ("Training", "Testing"):
+        (tmp_path / "split" / split).mkdir(parents=True)
+        for name in ("dark", "light"):
+            (tmp_path / "split" / split / name).symlink_to(photos / name)
+    assert load_data(tmp_path / "split", image_size=8).class_names == ["dark", "light"]
+    (photos / "dim").rename(photos / "train")
+    assert load_data(photos, image_size=8).class_names == ["dark", "light", "train"]
 
 
 def test_grey_images_stay_grey_also_with_opacity(photos):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cnn_zoo import build_model, evaluate, predict, sources
+from cnn_zoo import build_model, evaluate, load_data, predict, sources
 from cnn_zoo.errors import DataError, MissingError, UsageError
 from cnn_zoo.inference import as_batch
 
@@ -81,6 +81,17 @@ def test_names_of_classes_for_a_model(some):
     assert predict(model, some, class_names=np.array(["a", "b", "c"]))[0][0] in ("a", "b", "c")
     with pytest.raises(UsageError, match="has 3 classes; class_names has 2"):
         predict(model, some, class_names=["a", "b"])
+    for wrong in (3, "abc"):
+        with pytest.raises(UsageError, match="class_names must be a list of names"):
+            predict(model, some, class_names=wrong)
+
+
+@pytest.mark.parametrize("names", [["a"], list("abcdefghijkl")])
+def test_a_model_that_was_told_too_few_or_too_many_names_is_not_judged(names):
+    model = build_model("lenet5")
+    model.class_names = names
+    with pytest.raises(UsageError, match=f"lenet5 has 10 classes; class_names has {len(names)}"):
+        evaluate(model, load_data("mnist5k"))
 
 
 def test_no_images_no_predictions(run):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from cnn_zoo import build_model, layers, load_model, train
-from cnn_zoo.errors import MissingError, RunError
+from cnn_zoo.errors import MissingError, RunError, UsageError
 from cnn_zoo.layers import BatchNormalization, Channels, Conv2D, Whitening, apply, conv
 from cnn_zoo.registry import Spec
 from conftest import clean_environment, equal
@@ -244,6 +244,9 @@ def test_whitened_patches_are_uncorrelated_and_of_variance_one():
     few.build(images.shape)
     few.adapt(images)
     assert np.array_equal(few.get_weights()[1], bias[:5])
+    for wrong in ((255 * images).astype(np.uint8), images[..., :1], images[0], None):
+        with pytest.raises(UsageError, match=r"adapt takes float images in \[0, 1\], \(n, height, width, 3\); got"):
+            few.adapt(wrong)
 
 
 def test_a_training_adapts_the_whitening_and_leaves_it(few, tmp_path, no_report):

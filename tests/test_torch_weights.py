@@ -50,5 +50,36 @@ def test_files_that_are_not_safetensors_are_refused(tmp_path):
     save_file({"conv1.weight": np.full((64, 3, 7, 7), np.inf, np.float32)}, tmp_path / "bad.safetensors")
     with pytest.raises(RunError, match=r"conv1\.weight holds numbers that are not finite"):
         load_torch_weights(model, tmp_path / "bad.safetensors")
+    from ml_dtypes import bfloat16
+
+    save_file({"conv1.weight": np.full((64, 3, 7, 7), np.nan, bfloat16)}, tmp_path / "bad.safetensors")
+    with pytest.raises(RunError, match=r"conv1\.weight holds numbers that are not finite"):
+        load_torch_weights(model, tmp_path / "bad.safetensors")
     with pytest.raises(UsageError, match="lenet5 has no counterpart"):
         load_torch_weights(build_model("lenet5", compile=False), {})
+
+
+def test_a_head_for_other_classes_is_left_out_whole_and_a_wrong_one_refused():
+    model, state = build_model("resnet18", (96, 96, 3), num_classes=7, compile=False), like_torchvision("resnet18")
+    random = model.get_layer("predictions").get_weights()
+    with pytest.warns(UserWarning, match="has 7 classes, the weights have 1000: it keeps its random weights"):
+        load_torch_weights(model, state)
+    assert equal(random, model.get_layer("predictions").get_weights())
+    for name, wrong in {"fc.bias": state["fc.bias"][:3], "fc.weight": state["fc.weight"][:, :100]}.items():
+        for classes in (7, 1000):
+            model = build_model("resnet18", (96, 96, 3), num_classes=classes, compile=False)
+            before = model.get_weights()
+            with pytest.raises(RunError, match=rf"{name} of shape \S+( \S+)? does not fit predictions"):
+                load_torch_weights(model, {**state, name: wrong})
+            assert equal(before, model.get_weights())
+
+
+def test_mappings_are_looked_at_as_files_are():
+    model = build_model("resnet18", (96, 96, 3), compile=False)
+    for wrong in ("x", [[1], [2, 3]], {}):
+        with pytest.raises(RunError, match=r"'conv1\.weight' is not an array of numbers"):
+            load_torch_weights(model, {"conv1.weight": wrong})
+    with pytest.raises(RunError, match=r"'fc\.bias' holds numbers that are not finite"):
+        load_torch_weights(model, {"fc.bias": np.array([1, np.nan])})
+    with pytest.raises(RunError, match="these weights do not fit resnet18"):
+        load_torch_weights(model, {3: np.ones(2)})

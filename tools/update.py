@@ -102,7 +102,13 @@ def layer_hashes() -> str:
 
 # Folders of benchmarks/results and what they are called. The README shows the first that has a result, of the others
 # ratios.
-PROCESSORS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx2": "AVX2"}
+PROCESSORS = {  # as benchmarks/common.py names their results, the latest first
+    "amx_bf16": "AMX",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512f": "AVX512",
+    "avx2": "AVX2",
+    "other": "other",
+}
 
 
 def everywhere(name: str) -> dict[str, dict]:
@@ -154,7 +160,7 @@ def accuracy_table() -> str:
                 f"{statistics.mean(reached):.2f}{deviation}",
                 f"{min(reached):.2f}",
                 f"{statistics.median(seconds):.0f}",
-                ", ".join(sorted({PROCESSORS[run["processor"].split()[-1]] for run in runs})),
+                ", ".join(sorted({PROCESSORS.get(run["processor"].split()[-1], "other") for run in runs})),
             )
         )
     heads = ("model", "parameters", "data", "images", "recipe", "seeds", "test accuracy %", "least %", "seconds", "on")

@@ -3,7 +3,8 @@ Krizhevsky 2014, "One weird trick", arXiv:1404.5997.
 
 Differs from the papers: no local response normalisation. `alexnet` takes 227 pixels, with which the paper's 55x55 maps
 follow from its strides (it says 224), and has the two groups of channels that two graphics processors made necessary;
-groups=1 leaves them out. `alexnet_owt` is torchvision's alexnet. The small layout is ours: a 3x3 stem of stride 1,
+groups=1 leaves them out. `alexnet_owt` is torchvision's alexnet, but for dropout, which is behind fc1 and fc2 here and
+before them there. The small layout is ours: a 3x3 stem of stride 1,
 padded pooling, and 1,024 units in the hidden layers.
 """
 

@@ -56,9 +56,14 @@ def _head(spec):
         return headless(spec)
     dropout = [layers.Dropout(spec.dropout, name="dropout")] if spec.dropout else []
     classify = layers.Conv2D(
-        spec.num_classes, 1, activation=spec.activation, kernel_regularizer=regularizer(spec), name="predictions_conv"
+        spec.num_classes,
+        1,
+        activation=spec.activation,
+        kernel_regularizer=regularizer(spec),
+        dtype="float32",
+        name="predictions_conv",
     )
-    scores = layers.GlobalAveragePooling2D(name="avg_pool")
+    scores = layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")
     return [
         *dropout,
         classify,
