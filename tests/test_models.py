@@ -131,6 +131,8 @@ def test_mixed_precision_leaves_float32_outputs(name):
     try:
         model = tiny(name)
         assert model.layers[0].compute_dtype == "bfloat16"
+        heads = [layer for layer in model.layers if layer.name.startswith("predictions")]
+        assert {layer.compute_dtype for layer in heads} == {"float32"}
         assert keras.ops.dtype(model(images(model))) == "float32"
     finally:
         keras.config.set_dtype_policy(before)
@@ -321,6 +323,7 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"name": "vgg61"}, "did you mean .*vgg16"),
         ({"num_classes": 1}, "num_classes must be an integer of at least 2; got 1"),
         ({"num_classes": 2.5}, "got 2.5"),
+        ({"name": "densenet121", "depths": (400, 400, 400)}, "depths must be 1,000 blocks in all at most; got 1,200"),
         ({"input_shape": (28, 28)}, r"three positive integers .* got \(28, 28\)"),
         ({"input_shape": (28, 0, 1)}, r"got \(28, 0, 1\)"),
         ({"input_shape": (28, -28, 1)}, r"got \(28, -28, 1\)"),

@@ -131,6 +131,17 @@ def test_numbers_that_are_not_finite_are_refused_under_a_right_checksum(copies, 
         build_model("lenet5", weights="mnist")
 
 
+def test_a_file_with_two_names_for_one_object_is_refused(copies):
+    import h5py
+
+    path = copies / "lenet5-mnist.weights.h5"  # with such names a small file can hold paths without number
+    with h5py.File(path, "r+") as file:
+        file["layers/again"] = file["layers/dense"]
+    seal(path)
+    with pytest.raises(RunError, match="again has two names; such files are refused"):
+        build_model("lenet5", weights=path)
+
+
 def test_a_changed_manifest_is_refused(copies):
     path = copies / pretrained.MANIFEST
     path.write_text(path.read_text().replace("lenet5-mnist", "lenet5_mnist"))
