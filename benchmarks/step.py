@@ -16,6 +16,8 @@ import sys
 import numpy as np
 from common import Worker, alternate, plain_keras, serve, spread, write
 
+from cnn_zoo.errors import unknown
+
 CASES = {  # label -> model, options, batch size
     "conv_stack": ("conv_stack", {}, 256),
     "conv_stack with batch norm": ("conv_stack", {"batch_norm": True}, 256),
@@ -121,6 +123,9 @@ def main() -> None:
     parser.add_argument("--worker", nargs=2, metavar=("MODEL", "WAY"), help="train a model in one way, when asked to")
     parser.add_argument("models", nargs="*", help=f"of {', '.join(CASES)}")
     args = parser.parse_args()
+    for label in args.models:
+        if label not in CASES:
+            parser.error(unknown("model", label, CASES))
     if args.worker:
         work(*args.worker, args.quick)
         return

@@ -91,19 +91,21 @@ class Data:
     ) -> tf.data.Dataset:
         """The training batches of epochs start … stop - 1, one after another; what is None is as load_data was told."""
         how = self.augment if augment is None else Augment.of(augment)
-        seed = self.seed if seed is None else seed
+        seed = self.seed if seed is None else check_seed(seed)
+        start = check_number("start", start, whole=True)
+        stop = check_number("stop", stop, start, whole=True)
         epochs = tf.data.Dataset.range(start, stop)
-        return self._training(epochs, stop - start, how, batch_size or self.batch_size, seed)
+        return self._training(epochs, stop - start, how, self._size(batch_size), seed)
 
     def steps(self, batch_size: int | None = None) -> int:
         """Training batches an epoch."""
-        return -(-len(self.splits["train"]) // (batch_size or self.batch_size))
+        return -(-len(self.splits["train"]) // self._size(batch_size))
 
     def ordered(self, split: str, batch_size: int | None = None) -> tf.data.Dataset:
         """The batches of a split in fixed order, without augmentation."""
-        indices = tf.constant(self.splits[split])
-        size = batch_size or self.batch_size
-        steps = -(-len(self.splits[split]) // size)
+        chosen_split = self._indices(split)
+        indices, size = tf.constant(chosen_split), self._size(batch_size)
+        steps = -(-len(chosen_split) // size)
 
         def batch(step):
             chosen = indices[step * size : (step + 1) * size]
@@ -116,11 +118,11 @@ class Data:
 
         That is the order of the source, which may be by class, as mnist5k's is: shuffle before you take a part of it.
         """
-        return self._images[self.splits[split]]
+        return self._images[self._indices(split)]
 
     def sample(self, count: int) -> np.ndarray:
         """That many training images, or all if there are fewer, spread evenly over the set; uint8."""
-        train = self.splits["train"]
+        train, count = self.splits["train"], check_number("count", count, 1, whole=True)
         return self._images[train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(int)]]
 
     @functools.cached_property
@@ -146,7 +148,15 @@ class Data:
 
     def class_counts(self, split: str) -> list[int]:
         """Images of each class in a split, by label."""
-        return np.bincount(self.labels[self.splits[split]], minlength=self.num_classes).tolist()
+        return np.bincount(self.labels[self._indices(split)], minlength=self.num_classes).tolist()
+
+    def _indices(self, split: str) -> np.ndarray:
+        """The places of a split's images among all."""
+        return self.splits[check_choice("split", split, ("train", "validation", "test"))]
+
+    def _size(self, batch_size: int | None) -> int:
+        """Images a batch, where None is what load_data was told."""
+        return self.batch_size if batch_size is None else check_number("batch_size", batch_size, 1, whole=True)
 
     def _gather(self, chosen: tf.Tensor) -> tf.Tensor:
         """The images of given indices, uint8. NumPy takes them, for a constant of TensorFlow would be a second copy."""
@@ -223,6 +233,7 @@ def load_data(
         "skip_broken": check_flag("skip_broken", skip_broken),
     }
     batch_size, seed = check_number("batch_size", batch_size, 1, whole=True), check_seed(seed)
+    memory_limit = check_number("memory_limit", memory_limit)
     how = Augment.of(augment)
     source = read_source(
         name,
@@ -270,6 +281,8 @@ def _check_size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     sides = value if isinstance(value, tuple | list) else (value, value)
-    if len(sides) != 2 or not all(hasattr(s, "__index__") and 1 <= s <= 4096 for s in sides):
+    if len(sides) != 2 or not all(
+        hasattr(s, "__index__") and not isinstance(s, bool) and 1 <= s <= 4096 for s in sides
+    ):
         raise UsageError(f"image_size must be a side or (height, width) from 1 to 4096 pixels; got {value!r}")
     return int(sides[0]), int(sides[1])

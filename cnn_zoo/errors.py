@@ -59,12 +59,16 @@ def reason(error: Exception, most: int = 150) -> str:
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
-def check_number(name: str, value: Any, least: float = 0, below: float = math.inf, *, whole: bool = False) -> Any:
-    """The value as an int (`whole`) or a float if it is one from `least` to under `below`, else UsageError."""
+def check_number(
+    name: str, value: Any, least: float = 0, below: float = math.inf, *, most: float = math.inf, whole: bool = False
+) -> Any:
+    """The value as an int (`whole`) or a float if it is from `least` to `most` and under `below`, else UsageError."""
     kind = numbers.Integral if whole else numbers.Real
     good = isinstance(value, kind) and not isinstance(value, bool) and least <= value < below
+    good = good and value <= most
     if not good or (isinstance(value, int) and value > sys.float_info.max):
         limit = "" if below == math.inf else f" and below {below}"
+        limit += "" if most == math.inf else f" and at most {most}"
         raise UsageError(
             f"{name} must be {'an integer' if whole else 'a number'} of at least {least}{limit}; got {value!r}"
         )
@@ -91,6 +95,15 @@ def check_length(name: str, value: Collection, count: int) -> Collection:
     """The value if it has so many entries, else UsageError."""
     if len(value) != count:
         raise UsageError(f"{name} must have {count} entries; got {value!r}")
+    return value
+
+
+def check_sizes(name: str, value: Any, count: int) -> Collection:
+    """The value if it is a list or tuple of so many integers of at least 1, else UsageError."""
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise UsageError(f"{name} must be {count} integers; got {value!r:.80}")
+    for place, size in enumerate(value):
+        check_number(f"{name}[{place}]", size, 1, whole=True)
     return value
 
 

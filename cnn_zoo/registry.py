@@ -395,7 +395,8 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
         return check_flag(option, value)
     widths = isinstance(default, tuple) and all(isinstance(number, int) for number in default)
     if widths or (option == "units" and value is not None):
-        value = (value,) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+        one = hasattr(value, "__index__") and not getattr(value, "ndim", 0) and not isinstance(value, bool)
+        value = (value,) if one else value
         whole = isinstance(value, tuple | list) and all(hasattr(v, "__index__") and 1 <= v <= 65_536 for v in value)
         if not whole or len(value) > 64:
             example = default or (32, 64)

@@ -25,7 +25,7 @@ from .augment import Augment
 from .cards import macs_if_known
 from .checkpoints import State
 from .datasets import Data, load_data
-from .errors import RunError, TrainingError, UsageError, check_flag, check_seed, unknown
+from .errors import RunError, TrainingError, UsageError, check_choice, check_flag, check_seed, unknown
 from .files import check_seal, checksum, only_writer, write_csv, write_json
 from .inference import BATCH, evaluate
 from .layers import Whitening
@@ -94,7 +94,11 @@ def train(
     """
     check_model_name(model)
     seed, model_options = check_seed(seed), model_options or {}
-    check_flag("deterministic", deterministic)
+    for flag, value in (("resume", resume), ("tensorboard", tensorboard), ("deterministic", deterministic)):
+        check_flag(flag, value)
+    check_choice("verbose", verbose, ("auto", 0, 1, 2))
+    if not isinstance(data_options, dict | None):
+        raise UsageError(f"data_options must be a dictionary of load_data's options; got {data_options!r:.80}")
     if not isinstance(model_options, dict):
         raise UsageError(f"model_options must be a dictionary of build_model's options; got {model_options!r:.80}")
     for option in model_options:

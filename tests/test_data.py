@@ -333,6 +333,8 @@ def test_folders_that_are_no_data_set(tmp_path):
         ({"validation": 1.0}, "validation must be a number of at least 0 and below 1; got 1.0"),
         ({"image_size": 0}, "image_size must be a side"),
         ({"image_size": (8, 8, 1)}, "image_size must be a side"),
+        ({"image_size": True}, "image_size must be a side .* got True"),
+        ({"memory_limit": "much"}, "memory_limit must be a number of at least 0; got 'much'"),
         ({"channels": 2}, "channels must be one of None, 1, 3, 4; got 2"),
         ({"seed": -1}, "seed must be an integer of at least 0"),
         ({"augment": {"rotation": 3}}, "unknown augmentation 'rotation'; did you mean rotate"),
@@ -343,6 +345,24 @@ def test_folders_that_are_no_data_set(tmp_path):
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(UsageError, match=message):
         load_data(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda data: data.images("tst"), "split must be one of 'train', 'validation', 'test'; got 'tst'"),
+        (lambda data: data.ordered("tst"), "split must be one of"),
+        (lambda data: data.class_counts("tst"), "split must be one of"),
+        (lambda data: data.ordered("test", 0), "batch_size must be an integer of at least 1; got 0"),
+        (lambda data: data.steps(1.5), "batch_size must be an integer of at least 1; got 1.5"),
+        (lambda data: data.epochs(2, 1), "stop must be an integer of at least 2; got 1"),
+        (lambda data: data.epochs(0, 1, seed="a"), "seed must be an integer"),
+        (lambda data: data.sample(-1), "count must be an integer of at least 1; got -1"),
+    ],
+)
+def test_what_data_does_not_have_is_named(digits, ask, message):
+    with pytest.raises(UsageError, match=message):
+        ask(digits)
 
 
 def test_images_larger_than_the_limit_come_from_a_file_and_are_the_same(photos):

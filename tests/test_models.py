@@ -336,8 +336,9 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"dropout": 1.0}, "dropout must be a number of at least 0 and below 1; got 1.0"),
         ({"l2": -1}, "l2 must be a number of at least 0; got -1"),
         ({"l1": "much"}, "l1 must be a number"),
-        ({"padding": "full"}, "padding"),
-        ({"pool_kind": "sum"}, "pool_kind must be one of 'max', 'average'; got 'sum'"),
+        ({"padding": "full"}, "padding must be one of 'valid', 'same'; got 'full'"),
+        ({"pool_kind": "sum"}, "pool_kind must be one of 'max', 'average', None; got 'sum'"),
+        ({"filters": np.array([8, 16])}, "conv_stack: filters must be positive integers such as"),
         ({"name": "vgg11", "filters": (1, 2)}, "filters must have 5 entries"),
         ({"name": "alexnet", "filters": (4, 8)}, "filters must have 5 entries"),
         ({"name": "resnet18", "filters": (4, 8)}, "filters must have 4 entries"),
@@ -345,6 +346,13 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"name": "alexnet", "groups": 5}, "alexnet: groups must divide 96 channels and 256 filters; got 5"),
         ({"name": "alexnet", "groups": 0}, "groups must be an integer of at least 1"),
         ({"name": "densenet121", "growth": 0}, "growth must be an integer of at least 1"),
+        (
+            {"name": "densenet121", "compression": 2},
+            "compression must be a number of at least 0.1 and at most 1; got 2",
+        ),
+        ({"name": "resnet20", "filters": (32, 16, 8)}, r"filters must not fall .* got \(32, 16, 8\)"),
+        ({"name": "googlenet", "blocks": (((1, 2),),)}, r"blocks\[0\]\[0\] must be 6 integers; got \(1, 2\)"),
+        ({"name": "googlenet", "blocks": (((0,) * 6,),)}, r"blocks\[0\]\[0\]\[0\] must be an integer of at least 1"),
         ({"name": "mobilenet_v1", "width": float("inf")}, "width must be a number of at least 0.05; got inf"),
         ({"name": "mobilenet_v2", "width": -1}, "width must be a number of at least 0.05; got -1"),
         ({"name": "mobilenet_v1", "epsilon": [1]}, "mobilenet_v1: an option has a wrong value"),
@@ -356,6 +364,13 @@ def test_a_wrong_value_is_named_with_what_was_expected(arguments, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         build_model(**arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("width", [0.05, 0.3, 0.5])
+def test_a_narrow_shufflenet_has_channels_that_its_groups_divide(groups, width):
+    model = build_model("shufflenet_v1", (32, 32, 3), groups=groups, width=width, compile=False)
+    assert model.get_layer("stage1_block2_out").output.shape[-1] % (4 * groups) == 0
 
 
 def test_one_number_of_units_stands_for_itself():

@@ -335,3 +335,18 @@ def test_tensorboard_logs(tmp_path, few):
     pytest.importorskip("tensorboard")
     run = train(data=few, epochs=1, tensorboard=True, out=tmp_path / "run", **SMALL)
     assert list((run.path / "tensorboard").rglob("events.*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"resume": "no"}, "resume must be True or False; got 'no'"),
+        ({"tensorboard": 1}, "tensorboard must be True or False; got 1"),
+        ({"verbose": "loud"}, "verbose must be one of 'auto', 0, 1, 2; got 'loud'"),
+        ({"data_options": [1]}, r"data_options must be a dictionary of load_data's options; got \[1\]"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_anything_is_read(arguments, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        train(out=tmp_path / "run", **arguments)
+    assert not (tmp_path / "run").exists()

@@ -3,6 +3,7 @@
 No paper: the pattern is Fukushima's and LeCun's (10.1162/neco.1989.1.4.541), the widths are those of many tutorials.
 """
 
+from ..errors import check_choice
 from ..layers import assemble, conv, head, norm_act, pool
 from ..registry import register
 
@@ -23,6 +24,8 @@ def conv_stack(
         pool_size: side and stride of the pooling window.
         units: widths of the hidden fully connected layers.
     """
+    check_choice("padding", padding, ("valid", "same"))
+    check_choice("pool_kind", pool_kind, ("max", "average", None))
     stack = []
     for stage, width in enumerate(filters, 1):
         name, plain = f"stage{stage}_conv1", not spec.batch_norm

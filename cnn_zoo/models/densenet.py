@@ -52,11 +52,12 @@ def densenet(spec, *, growth=None, compression=0.5, depths=()):
 
     Args:
         growth: channels that a block adds; None: as published, 32 in the nets for ImageNet.
-        compression: the share of the channels that a transition keeps.
+        compression: the share of the channels that a transition keeps, from 0.1 to 1.
         depths: blocks of each stage; (): as published.
     """
     bc = spec.name in BC
     growth = check_number("growth", GROWTH.get(spec.name, 32) if growth is None else growth, 1, whole=True)
+    check_number("compression", compression, 0.1, most=1)
     depths = depths or (BC if bc else IMAGENET)[spec.name]
     if spec.layout == "paper":
         steps = conv_norm_act(spec, 2 * growth, 7, strides=2, padding=3, name="stem_conv")

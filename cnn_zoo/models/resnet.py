@@ -10,7 +10,7 @@ from functools import partial
 
 from keras import layers
 
-from ..errors import check_choice, check_length
+from ..errors import UsageError, check_choice, check_length
 from ..layers import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..registry import register
 
@@ -85,6 +85,8 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
     kind, depths = ("basic", [CIFAR[spec.name]] * len(filters)) if cifar else IMAGENET[spec.name]
     check_length("filters", filters, len(depths))
     shortcut = check_choice("shortcut", shortcut or ("identity" if cifar else "projection"), ("identity", "projection"))
+    if shortcut == "identity" and list(filters) != sorted(filters):
+        raise UsageError(f"filters must not fall where shortcuts are the identity; got {filters!r}")
     options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation, "use_bias": use_bias}
     options["stride_on"] = check_choice("stride_on", stride_on, ("1x1", "3x3"))
     first = partial(conv, use_bias=use_bias) if preactivation else partial(conv_norm_act, use_bias=use_bias or None)

@@ -73,12 +73,17 @@ def stem(spec):
 
 @register("shufflenet_v1", year=2017, paper="arXiv:1707.01083", batch_norm=True)
 def shufflenet_v1(spec, *, groups=3, width=1.0):
-    """Sixteen units; `groups` of the 1x1 convolutions (1, 2, 3, 4 or 8) sets the channels, which `width` multiplies."""
+    """Sixteen units; `groups` of the 1x1 convolutions (1, 2, 3, 4 or 8) sets the channels, which `width` multiplies.
+
+    Multiplied, the channels are rounded down to what four times the groups divide, but stay more than the stem's.
+    """
     check_choice("groups", groups, V1)
     check_number("width", width, 0.05)
+    step = 4 * groups  # so many channels in each unit's narrow part are a multiple of the groups
+    channels = max(int(V1[groups] * width) // step, STEM // step + 1) * step
     steps = stem(spec)
     for stage, repeats in enumerate(REPEATS, 1):
-        filters = int(V1[groups] * width) * 2 ** (stage - 1)
+        filters = channels * 2 ** (stage - 1)
         for number in range(1, repeats + 1):
             first = number == 1
             options = {"filters": filters, "groups": groups, "strides": 2 if first else 1}
