@@ -165,7 +165,7 @@ def test_predict_names_a_broken_file_or_skips_it(run, capsys, tmp_path):
         (["info", "lenet5", "--set", "layout=paper"], 2, "use --layout"),
         (["train", "lenet5", "--lr", "0.1"], 2, r"unrecognized arguments: --lr 0.1 \(see cnn-zoo train --help\)"),
         (["train", "lenet5", "--resume"], 2, "--resume needs the run folder: --out FOLDER"),
-        (["info", "conv_stack", "--set", "padding=full"], 2, "conv_stack: "),
+        (["info", "conv_stack", "--set", "padding=full"], 2, "padding must be one of 'valid', 'same'; got 'full'"),
         (["info", "lenet5", "--num-classes", "1"], 2, "num_classes must be an integer of at least 2"),
         (["info", "lenet5", "--input-shape", "0x28x1"], 2, "three positive integers"),
         (["evaluate", "nowhere"], 1, "nowhere: no such run folder"),
