@@ -134,7 +134,7 @@ def spread(values: list[float], digits: int = 4) -> dict[str, float]:
 def write(name: str, results: dict, quick: bool = False, *, keep: bool = False) -> None:
     """Print results; unless they are quick ones, write them to RESULTS/NAME.json, with machine, versions and commit.
 
-    With keep, results that are there and were not measured anew stay.
+    With keep, results that are there and were not measured anew stay; versions and commit are then of the newest.
     """
     path = RESULTS / f"{name}.json"
     if keep and path.exists():

@@ -103,9 +103,8 @@ class Data:
 
     def ordered(self, split: str, batch_size: int | None = None) -> tf.data.Dataset:
         """The batches of a split in fixed order, without augmentation."""
-        chosen_split = self._indices(split)
-        indices, size = tf.constant(chosen_split), self._size(batch_size)
-        steps = -(-len(chosen_split) // size)
+        indices, size = tf.constant(self._indices(split)), self._size(batch_size)
+        steps = -(-len(indices) // size)
 
         def batch(step):
             chosen = indices[step * size : (step + 1) * size]
@@ -152,7 +151,7 @@ class Data:
 
     def _indices(self, split: str) -> np.ndarray:
         """The places of a split's images among all."""
-        return self.splits[check_choice("split", split, ("train", "validation", "test"))]
+        return self.splits[check_choice("split", split, self.splits)]
 
     def _size(self, batch_size: int | None) -> int:
         """Images a batch, where None is what load_data was told."""

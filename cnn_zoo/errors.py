@@ -64,8 +64,7 @@ def check_number(
 ) -> Any:
     """The value as an int (`whole`) or a float if it is from `least` to `most` and under `below`, else UsageError."""
     kind = numbers.Integral if whole else numbers.Real
-    good = isinstance(value, kind) and not isinstance(value, bool) and least <= value < below
-    good = good and value <= most
+    good = isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most and value < below
     if not good or (isinstance(value, int) and value > sys.float_info.max):
         limit = "" if below == math.inf else f" and below {below}"
         limit += "" if most == math.inf else f" and at most {most}"
@@ -95,15 +94,6 @@ def check_length(name: str, value: Collection, count: int) -> Collection:
     """The value if it has so many entries, else UsageError."""
     if len(value) != count:
         raise UsageError(f"{name} must have {count} entries; got {value!r}")
-    return value
-
-
-def check_sizes(name: str, value: Any, count: int) -> Collection:
-    """The value if it is a list or tuple of so many integers of at least 1, else UsageError."""
-    if not isinstance(value, list | tuple) or len(value) != count:
-        raise UsageError(f"{name} must be {count} integers; got {value!r:.80}")
-    for place, size in enumerate(value):
-        check_number(f"{name}[{place}]", size, 1, whole=True)
     return value
 
 

@@ -13,6 +13,7 @@ import fnmatch
 import functools
 import importlib
 import inspect
+import numbers
 import os
 import pkgutil
 from collections.abc import Callable, Iterable
@@ -395,9 +396,11 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
         return check_flag(option, value)
     widths = isinstance(default, tuple) and all(isinstance(number, int) for number in default)
     if widths or (option == "units" and value is not None):
-        one = hasattr(value, "__index__") and not getattr(value, "ndim", 0) and not isinstance(value, bool)
+        one = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         value = (value,) if one else value
-        whole = isinstance(value, tuple | list) and all(hasattr(v, "__index__") and 1 <= v <= 65_536 for v in value)
+        whole = isinstance(value, tuple | list) and all(
+            isinstance(v, numbers.Integral) and 1 <= v <= 65_536 for v in value
+        )
         if not whole or len(value) > 64:
             example = default or (32, 64)
             raise UsageError(f"{name}: {option} must be positive integers such as {example}; got {value!r:.80}")

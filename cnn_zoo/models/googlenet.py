@@ -9,7 +9,7 @@ from functools import partial
 
 from keras import layers
 
-from ..errors import check_sizes
+from ..errors import check_length
 from ..layers import apply, assemble, conv_norm_act, head, pool
 from ..registry import register
 
@@ -57,6 +57,6 @@ def googlenet(spec, *, blocks=BLOCKS):
     for stage, rows in enumerate(blocks, 1):
         steps += pool("max", 3, strides=2, padding="same", name=f"stage{stage}_in")
         for block, filters in enumerate(rows, 1):
-            check_sizes(f"blocks[{stage - 1}][{block - 1}]", filters, 6)
+            check_length(f"blocks[{stage - 1}][{block - 1}]", filters, 6)
             steps.append(partial(inception, spec=spec, filters=filters, name=f"stage{stage}_block{block}"))
     return assemble(spec, steps + head(spec))

@@ -85,7 +85,7 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
     kind, depths = ("basic", [CIFAR[spec.name]] * len(filters)) if cifar else IMAGENET[spec.name]
     check_length("filters", filters, len(depths))
     shortcut = check_choice("shortcut", shortcut or ("identity" if cifar else "projection"), ("identity", "projection"))
-    if shortcut == "identity" and list(filters) != sorted(filters):
+    if residual and shortcut == "identity" and list(filters) != sorted(filters):
         raise UsageError(f"filters must not fall where shortcuts are the identity; got {filters!r}")
     options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation, "use_bias": use_bias}
     options["stride_on"] = check_choice("stride_on", stride_on, ("1x1", "3x3"))
