@@ -52,7 +52,7 @@ def predict(
         check_number("top", top, 1, whole=True)
     check_flag("invert", invert)
     names = _class_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
-    batch = as_batch(images, tuple(model.input_shape[1:]))
+    batch = as_batch(images, tuple(model.inputs[0].shape[1:]))
     if invert:
         colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
         batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
@@ -65,12 +65,12 @@ def predict(
 def image_classifier(run_or_model: Any):
     """The model, if it is a classifier of images, built and all."""
     model = getattr(run_or_model, "model", run_or_model)
-    shapes = [getattr(model, name, None) for name in ("input_shape", "output_shape")]
-    ranks = [len(shape) if isinstance(shape, tuple) else 0 for shape in shapes]
-    if ranks != [4, 2]:
+    tensors = [getattr(model, name, None) or () for name in ("inputs", "outputs")]
+    if [len(side) for side in tensors] != [1, 1] or [len(side[0].shape) for side in tensors] != [4, 2]:
         raise UsageError(f"needs a run or a classifier of images (height, width, channels); got {run_or_model!r:.100}")
-    if model.input_shape[-1] not in (1, 3, 4):
-        raise UsageError(f"{model.name} takes {model.input_shape[-1]} channels; images have 1, 3 or 4")
+    channels = model.inputs[0].shape[-1]
+    if channels not in (1, 3, 4):
+        raise UsageError(f"{model.name} takes {channels} channels; images have 1, 3 or 4")
     has_logits(model)
     return model
 
@@ -155,7 +155,7 @@ def model_probabilities(model, images: Any) -> np.ndarray:
     parts = [keras.ops.convert_to_numpy(_call(model, batch)) for batch in batches]
     if not parts:
         return np.empty((0, model.output_shape[-1]), np.float32)
-    outputs = np.concatenate(parts).astype(np.float32, copy=False)
+    outputs = (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(np.float32, copy=False)
     if has_logits(model):
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
@@ -164,7 +164,7 @@ def model_probabilities(model, images: Any) -> np.ndarray:
 
 _CALLS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # model -> what _call knows of it
 EAGER_CALLS = 3  # a model that is called more often is compiled
-ONE_IMAGE_MACS = 1e7  # below, one image through XLA is faster than operation by operation
+ONE_IMAGE_MACS = 5e7  # below, one image through XLA is faster than operation by operation
 
 
 def _call(model, batch: Any):
@@ -208,7 +208,7 @@ def _compile(model, size: int | None):
     def function(jit_compile):
         return tf.function(lambda batch: itself()(batch, training=False), jit_compile=jit_compile)
 
-    if size == 1 and macs_if_known(model) < ONE_IMAGE_MACS:
+    if size == 1 and macs_if_known(model) < ONE_IMAGE_MACS and not _has_grouped(model):
         try:
             compiled = function(True).get_concrete_function(shape)
             compiled(tf.zeros(shape.shape, shape.dtype))
@@ -216,6 +216,12 @@ def _compile(model, size: int | None):
         except Exception:
             pass
     return function(False).get_concrete_function(shape)
+
+
+def _has_grouped(model) -> bool:
+    """Whether a convolution is depthwise or in groups, with which XLA takes several times as long."""
+    layers = model._flatten_layers()
+    return any(getattr(layer, "depth_multiplier", 0) or getattr(layer, "groups", 1) > 1 for layer in layers)
 
 
 def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[str, Any]:

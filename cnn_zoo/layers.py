@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from .errors import UsageError, check_choice
-from .precision import has_tiles
+from .precision import processor_is_fast
 from .registry import Spec
 
 EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
@@ -66,17 +66,17 @@ class BatchNormalization(layers.BatchNormalization):
 class Conv2D(layers.Conv2D):
     """keras.layers.Conv2D: the same numbers, weights and arguments, with a faster gradient of its kernel.
 
-    A processor with AMX sums the products of that gradient over up to 32 positions of an image's row at a time, so that
-    maps of 8x8, 4x4 or 2x2 leave most of it idle: their gradient takes three to five times as long as the convolution
-    itself. Here rows of several images are laid side by side with zeros between them, which makes it up to five times
-    as fast; of a 1x1 kernel it is one matrix product, up to three times as fast. This is done in bfloat16 on the
-    TensorFlow backend alone; everything else is Keras' own code.
+    oneDNN sums the products of that gradient along an image's row, with AMX up to 32 positions at a time, so that maps
+    of 8x8, 4x4 or 2x2 leave most of the processor idle: their gradient takes twice (AVX512) to five times (AMX) as long
+    as the convolution itself. Here rows of several images are laid side by side with zeros between them, which makes it
+    up to twice or five times as fast; of a 1x1 kernel it is one matrix product, a tenth or three times as fast. This is
+    done in bfloat16 on processors that multiply such numbers, on the TensorFlow backend; else it is Keras' own code.
     """
 
     def convolution_op(self, inputs, kernel):
         ones = {*self.strides, *self.dilation_rate, self.groups} == {1} and self.data_format == "channels_last"
         half = keras.backend.standardize_dtype(inputs.dtype) == "bfloat16"
-        if keras.backend.backend() == "tensorflow" and ones and half and has_tiles():
+        if ones and half and processor_is_fast():
             if self.kernel_size == (1, 1):
                 return _convolution(inputs, kernel, _gradient_of_pointwise)
             odd = all(size % 2 for size in self.kernel_size)

@@ -48,9 +48,13 @@ def _bfloat16_is_fast() -> bool:
 
 
 @functools.cache
-def has_tiles() -> bool:
-    """Whether the processor multiplies whole tiles of bfloat16 (AMX)."""
-    return "amx_bf16" in processor_flags()
+def processor_is_fast() -> bool:
+    """Whether TensorFlow multiplies matrices of bfloat16 in hardware here, and in a CPU, by oneDNN's kernels."""
+    if not _bfloat16_is_fast():
+        return False
+    import tensorflow as tf
+
+    return not tf.config.get_visible_devices("GPU")
 
 
 def processor_flags() -> set[str]:

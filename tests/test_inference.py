@@ -240,3 +240,18 @@ def test_what_is_called_repeatedly_is_compiled(monkeypatch):
     for images in (image, image, np.zeros((3, 28, 28), np.uint8), np.zeros((4, 28, 28), np.uint8)):
         predict(model, images)
     assert made == [1, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [("zoonet_wide", 1, True), ("zoonet_wide", None, False), ("vgg11", 1, False), ("shufflenet_v2", 1, False)],
+)
+def test_one_image_goes_through_xla_where_that_is_faster(name, size, expected, monkeypatch):
+    """Not with many multiplications, nor with depthwise convolutions, which XLA computes several times as slowly."""
+    from cnn_zoo import inference
+
+    model, asked = build_model(name, (32, 32, 3), compile=False), []
+    original = tf.function
+    monkeypatch.setattr(tf, "function", lambda *f, **options: asked.append(options) or original(*f, **options))
+    inference._compile(model, size)
+    assert asked[0] == {"jit_compile": expected}  # Keras' layers ask for functions too

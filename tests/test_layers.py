@@ -160,10 +160,10 @@ def test_gradients_go_other_ways_only_where_that_is_faster(monkeypatch):
         layer.build((2, side, side, 3))
         layer.convolution_op(tf.zeros((2, side, side, 3), dtype), tf.cast(layer.kernel, dtype))
 
-    monkeypatch.setattr(layers, "has_tiles", lambda: False)
+    monkeypatch.setattr(layers, "processor_is_fast", lambda: False)
     ask(4)
     ask(4, kernel_size=1)
-    monkeypatch.setattr(layers, "has_tiles", lambda: True)
+    monkeypatch.setattr(layers, "processor_is_fast", lambda: True)
     for side, changes in ((32, {}), (6, {}), (9, {"filters": 128})):
         ask(side, **changes)
     for change in ({"strides": 2}, {"padding": "valid"}, {"dilation_rate": 2}, {"kernel_size": 2}, {"groups": 3}):
@@ -183,8 +183,8 @@ def test_a_net_in_16_bits_learns_as_with_keras_gradient(monkeypatch):
     rng = np.random.default_rng(0)
     images, labels = rng.random((21, 8, 8, 1), np.float32), rng.integers(0, 3, 21)
     results = []
-    for tiles in (False, True):
-        monkeypatch.setattr(layers, "has_tiles", lambda tiles=tiles: tiles)
+    for fast in (False, True):
+        monkeypatch.setattr(layers, "processor_is_fast", lambda fast=fast: fast)
         keras.utils.set_random_seed(0)
         model = build_model("zoonet_wide", (8, 8, 1), 3, filters=[16], dtype="mixed_bfloat16")
         model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")

@@ -95,8 +95,19 @@ def test_auto_is_16_bits_where_the_processor_multiplies_them(flags, expected, mo
     monkeypatch.setattr(precision, "_bfloat16_is_fast", fast)
     assert precision.choose_precision() == expected
     assert precision.choose_precision("float32") == "float32"
+    assert precision.processor_is_fast.__wrapped__() == (expected != "float32")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     assert precision.choose_precision() == "float32"
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), "mixed_bfloat16"), ((7, 5), "float32")])
+def test_a_gpu_says_itself_what_it_multiplies(capability, expected, monkeypatch):
+    monkeypatch.setattr(precision, "processor_flags", lambda: {"amx_bf16"})
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": capability})
+    monkeypatch.setattr(precision, "_bfloat16_is_fast", precision._bfloat16_is_fast.__wrapped__)
+    assert precision.choose_precision() == expected
+    assert not precision.processor_is_fast.__wrapped__()  # whose other ways to gradients are for CPUs
 
 
 def test_kernels_are_missed_only_where_nobody_left_them_out(monkeypatch):
