@@ -1,10 +1,10 @@
-"""Live widgets of the notebooks. Each draws with a function of plots.py, which a notebook also shows by itself."""
+"""Live widgets of the notebooks. Each draws with a function of figures.py, which a notebook also shows by itself."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from . import plots
+from . import figures
 
 KERNELS = {
     "vertical edges": ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),
@@ -41,7 +41,7 @@ def kernel_explorer(photo: np.ndarray):
     def draw(_=None):
         if not at_once:
             kernel = np.reshape([slider.value for slider in sliders], (3, 3))
-            picture.value = plots.kernel_responses(photo, {"its response": kernel}, stride.value)._repr_png_()
+            picture.value = figures.kernel_responses(photo, {"its response": kernel}, stride.value)._repr_png_()
 
     def choose(_):
         nonlocal at_once
@@ -79,7 +79,7 @@ def pooling_explorer(image: np.ndarray):
     picture = ipywidgets.Image(format="png")
 
     def draw(_=None):
-        picture.value = plots.pooling(image, kind.value, size.value, stride.value)._repr_png_()
+        picture.value = figures.pooling(image, kind.value, size.value, stride.value)._repr_png_()
 
     for control in (kind, size, stride):
         control.observe(draw, "value")

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from cnn_zoo import plots, widgets
+from cnn_zoo import figures, widgets
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def test_the_kernel_explorer_shows_the_kernel_of_its_sliders(photo, monkeypatch)
 
     def draw(photo, kernels, stride):
         drawn.append((next(iter(kernels.values())).round(3).tolist(), stride))
-        return plots.Figure()
+        return figures.Figure()
 
-    monkeypatch.setattr(plots, "kernel_responses", draw)
+    monkeypatch.setattr(figures, "kernel_responses", draw)
     controls, grid, picture = widgets.kernel_explorer(photo).children
     preset, stride = controls.children
     assert drawn == [([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], 1)]
@@ -43,7 +43,7 @@ def test_the_kernel_explorer_shows_the_kernel_of_its_sliders(photo, monkeypatch)
 
 def test_every_kernel_to_choose_can_be_drawn(photo):
     kernels = {name: np.array(kernel) for name, kernel in widgets.KERNELS.items()}
-    figure = plots.kernel_responses(photo, kernels, stride=2)
+    figure = figures.kernel_responses(photo, kernels, stride=2)
     assert np.allclose(figure.axes[-1].images[0].get_array(), photo[1:-1:2, 1:-1:2])  # "nothing" comes last
 
 
@@ -62,5 +62,5 @@ def test_the_pooling_explorer_draws_again_when_a_control_moves():
         control.value = value
         seen.add(picture.value)
     assert len(seen) == 4
-    assert picture.value == plots.pooling(photo, "sum", 3, 5)._repr_png_()
+    assert picture.value == figures.pooling(photo, "sum", 3, 5)._repr_png_()
     assert "run this cell" in repr(box)
