@@ -8,7 +8,6 @@ results/claims.csv: for every claim the bound, the value that came nearest to it
 """
 
 import argparse
-import csv
 import json
 import os
 import re
@@ -19,6 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from common import one_of, read_rows, write_rows
 from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).parents[1]
@@ -64,7 +64,10 @@ def run_once(name: str, run: int) -> list[list]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", help="such as 06_training; default: all")
+    every = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    parser.add_argument(
+        "notebooks", nargs="*", type=one_of("notebook", every), help="such as 06_training; default: all"
+    )
     parser.add_argument("--runs", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one run of one notebook; nothing is kept")
@@ -76,8 +79,7 @@ def main() -> None:
     if args.quick:
         run_once("04_learning_a_filter", 1)
         return
-    names = args.notebooks or [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-    values: dict[tuple, list[float]] = {}
+    names, values = args.notebooks or every, {}
     with ThreadPoolExecutor(args.jobs) as pool:
         jobs = {pool.submit(run_once, name, run): name for run in range(1, args.runs + 1) for name in names}
         for job in as_completed(jobs):
@@ -88,19 +90,14 @@ def main() -> None:
 
 def keep(values: dict[tuple, list[float]]) -> None:
     """Write what is known so far, beside the rows of notebooks that were not run now."""
-    rows, now = [], {name for name, *_ in values}
-    if RESULTS.exists():
-        with open(RESULTS, newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["notebook"] not in now]
+    now = {name for name, *_ in values}
+    rows = [row for row in read_rows(RESULTS) if row["notebook"] not in now]
     for (name, statement, least, most), found in values.items():
         held = [(least is None or value >= least) and (most is None or value <= most) for value in found]
         row = {"notebook": name, "claim": statement, "at_least": least, "at_most": most, "runs": len(found)}
         row |= {"worst": min(found) if least is not None else max(found), "mean": statistics.mean(found)}
         rows.append({key: f"{v:.5g}" if isinstance(v, float) else v for key, v in row.items()} | {"held": sum(held)})
-    with open(RESULTS, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted(rows, key=lambda row: row["notebook"]))
+    write_rows(RESULTS, sorted(rows, key=lambda row: row["notebook"]))
 
 
 if __name__ == "__main__":

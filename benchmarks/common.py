@@ -1,5 +1,7 @@
 """What the benchmarks share: timing side by side, where results go, and what machine they come from."""
 
+import argparse
+import csv
 import functools
 import json
 import os
@@ -8,9 +10,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+from cnn_zoo.errors import unknown
+from cnn_zoo.files import write_csv
 from cnn_zoo.precision import processor_flags
 from cnn_zoo.runs import versions
 
@@ -42,6 +46,30 @@ def processor() -> str:
         return platform.processor()
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
     return " ".join([name, *features()])
+
+
+def one_of(kind: str, choices: Collection[str]) -> Callable[[str], str]:
+    """The type of an argument that is one of many names: argparse's own `choices` would list them all at each error."""
+
+    def name(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(unknown(kind, text, choices))
+        return text
+
+    return name
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """Write a table, whole, with the columns of its first row."""
+    write_csv(path, {column: [row[column] for row in rows] for column in rows[0]})
 
 
 def plain_keras(script: str, *arguments: str) -> list[str]:

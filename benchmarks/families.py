@@ -7,7 +7,6 @@ goes. Accuracy is not the point here, and not measured: that the loss falls is.
 """
 
 import argparse
-import csv
 import math
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from cnn_zoo import Recipe, build_model, list_models, load_data, model_card
 
 # isort: split
 import keras
+from common import one_of, read_rows, write_rows
 
 from cnn_zoo.registry import compile_model
 
@@ -25,7 +25,6 @@ NAMES = (  # one of each builder; the tests take them from the results
     "densenet_bc_100_12", "squeezenet1_1", "mobilenet_v1", "mobilenet_v2", "shufflenet_v1", "shufflenet_v2",
     "efficientnet_b0", "zoonet",
 )  # fmt: skip
-COLUMNS = ("model", "data", "images", "parameters", "macs", "first_loss", "last_loss", "seconds_per_epoch")
 RESULTS = Path(__file__).parents[1] / "results" / "families.csv"
 
 
@@ -74,23 +73,18 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="three steps of the first two on the embedded digits; nothing is kept"
     )
-    parser.add_argument("models", nargs="*", help=f"of {', '.join(list_models())}")
+    names = list_models()
+    parser.add_argument("models", nargs="*", type=one_of("model", names), help=f"of {', '.join(names)}")
     args = parser.parse_args()
     images, epochs = (96, 2) if args.quick else (args.images, args.epochs)
-    data, rows = load_data("mnist5k" if args.quick else args.data, batch_size=32), {}
-    if RESULTS.exists():
-        with open(RESULTS, newline="") as file:
-            rows = {row["model"]: row for row in csv.DictReader(file)}  # what is not measured anew stays
+    data = load_data("mnist5k" if args.quick else args.data, batch_size=32)
+    rows = {row["model"]: row for row in read_rows(RESULTS)}  # what is not measured anew stays
     for name in args.models or NAMES[: 2 if args.quick else None]:
         rows[name] = learn(name, data, images, epochs)
         print(rows[name], flush=True)
         assert math.isfinite(rows[name]["last_loss"])
         if not args.quick:
-            RESULTS.parent.mkdir(exist_ok=True)
-            with open(RESULTS, "w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows.values())
+            write_rows(RESULTS, list(rows.values()))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ processes may run at once, each with seeds of its own.
 
 import argparse
 import contextlib
-import csv
 import json
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from common import commit, processor
+from common import commit, one_of, processor, read_rows
 
 from cnn_zoo import Run, build_model, evaluate, load_data, pretrained, save_weights, train
 from cnn_zoo.errors import RunError
@@ -55,14 +54,6 @@ COLUMNS = (
     "experiment", "model", "data", "recipe", "epochs", "seed", "train_images", "parameters", "precision",
     "train_accuracy", "test_accuracy", "fit_seconds", "processor", "cores", "keras", "tensorflow", "commit",
 )  # fmt: skip
-
-
-def rows() -> list[dict[str, str]]:
-    """What was measured before."""
-    if not RESULTS.exists():
-        return []
-    with open(RESULTS, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def one(name: str, data, seed: int, epochs: int | None = None) -> tuple[dict, Run]:
@@ -141,7 +132,7 @@ def alone():
 def keep(name: str, row: dict, run: Run, data, weights: bool) -> None:
     """Write down a training, and what is published of it."""
     with alone():
-        known = [r for r in rows() if (r["experiment"], r["seed"]) != (name, str(row["seed"]))]
+        known = [r for r in read_rows(RESULTS) if (r["experiment"], r["seed"]) != (name, str(row["seed"]))]
         known.append({key: str(value) for key, value in row.items()})
         write_csv(RESULTS, {column: [r[column] for r in known] for column in COLUMNS})
         if weights:
@@ -152,9 +143,8 @@ def keep(name: str, row: dict, run: Run, data, weights: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(EXPERIMENTS)}; default: what has no row"
-    )
+    about = f"of {', '.join(EXPERIMENTS)}; default: what has no row"
+    parser.add_argument("names", nargs="*", metavar="NAME", type=one_of("experiment", EXPERIMENTS), help=about)
     parser.add_argument("--seeds", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="of the seeds (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="an epoch on the embedded digits; nothing is kept")
@@ -162,12 +152,13 @@ def main() -> None:
     if args.quick:
         print(one("digits", load_data("mnist5k"), 0, epochs=1)[0])
         return
-    for name in args.names or [name for name in EXPERIMENTS if name not in {row["experiment"] for row in rows()}]:
+    there = {row["experiment"] for row in read_rows(RESULTS)}
+    for name in args.names or [name for name in EXPERIMENTS if name not in there]:
         _, source, validation, _ = EXPERIMENTS[name]
         data, file = load_data(source, validation=validation), pretrained.PUBLISHED / f"{name}.weights.h5"
         for seed in range(args.first, args.first + args.seeds):
             wanted = name in PUBLISHED and seed == 0 and not file.exists()
-            if any((row["experiment"], row["seed"]) == (name, str(seed)) for row in rows()) and not wanted:
+            if any((row["experiment"], row["seed"]) == (name, str(seed)) for row in read_rows(RESULTS)) and not wanted:
                 continue
             row, run = one(name, data, seed)
             print(f"{name}, seed {seed}: {row['test_accuracy']:.4f} in {row['fit_seconds']:.0f} s", flush=True)

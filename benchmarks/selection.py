@@ -7,11 +7,12 @@ the tenth that was set aside. Writes results/selection.csv at the top level: wha
 """
 
 import argparse
-import csv
 import dataclasses
 import statistics
 import tempfile
 from pathlib import Path
+
+from common import write_rows
 
 from cnn_zoo import load_data, train
 from cnn_zoo.recipes import get_recipe
@@ -57,10 +58,7 @@ def main() -> None:
         rows.append(row)
         print(row, flush=True)
         if not quick:
-            with open(RESULTS, "w", newline="") as file:
-                writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+            write_rows(RESULTS, rows)
 
 
 if __name__ == "__main__":

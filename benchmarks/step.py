@@ -14,9 +14,7 @@ import statistics
 import sys
 
 import numpy as np
-from common import Worker, alternate, plain_keras, serve, spread, write
-
-from cnn_zoo.errors import unknown
+from common import Worker, alternate, one_of, plain_keras, serve, spread, write
 
 CASES = {  # label -> model, options, batch size
     "conv_stack": ("conv_stack", {}, 256),
@@ -121,11 +119,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one step of two models; nothing is kept")
     parser.add_argument("--worker", nargs=2, metavar=("MODEL", "WAY"), help="train a model in one way, when asked to")
-    parser.add_argument("models", nargs="*", help=f"of {', '.join(CASES)}")
+    parser.add_argument("models", nargs="*", type=one_of("model", CASES), help=f"of {', '.join(CASES)}")
     args = parser.parse_args()
-    for label in args.models:
-        if label not in CASES:
-            parser.error(unknown("model", label, CASES))
     if args.worker:
         work(*args.worker, args.quick)
         return
