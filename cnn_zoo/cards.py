@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UsageError
+from .errors import OptionError, UsageError
 from .pretrained import accuracy_text, records
-from .registry import build_model, entry, list_models, shapes_only
+from .registry import build_model, entry, list_models, shapes_only, whole_model
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,19 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What model_card returns. One MAC is one multiplication and one addition, 2 FLOP."""
+    """What model_card returns; printed, it is a table.
+
+    Attributes:
+        name: of the model.
+        input_shape, output_shape: without the batch.
+        parameters: all of them, moving means and variances of batch normalisation included.
+        trainable: those that training changes.
+        macs: multiply-accumulates for one image; one is a multiplication and an addition, 2 FLOP.
+        layers: a LayerRow each, in the order of the model.
+        paper: its DOI or arXiv number, "" for a net of the zoo's own, None for a model that is not in it.
+        accuracy: data set -> test accuracy of the published weights for a model of this name and these parameters.
+        options: the family's own arguments of build_model, with their defaults.
+    """
 
     name: str
     input_shape: tuple[int | None, ...]
@@ -38,8 +50,8 @@ class ModelCard:
     macs: int
     layers: tuple[LayerRow, ...]
     paper: str | None
-    accuracy: dict[str, str]  # data set -> test accuracy of the published weights for a model of these parameters
-    options: dict[str, Any]  # the family's own arguments of build_model, with their defaults
+    accuracy: dict[str, str]
+    options: dict[str, Any]
 
     def _facts(self) -> list[tuple[str, str]]:
         facts = [
@@ -80,19 +92,19 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     """Count parameters and multiply-accumulates of a model, layer by layer.
 
     Args:
-        model: a name, with build_model's arguments, or any built Keras model made of standard layers.
+        model: a name, with build_model's arguments, or any built Keras model made of standard layers; or a Run.
 
     Raises:
         UsageError: as build_model does; or a layer of a kind whose cost is not known here, a layer that is used more
             than once, or images of any size.
+        OptionError: as build_model does; or options of a model that is not given by name.
     """
     if isinstance(model, str):
         with shapes_only():  # counting needs shapes, not 138 million numbers
             model = build_model(model, compile=False, **build_options)
     elif build_options:
-        raise TypeError(f"{', '.join(build_options)}: only a model that is given by name can take options")
-    if not getattr(model, "inputs", None):
-        raise UsageError(f"needs a built Sequential or functional model; got {model!r:.80}")
+        raise OptionError(f"{', '.join(build_options)}: only a model that is given by name can take options")
+    model = whole_model(model)
     if None in model.input_shape[1:]:
         raise UsageError(f"{model.name} takes images of any size; what it costs depends on that")
     rows = tuple(_row(layer) for layer in _flat(model) if type(layer).__name__ != "InputLayer")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from .errors import UsageError, unknown
+from .registry import whole_model
 
 
 def stages(model) -> dict[str, str]:
@@ -34,9 +35,7 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
     """
     import keras
 
-    model = getattr(model, "model", model)
-    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
-        raise UsageError(f"needs a built Sequential or functional model; got {model!r:.80}")
+    model = whole_model(model)
     ends = stages(model)
     if layers is None and not ends:
         raise UsageError(f"{model.name} has no layers named stage1_…; name the layers to return")

@@ -92,11 +92,14 @@ def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
     """Images of any kind that predict takes, as float32 in [0, 1] of shape (n, *input_shape)."""
     height, width, channels = input_shape
     size = (height or None) and (height, width)
+    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
+        images = np.asarray(images)
+        if images.dtype.kind not in "OU":
+            stack = _image_array(images)
+            return _floats(stack, size, channels) if len(stack) else np.empty((0, *input_shape), np.float32)
+        images = images.tolist()  # paths or Pillow images
     if isinstance(images, str | os.PathLike | Image.Image):
         images = [images]
-    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
-        stack = _image_array(np.asarray(images))
-        return _floats(stack, size, channels) if len(stack) else np.empty((0, *input_shape), np.float32)
     if hasattr(images, "element_spec"):
         raise UsageError("a tf.data.Dataset has labels too: use evaluate, or the images that Data.images returns")
     if not isinstance(images, Iterable):
@@ -233,8 +236,9 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
         split: "train", "validation" or "test".
 
     Returns:
-        {"accuracy", "loss" (mean cross-entropy, nats), "images", "confusion" (true by predicted), "labels",
-        "probabilities"}.
+        {"accuracy": share of the images, "loss": mean cross-entropy in nats, "images": their number, "confusion":
+        int64 (classes, classes), true by predicted, "labels": int64 (images,), "probabilities": float32
+        (images, classes)}.
 
     Raises:
         UsageError: no classifier, no data, or no such split.

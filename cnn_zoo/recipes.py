@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from .errors import UsageError, check_choice, check_number, unknown
+from .errors import UsageError, check_choice, check_flag, check_number, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,9 @@ class Recipe:
         limits = {"learning_rate": math.inf, "weight_decay": math.inf, "warmup": 1, "label_smoothing": 1, "ema": 1}
         for name, below in limits.items():
             check_number(name, getattr(self, name), below=below)
+        check_flag("mirror", self.mirror)
+        if not isinstance(self.augment, dict):
+            raise UsageError(f"augment must be a dictionary of Augment's attributes; got {self.augment!r:.80}")
 
     def epochs_for(self, train_images: int) -> int:
         """The number of epochs for a training set of that many images."""

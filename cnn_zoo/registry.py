@@ -89,14 +89,14 @@ def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | Non
         large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
 
     The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
-    which variant to build. A name that is taken is a ValueError.
+    which variant to build. A name that is taken is a UsageError.
     """
 
     def add(build: Callable) -> Callable:
         family = build.__module__.rpartition(".")[2]
         for name in names:
             if name in _ENTRIES:
-                raise ValueError(f"a model named {name!r} is already registered, by {_ENTRIES[name].family}")
+                raise UsageError(f"a model named {name!r} is already registered, by {_ENTRIES[name].family}")
             _ENTRIES[name] = Entry(name, family, build, layouts or IMAGENET, year, paper, **own)
         return build
 
@@ -265,6 +265,14 @@ def compile_model(
     # a metric by its name would make its variables in the first step, and TensorFlow would trace that step twice
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], steps_per_execution=steps_per_execution)
+
+
+def whole_model(run_or_model: Any):
+    """The model of a Run, or the one given, if it is a built Sequential or functional one, else UsageError."""
+    model = getattr(run_or_model, "model", run_or_model)
+    if not getattr(model, "layers", None) or not getattr(model, "inputs", None):
+        raise UsageError(f"needs a run or a built Sequential or functional model; got {run_or_model!r:.80}")
+    return model
 
 
 def has_logits(model) -> bool:

@@ -112,7 +112,10 @@ def load_run(path: str | Path) -> Run:
     Raises:
         MissingError: there is no such folder.
         RunError: a file is missing or damaged, or the weights are those of another model.
+        UsageError: no path.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"a run is given by its folder; got {path!r:.80}")
     path = Path(path)
     config = read_config(path)
     if record := _published(path):

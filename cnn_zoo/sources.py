@@ -143,7 +143,7 @@ def check_data_name(name: str | Path) -> str | Path:
         return name
     if os.path.exists(text):
         raise DataError(f"{text}: not a folder; give a folder with one sub-folder of images per class")
-    if os.sep in text or text.startswith("."):
+    if os.sep in text or text.startswith(".") or isinstance(name, Path):
         raise MissingError(f"{text}: no such folder")
     raise UsageError(unknown("data set", text, list_datasets()) + " (nor is there a folder of that name)")
 

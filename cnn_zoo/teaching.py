@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import UsageError
+
 # build -> what it builds, without the numbers that Keras gives to names; a model that is traced; its optimizer's start
 _TRACED = weakref.WeakKeyDictionary()
 
@@ -25,9 +27,10 @@ def claim(statement: str, value: float, *, at_least: float | None = None, at_mos
 
     Raises:
         AssertionError: with the value and the bound that it misses.
+        UsageError: neither bound is given.
     """
     if at_least is None and at_most is None:
-        raise ValueError("claim needs at_least or at_most")
+        raise UsageError("claim needs at_least or at_most")
     if at_least is not None and not value >= at_least:
         raise AssertionError(f"not confirmed: {statement} (measured {value:.6g}, needed at least {at_least:.6g})")
     if at_most is not None and not value <= at_most:

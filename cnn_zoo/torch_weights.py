@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .errors import MissingError, RunError, UsageError, reason
-from .registry import SMALL_BELOW, entry, list_models
+from .registry import SMALL_BELOW, entry, list_models, whole_model
 from .transfer import HEADS
 
 IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only
@@ -54,9 +54,9 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
     """Fill a model of the zoo from the state dict of the same model in torchvision or timm.
 
     Args:
-        model: from build_model, in the layout (and with batch_norm) that the weights are for. With another number of
-            classes the last layer keeps its random weights, and a warning says so; without the top, the weights of
-            the head are left out.
+        model: from build_model, in the layout (and with batch_norm) that the weights are for; or a Run. With another
+            number of classes the last layer keeps its random weights, and a warning says so; without the top, the
+            weights of the head are left out.
         source: a .safetensors file, or a mapping of names to arrays or tensors, such as torch_model.state_dict().
 
     Raises:
@@ -66,8 +66,7 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
             and the model is left as it was.
     """
     tensors = {name: tensor for name, tensor in _read(source).items() if not IGNORED.fullmatch(name)}
-    if not hasattr(model, "layers"):
-        raise UsageError(f"needs a model from build_model; got {model!r:.80}")
+    model = whole_model(model)
     if model.name not in list_models() or not entry(model.name).torch:
         raise UsageError(f"{model.name} has no counterpart in torchvision or timm whose names are known")
     tables = [table for table in (entry(model.name).torch, TIMM.get(model.name)) if table]

@@ -53,7 +53,7 @@ def train(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     early_stopping: int | None = None,
-    augment: dict | None = None,
+    augment: Augment | dict | None = None,
     precision: str = "auto",
     tensorboard: bool = False,
     deterministic: bool = False,
@@ -105,9 +105,9 @@ def train(
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    changes |= {"early_stopping": early_stopping, "augment": augment}
+    changes |= {"early_stopping": early_stopping}
     if augment is not None:
-        changes |= {"vary_after": 0, "mirror": False}
+        changes |= {"augment": dataclasses.asdict(Augment.of(augment)), "vary_after": 0, "mirror": False}
     recipe = get_recipe(recipe, large_steps=entry(model).large_steps, **changes)
     asked = dataclasses.asdict(Augment.of(recipe.augment))
     recipe = dataclasses.replace(recipe, augment={name: value for name, value in asked.items() if value})

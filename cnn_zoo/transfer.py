@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import UsageError, reason, unknown
 from .explain import stages
-from .registry import shapes_only
+from .registry import shapes_only, whole_model
 from .weights import load_weights, read_shapes, shapes_of
 
 HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
@@ -99,9 +99,7 @@ def freeze(model, until: str | None = None):
     Raises:
         UsageError: no model with layers, or none of that name.
     """
-    model = getattr(model, "model", model)
-    if not getattr(model, "layers", None):
-        raise UsageError(f"freeze needs a model; got {model!r:.80}")
+    model = whole_model(model)
     if until is not None and not isinstance(until, str):
         raise UsageError(f"until must be the name of a stage or layer; got {until!r:.80}")
     names = [layer.name for layer in model.layers]

@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import MissingError, RunError, UsageError, check_choice, reason
 from .files import atomic, check_seal, seal
+from .registry import whole_model
 
 
 def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
@@ -24,9 +25,7 @@ def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
     Raises:
         UsageError: the path ends in something else, another dtype, or no model.
     """
-    model = getattr(model, "model", model)
-    if not hasattr(model, "get_weights"):
-        raise UsageError(f"save_weights needs a model; got {model!r:.80}")
+    model = whole_model(model)
     check_choice("dtype", dtype, ("float32", "float16"))
     if not str(path).endswith(".weights.h5"):
         raise UsageError(f"the name of a weights file ends in .weights.h5; got {str(path)!r}")

@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from cnn_zoo import build_model, list_models, model_card
-from cnn_zoo.errors import UsageError
+from cnn_zoo.errors import OptionError, UsageError
 from cnn_zoo.layers import Channels
 from cnn_zoo.registry import catalogue
 from conftest import ROOT
@@ -103,7 +103,7 @@ def test_a_model_inside_another_one_is_counted_still():
 
 
 def test_options_need_a_name():
-    with pytest.raises(TypeError, match="num_classes: only a model that is given by name"):
+    with pytest.raises(OptionError, match="num_classes: only a model that is given by name"):
         model_card(build_model("lenet5"), num_classes=3)
 
 

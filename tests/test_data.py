@@ -4,6 +4,7 @@ import contextlib
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -306,6 +307,8 @@ def test_a_class_whose_files_are_all_broken_is_an_error_even_when_skipping(photo
 def test_folders_that_are_no_data_set(tmp_path):
     with pytest.raises(MissingError, match="no such folder"):
         load_data(tmp_path / "missing")
+    with pytest.raises(MissingError, match="mnist5kk: no such folder"):
+        load_data(Path("mnist5kk"))
     with pytest.raises(DataError, match="at least two classes; found none"):
         load_data(tmp_path)
     (tmp_path / "only").mkdir()

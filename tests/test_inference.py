@@ -34,6 +34,8 @@ def test_every_kind_of_image_gives_the_same(run, some, tmp_path):
     close(predict(run, list(some)), expected)
     close(predict(run, paths), expected)
     close(predict(run, [str(path) for path in paths]), expected)
+    close(predict(run, np.array([str(path) for path in paths])), expected)
+    close(predict(run, np.array(paths)), expected)
     close(predict(run, [Image.open(path) for path in paths]), expected)
     close(predict(run, np.repeat(some, 3, -1)), expected)  # grey as colour
     close(predict(run, np.repeat(some, 3, -1) / 255.0), expected, 1e-4)

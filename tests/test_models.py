@@ -411,7 +411,7 @@ def test_registering_a_model_of_ones_own(monkeypatch):
 
     assert "mine" in list_models("mi*")
     assert build_model("mine", units=(3,)).get_layer("fc1_dropout").rate == 0.25
-    with pytest.raises(ValueError, match="already registered"):
+    with pytest.raises(UsageError, match="already registered"):
         register("mine", layouts={"small": (8, 8, 1)}, year=2026, paper="none")(mine)
     assert entry("mine").options().keys() == {"units"}
 

@@ -18,6 +18,10 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
     assert get_recipe("fast", epochs=7, batch_size=None).epochs_for(123) == 7
     with pytest.raises(UsageError, match="optimizer must be one of 'adam', 'adamw', 'sgd', 'muon'; got 'adm'"):
         Recipe(optimizer="adm")
+    with pytest.raises(UsageError, match="mirror must be True or False; got 'no'"):
+        Recipe(mirror="no")
+    with pytest.raises(UsageError, match="augment must be a dictionary"):
+        Recipe(augment=["flip"])
 
 
 def test_a_model_that_bears_large_steps_gets_another_recipe():

@@ -9,10 +9,23 @@ import sys
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import build_model, evaluate, load_run, runs, save_weights, train, training
+from cnn_zoo import (
+    build_model,
+    evaluate,
+    feature_extractor,
+    freeze,
+    load_run,
+    load_torch_weights,
+    model_card,
+    runs,
+    save_weights,
+    train,
+    training,
+)
 from cnn_zoo.errors import DataError, RunError, UsageError
 from cnn_zoo.files import only_writer, read_json, write_json
 from cnn_zoo.intervals import wilson
@@ -22,6 +35,28 @@ FILES = {
     "config.json", "history.csv", "metrics.json", "model.weights.h5",
     "curves.png", "confusion.png", "mistakes.png", "report.md",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        model_card,
+        feature_extractor,
+        freeze,
+        lambda model: load_torch_weights(model, {}),
+        lambda model: save_weights(model, "m.weights.h5"),
+    ],
+)
+def test_what_takes_a_model_says_so(function):
+    for wrong in (None, 3, keras.Sequential([keras.layers.Dense(2)]), keras.layers.Dense(2)):
+        with pytest.raises(UsageError, match="needs a run or a built Sequential or functional model; got"):
+            function(wrong)
+
+
+def test_a_run_stands_for_its_model(run):
+    assert model_card(run) == model_card(run.model)
+    with pytest.raises(UsageError, match="a run is given by its folder; got None"):
+        load_run(None)
 
 
 def test_a_run_folder_holds_what_was_promised(run):
@@ -75,8 +110,6 @@ def test_saved_weights_are_the_model_alone_and_plain_keras_reads_them(run):
     assert equal(fresh.get_weights(), run.model.get_weights())
     again = build_model("conv_stack", filters=(4, 8), units=(16,), weights=run.path / "model.weights.h5")
     assert equal(again.get_weights(), run.model.get_weights())
-    with pytest.raises(UsageError, match="save_weights needs a model; got 'lenet5'"):
-        save_weights("lenet5", "l.weights.h5")
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):

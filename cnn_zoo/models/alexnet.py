@@ -4,8 +4,9 @@ Krizhevsky 2014, "One weird trick", arXiv:1404.5997.
 Differs from the papers: no local response normalisation. `alexnet` takes 227 pixels, with which the paper's 55x55 maps
 follow from its strides (it says 224), and has the two groups of channels that two graphics processors made necessary;
 groups=1 leaves them out. `alexnet_owt` is torchvision's alexnet, but for dropout, which is behind fc1 and fc2 here and
-before them there. The small layout is ours: a 3x3 stem of stride 1,
-padded pooling, and 1,024 units in the hidden layers.
+before them there: its fourth convolution has 256 filters, as in Krizhevsky's published code, where a footnote of the
+second paper has 384. The small layout is ours: a 3x3 stem of stride 1, padded pooling, and 1,024 units in the hidden
+layers.
 """
 
 from functools import partial
