@@ -191,19 +191,20 @@ def pretrained_table() -> str:
     return table(heads, rows, "  rr r ")
 
 
-def compared(name: str, facts, ratio, heads: tuple[str, ...]) -> str:
+def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2) -> str:
     """A table of a benchmark's rows: facts on the first kind of processor, and a ratio on each of them.
 
     Args:
         facts: function of a row's name and content to what stands before the ratio.
         ratio: function of a row's content to a number.
         heads: of the facts and the ratio.
+        digits: of the ratio, after the point.
     """
     found = everywhere(name)
     rows = []
     for label, row in next(iter(found.values()))["results"].items():
         kinds = [measured["results"].get(label) for measured in found.values()]
-        rows.append((*facts(label, row), *(f"{ratio(kind):.2f}" if kind else "" for kind in kinds)))
+        rows.append((*facts(label, row), *(f"{ratio(kind):.{digits}f}" if kind else "" for kind in kinds)))
     others = [f"{heads[-1]}, {PROCESSORS[kind]}" for kind in list(found)[1:]]
     return table((*heads, *others), rows, " " + "r" * (len(heads) + len(others) - 1))
 
@@ -241,6 +242,26 @@ def step_table() -> str:
     return compared("step", facts, lambda row: row[f"ours / {usual(row)}"], heads)
 
 
+def predict_table() -> str:
+    """Milliseconds of a prediction for one image, by Keras and here."""
+
+    def facts(label, row):
+        times = row["one_image_milliseconds"]
+        return f"`{label}`", *(f"{times[way]['median']:.2f}" for way in ("model.predict", "cnn_zoo.predict"))
+
+    heads = ("one image, milliseconds", "`model.predict`", "`predict`", "ratio")
+    return compared("inference", facts, lambda row: row["model.predict / cnn_zoo.predict"], heads, digits=0)
+
+
+def augmentation_ratios() -> str:
+    """How many times a function mapped over single images, on each kind of processor."""
+    return "; ".join(
+        f"with {PROCESSORS[kind]} "
+        + ", ".join(f"{row['whole batches / single images']:.1f} times at {shape}" for shape, row in rates.items())
+        for kind, rates in ((k, m["results"]["images_per_second"]) for k, m in everywhere("augmentation").items())
+    )
+
+
 def elsewhere(name: str) -> str:
     """Where a benchmark was run, if not on the processor that the section begins with."""
     processor = results(name)["about"]["processor"]
@@ -254,15 +275,7 @@ def measured() -> str:
     fastest = {name: max(rate for what, rate in row.items() if "training" in what) for name, row in rates.items()}
     ratio = min(row["pipeline, augmented"] / fastest[name] for name, row in rates.items())
     about = results("mnist")["about"]
-    augmented = results("augmentation")["results"]["images_per_second"]
-    ways = ", ".join(f"{row['whole batches / single images']:.0f} times at {name}" for name, row in augmented.items())
     starts = {name: row["median"] for name, row in results("startup")["results"]["seconds"].items()}
-    predicting = results("inference")["results"]
-    singles = ", ".join(
-        f"{row['model.predict / cnn_zoo.predict']:.0f} times for `{name}` "
-        f"({row['one_image_milliseconds']['cnn_zoo.predict']['median']:.2f} ms)"
-        for name, row in predicting.items()
-    )
     main = [float(run["test_accuracy"]) for run in accuracies()["main"]]
     paragraphs = (
         f"Measured on {about['versions']['cores']} shared cores ({about['processor']}) with the scripts in "
@@ -280,10 +293,12 @@ def measured() -> str:
         "by a third), with the ratios on two cores with AVX512-BF16 and on two with AVX2 alone, in float32. Where a "
         f"step goes is in [anatomy.txt](benchmarks/results/{next(iter(everywhere('step')))}/anatomy.txt):",
         step_table(),
+        "`predict` names the class of one image, reading and checking included, faster than `model.predict` computes "
+        "it (`python benchmarks/inference.py`):",
+        predict_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
-        f"{ways}{elsewhere('augmentation')}. "
+        f"{augmentation_ratios()}. "
         f"The augmented pipeline is at least {ratio:.1f} times as fast as the fastest of the trainings that it feeds. "
-        f"`predict` of one image is faster than `model.predict`: {singles}{elsewhere('inference')}. "
         "`cnn-zoo list` takes "
         f"{starts['cnn-zoo list'] - starts['python']:.2f} s longer than a bare interpreter.",
         f"A folder of {memory['images']:,} images, {memory['image_megabytes'] / 1000:.1f} GB of pixels, needs "
