@@ -96,7 +96,7 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
 
     Raises:
         UsageError: as build_model does; or a layer of a kind whose cost is not known here, a layer that is used more
-            than once, or images of any size.
+            than once, images of any size, or several inputs or outputs.
         OptionError: as build_model does; or options of a model that is not given by name.
     """
     if isinstance(model, str):
@@ -105,6 +105,9 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     elif build_options:
         raise OptionError(f"{', '.join(build_options)}: only a model that is given by name can take options")
     model = whole_model(model)
+    if len(model.inputs) > 1 or len(model.outputs) > 1:
+        counts = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        raise UsageError(f"{model.name} has {counts}; a card is of a model with one of each")
     if None in model.input_shape[1:]:
         raise UsageError(f"{model.name} takes images of any size; what it costs depends on that")
     rows = tuple(_row(layer) for layer in _flat(model) if type(layer).__name__ != "InputLayer")

@@ -21,9 +21,9 @@ from . import __version__
 from .errors import UsageError, ZooError, check_number, check_seed, unknown
 from .intervals import prediction_interval
 from .precision import PRECISIONS
-from .pretrained import accuracy_text, find_record, records
+from .pretrained import accuracy_text, find_record, names_data, records
 from .recipes import RECIPES, Recipe, get_recipe
-from .registry import catalogue, check_model_name, list_models, shapes_only
+from .registry import SMALL_BELOW, catalogue, check_model_name, list_models, shapes_only
 
 READING = ("image_size", "channels", "skip_broken")  # options of load_data that are options here
 RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
@@ -255,9 +255,6 @@ def _list(args) -> None:
 
 def _info(args) -> None:
     check_model_name(args.model)
-    published = [row for row in catalogue() if row["name"] == args.model]
-    wanted = next((row for row in published if args.layout in ("auto", row["layout"])), published[0])
-    classes = int(wanted["classes"]) if args.num_classes is None else args.num_classes
     flags = {"name": "MODEL", "input_shape": "--input-shape", "num_classes": "--num-classes", "layout": "--layout"}
     for option, _ in args.settings:
         if option in flags:
@@ -266,7 +263,7 @@ def _info(args) -> None:
             raise UsageError("--set compile=…: info does not compile")
     from . import model_card
 
-    options = {"input_shape": args.input_shape, "num_classes": classes, "layout": args.layout, **dict(args.settings)}
+    options = {**_named(args, "input_shape", "layout"), **dict(args.settings), "num_classes": _classes(args)}
     card = model_card(args.model, **options)
     print(card)
     for config in (record["config"] for record in records().values()):
@@ -280,6 +277,20 @@ def _info(args) -> None:
             model = build_model(args.model, compile=False, **options)
         plots.save(plots.architecture(model), args.plot)
         print(f"\ndrawn in {args.plot}")
+
+
+def _classes(args) -> int:
+    """How many classes were asked for; else those of the weights, or those for which the layout was published."""
+    if args.num_classes is not None:
+        return args.num_classes
+    weights = dict(args.settings).get("weights")
+    if names_data(weights):
+        return len(find_record(args.model, weights)["config"]["class_names"])
+    layout = args.layout
+    if layout == "auto" and args.input_shape:
+        layout = "small" if min(args.input_shape[:2]) < SMALL_BELOW else "paper"
+    published = [row for row in catalogue() if row["name"] == args.model]
+    return int(next((row for row in published if layout == row["layout"]), published[0])["classes"])
 
 
 def _named(args, *names: str) -> dict[str, Any]:

@@ -212,15 +212,17 @@ def load_data(
             pair of arrays (images, labels): images uint8 or floats in [0, 1], which are rounded to 8 bits, of shape
             (n, height, width) or (n, height, width, 1, 3 or 4); labels integers 0, 1, 2 … of shape (n,).
         batch_size: images a batch; the last of an epoch may be smaller.
-        validation: fraction of the training images, stratified, that is set aside. The test set is the official one
-            where there is one, else a stratified fifth. Neither depends on `seed`.
+        validation: fraction of the training images, stratified, that is set aside, unless a folder has validation
+            images of its own. The test set is the official one where there is one (of a set without, the official
+            validation images), else a stratified fifth. Neither depends on `seed`.
         image_size: side, or (height, width), that images are resized to (stretched, antialiased). None: their own if
             all are of one size of at most 224 pixels, else 64 x 64.
         channels: 1 grey, 3 colour, 4 colour and opacity; None: as they are.
         augment: changes to training images, such as {"translate": 0.1, "flip": True}; see augment.Augment.
         seed: of the order and augmentation of training images.
         skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
-        memory_limit: bytes of images held in memory; more are read from a temporary file, a batch at a time.
+        memory_limit: bytes of images held in memory, 2 GiB if not said; more are read from a temporary file, a batch
+            at a time.
         progress: called with a line of text now and then while images are read.
 
     Raises:

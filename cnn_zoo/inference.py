@@ -32,9 +32,10 @@ def predict(
 
     Args:
         run_or_model: a Run, or a classifier of the zoo (or any Keras model that ends in softmax or logits).
-        images: a path, a Pillow image, or a list of these; or an array, uint8 or float in [0, 1], of shape
-            (height, width), (height, width, channels), (n, height, width) or (n, height, width, channels). Grey
-            becomes colour and colour grey as the model needs; sizes are stretched to the model's.
+        images: a path, a Pillow image, or a list or array of these; or an array, uint8 or float in [0, 1], of shape
+            (height, width), (height, width, channels), (n, height, width) or (n, height, width, channels), or a list
+            of arrays of single images. Grey becomes colour and colour grey as the model needs; sizes are stretched to
+            the model's.
         top: None gives one pair an image; a number gives a list of that many pairs, the most probable first.
         class_names: for a model that does not know its own: a run does, and so does a model with published weights,
             which has an attribute class_names. Default: the labels as text.
@@ -45,7 +46,7 @@ def predict(
 
     Raises:
         MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
-        UsageError: no classifier of images, or as many names as it has no classes.
+        UsageError: no classifier of images, or another number of names than it has classes.
     """
     model = image_classifier(run_or_model)
     if top is not None:
@@ -96,7 +97,7 @@ def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
         images = np.asarray(images)
         if images.dtype.kind not in "OU":
             stack = _image_array(images)
-            return _floats(stack, size, channels) if len(stack) else np.empty((0, *input_shape), np.float32)
+            return _floats(stack, size, channels) if len(stack) else _no_images(input_shape)
         images = images.tolist()  # paths or Pillow images
     if isinstance(images, str | os.PathLike | Image.Image):
         images = [images]
@@ -106,10 +107,14 @@ def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
         raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
     batch = [_one(image, size, channels) for image in images]
     if not batch:
-        return np.empty((0, *input_shape), np.float32)
+        return _no_images(input_shape)
     if len({image.shape for image in batch}) > 1:
         raise DataError("images of different sizes need a model with a fixed input size")
     return np.stack(batch)
+
+
+def _no_images(input_shape: tuple[int | None, ...]) -> np.ndarray:
+    return np.empty((0, *(side or 1 for side in input_shape)), np.float32)
 
 
 def _image_array(array: np.ndarray) -> np.ndarray:

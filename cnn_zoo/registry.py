@@ -193,6 +193,7 @@ def build_model(
     Raises:
         UsageError (a ValueError): an unknown name or a value out of range, saying what was expected.
         OptionError (a TypeError): an option that the family does not have.
+        MissingError, RunError: no such weights file, or one that is damaged or of another net.
     """
     found = entry(name)
     options = found.options()

@@ -51,8 +51,9 @@ class Run:
     Attributes:
         model: the trained, compiled Keras model.
         history: {"epoch": [1, 2, …], "loss": […], "accuracy": […], …}, a number an epoch.
-        metrics: test_accuracy, test_loss, fit_seconds, epochs, parameters, status …
-        path: the run folder.
+        metrics: test_accuracy, test_loss, fit_seconds, epochs, parameters, status …; of published weights the
+            first, parameters and status alone.
+        path: the run folder, or the file of published weights.
         config: what was asked for: model, data, recipe, seed, versions …
     """
 
@@ -73,7 +74,13 @@ class Run:
         return self.config["class_names"]
 
     def load_data(self, name: Any = None, **options: Any):
-        """The data set it was trained on (or another, `name`) with the image size and channels of the model."""
+        """The data set it was trained on (or another, `name`) with the image size and channels of the model.
+
+        Raises:
+            UsageError: it was trained on arrays, which it does not keep, and no other is named.
+            DataError: what it was trained on has changed since.
+            And as load_data does, whose `options` may be given.
+        """
         from .datasets import load_data
 
         own = False

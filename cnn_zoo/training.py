@@ -71,7 +71,9 @@ def train(
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
         resume: go on with the unfinished run in `out`; a finished one is returned as it is; where there is none, begin.
         seed: of the weights, the order of the images and their augmentation.
-        epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's.
+        epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's. With another batch size
+            the learning rate of "sgd" changes in proportion, unless one is given; with `augment` the images are changed
+            so whatever the data set and the number of epochs, which the recipe's mirror and vary_after look at.
         precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, whatever Keras' global
             policy is; see precision.choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
@@ -80,14 +82,15 @@ def train(
             no default because it holds for the rest of the process, where operations without such a version raise.
         verbose: "auto": Keras' progress bar on a terminal, else one line an epoch; 0 nothing, 1 bar, 2 lines.
         model_options: further arguments of build_model.
-        data_options: further arguments of load_data.
+        data_options: validation, image_size, channels, skip_broken, memory_limit and progress of load_data, for data
+            given by name, folder or arrays.
 
     Returns:
         A Run, whose model is compiled anew with Adam; its folder holds config.json, history.csv, metrics.json,
         model.weights.h5, curves.png, confusion.png, mistakes.png and report.md.
 
     Raises:
-        UsageError, DataError, MissingError: as build_model and load_data do.
+        UsageError, OptionError, DataError, MissingError: as build_model and load_data do.
         RunError: `out` holds another run.
         TrainingError: the loss is not a number any more.
         KeyboardInterrupt: after saving what there is, so that the folder can be used, and the training resumed.
@@ -105,7 +108,7 @@ def train(
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    changes |= {"early_stopping": early_stopping}
+    changes["early_stopping"] = early_stopping
     if augment is not None:
         changes |= {"augment": dataclasses.asdict(Augment.of(augment)), "vary_after": 0, "mirror": False}
     recipe = get_recipe(recipe, large_steps=entry(model).large_steps, **changes)

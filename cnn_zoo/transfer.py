@@ -69,7 +69,8 @@ def copy_weights(model, source, origin: str, options: dict[str, Any]) -> bool:
             raise UsageError(f"{message}{name} has weights of shape {wanted} here, {found or 'none'} there")
     has_head = any(name in HEADS for name in here)
     names = [layer.name for layer in source.layers]
-    top = [] if has_head else names[names.index([*stages(source).values()][-1]) + 1 :]
+    ends = list(stages(source).values())
+    top = [] if has_head or not ends else names[names.index(ends[-1]) + 1 :]
     if missing := [name for name in trained if name not in here and name not in top]:
         raise UsageError(f"{message}{', '.join(missing):.80} missing here")
     if new_head:

@@ -24,6 +24,7 @@ def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
 
     Raises:
         UsageError: the path ends in something else, another dtype, or no model.
+        MissingError: there is no such folder.
     """
     model = whole_model(model)
     check_choice("dtype", dtype, ("float32", "float16"))
@@ -104,17 +105,17 @@ def load_weights(model, path: str | Path) -> None:
 
 
 def load_model(path: str | Path):
-    """A model that model.save wrote into a .keras file: keras.models.load_model, which knows the layers of the zoo.
+    """A model that model.save wrote into a .keras file: keras.models.load_model, which knows what the zoo defines.
 
-    A program that does not call this imports cnn_zoo.layers first. Keras' safe mode is on: no Lambda layers. Such a
-    file has no names of classes: set `model.class_names` again.
+    A program that does not call this imports cnn_zoo.layers and cnn_zoo.optimization first. Keras' safe mode is on: no
+    Lambda layers. Such a file has no names of classes: set `model.class_names` again.
 
     Raises:
         MissingError, RunError: no such file, or one that cannot be read.
     """
     import keras
 
-    from . import layers  # noqa: F401 - registers them
+    from . import layers, optimization  # noqa: F401 - registers what they define
 
     if not Path(path).is_file():
         raise MissingError(f"{path}: no such model file")

@@ -5,7 +5,7 @@ import csv
 import keras
 import pytest
 
-from cnn_zoo import build_model, list_models, model_card
+from cnn_zoo import build_model, feature_extractor, list_models, model_card
 from cnn_zoo.errors import OptionError, UsageError
 from cnn_zoo.layers import Channels
 from cnn_zoo.registry import catalogue
@@ -100,6 +100,11 @@ def test_a_model_inside_another_one_is_counted_still():
     outer = keras.Model(image, inner(keras.layers.Rescaling(2.0)(image)))
     assert model_card(inner) == before
     assert model_card(outer).macs == before.macs
+
+
+def test_a_model_of_several_outputs_has_no_card():
+    with pytest.raises(UsageError, match="has 1 inputs and 3 outputs"):
+        model_card(feature_extractor(build_model("conv_stack")))
 
 
 def test_options_need_a_name():

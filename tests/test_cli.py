@@ -92,6 +92,10 @@ def test_list_and_info(capsys):
     assert "545,098" in out
     status, out, _ = cli(capsys, "info", "vgg16", "--layout", "small")
     assert "14,719,818" in out
+    for arguments in (("--input-shape", "32x32x3"), ("--set", "weights=fashion_mnist", "--set", "width=0.35")):
+        status, out, _ = cli(capsys, "info", "mobilenet_v2", *arguments)
+        assert status == 0
+        assert re.search(r"output +10\n", out)  # as many as the small layout is published for
 
 
 def test_info_draws_the_architecture(capsys, tmp_path):

@@ -385,7 +385,7 @@ def test_names_of_data_sets():
     assert {"mnist5k", "mnist", "fashion_mnist", "cifar10"} <= set(list_datasets())
 
 
-def test_the_list_of_tfds_names_is_what_tfds_has():
+def test_the_names_of_tfds_sets_are_known_to_tfds():
     import tensorflow_datasets as tfds
 
     assert set(list_datasets()) - {"mnist5k"} <= set(tfds.list_builders())

@@ -99,6 +99,9 @@ def test_a_model_that_was_told_too_few_or_too_many_names_is_not_judged(names):
 def test_no_images_no_predictions(run):
     assert predict(run, []) == []
     assert predict(run, np.empty((0, 28, 28, 1), np.uint8)) == []
+    any_size = keras.Sequential([keras.Input((None, None, 1)), keras.layers.GlobalAveragePooling2D()])
+    any_size.add(keras.layers.Dense(3, activation="softmax"))
+    assert predict(any_size, []) == []
 
 
 def test_a_softmax_layer_is_not_applied_twice(some):

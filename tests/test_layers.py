@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo import build_model, layers, load_model, train
+from cnn_zoo import Recipe, build_model, layers, load_model, train
 from cnn_zoo.errors import MissingError, RunError, UsageError
 from cnn_zoo.layers import BatchNormalization, Channels, Conv2D, Whitening, apply, conv
-from cnn_zoo.registry import Spec
+from cnn_zoo.registry import Spec, compile_model
 from conftest import clean_environment, equal
 
 
@@ -92,6 +92,8 @@ def test_what_the_kernel_cannot_do_is_left_to_keras(shape, options):
 
 def test_a_saved_model_is_read_by_a_program_that_only_imports_the_package(tmp_path):
     model = build_model("resnet20", num_classes=3, filters=(4, 4, 4), compile=False)
+    recipe = Recipe(optimizer="muon", schedule="linear", warmup=0.25, label_smoothing=0.1)
+    compile_model(model, recipe.make_optimizer(10), label_smoothing=recipe.label_smoothing)
     model.save(tmp_path / "model.keras")
     assert isinstance(load_model(tmp_path / "model.keras").get_layer("stem_conv_norm"), BatchNormalization)
     program = "import sys, cnn_zoo; print(cnn_zoo.load_model(sys.argv[1]).count_params())"
@@ -99,6 +101,10 @@ def test_a_saved_model_is_read_by_a_program_that_only_imports_the_package(tmp_pa
     assert int(subprocess.check_output(command, text=True, env=clean_environment())) == model.count_params()
     with pytest.raises(MissingError, match="no such model file"):
         load_model(tmp_path / "none.keras")
+    code = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x + 1)])
+    code.save(tmp_path / "code.keras")
+    with pytest.raises(RunError, match=r"not a .keras model that can be read .*Lambda"):
+        load_model(tmp_path / "code.keras")
     (tmp_path / "model.keras").write_bytes(b"PK nothing")
     with pytest.raises(RunError, match=r"not a .keras model that can be read"):
         load_model(tmp_path / "model.keras")

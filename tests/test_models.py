@@ -130,7 +130,8 @@ def test_mixed_precision_leaves_float32_outputs(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = tiny(name)
-        assert model.layers[0].compute_dtype == "bfloat16"
+        kinds = {layer.compute_dtype for layer in model.layers if type(layer).__name__ == "Conv2D"}
+        assert "bfloat16" in kinds
         heads = [layer for layer in model.layers if layer.name.startswith("predictions")]
         assert {layer.compute_dtype for layer in heads} == {"float32"}
         assert keras.ops.dtype(model(images(model))) == "float32"

@@ -32,7 +32,7 @@ def test_the_public_address_stands_once_and_the_rest_follows():
     for name in ("README.md", "CITATION.cff", "SECURITY.md"):
         text = re.sub(r"<!-- pretrained -->.*<!-- /pretrained -->", "", (ROOT / name).read_text(), flags=re.DOTALL)
         for found in re.findall(r"github\.com/([\w.-]+/[\w-]+)", text):  # but for what others published
-            assert found in (address, "github/" + address), f"{name}: {found}"
+            assert found == address, f"{name}: {found}"
 
 
 def test_derived_files_are_up_to_date():

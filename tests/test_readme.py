@@ -61,7 +61,10 @@ def test_the_two_commands_are_those_that_ci_runs():
         assert f"command_in_readme {marker}" in ci
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "notebooks/README.md"],
+)
 def test_files_that_are_linked_exist(name):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / name).read_text()):
         assert (ROOT / name).parent.joinpath(target).exists(), target

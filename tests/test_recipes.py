@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import Recipe, build_model
+from cnn_zoo import Augment, Recipe, build_model
 from cnn_zoo.errors import UsageError
 from cnn_zoo.recipes import RECIPES, get_recipe
 from cnn_zoo.sources import may_mirror
@@ -22,6 +22,7 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
         Recipe(mirror="no")
     with pytest.raises(UsageError, match="augment must be a dictionary"):
         Recipe(augment=["flip"])
+    assert Recipe(augment=Augment(flip=True)).augment["flip"]
 
 
 def test_a_model_that_bears_large_steps_gets_another_recipe():

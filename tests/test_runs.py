@@ -27,7 +27,7 @@ from cnn_zoo import (
     training,
 )
 from cnn_zoo.errors import DataError, RunError, UsageError
-from cnn_zoo.files import only_writer, read_json, write_json
+from cnn_zoo.files import MAX_RECORD, only_writer, read_json, write_json
 from cnn_zoo.intervals import wilson
 from conftest import SMALL, equal
 
@@ -55,8 +55,22 @@ def test_what_takes_a_model_says_so(function):
 
 def test_a_run_stands_for_its_model(run):
     assert model_card(run) == model_card(run.model)
+    assert feature_extractor(run, "stage1").output is run.model.get_layer("stage1_pool").output
+    with pytest.raises(UsageError, match="conv_stack has no counterpart in torchvision"):
+        load_torch_weights(run, {})
+
+
+def test_what_is_no_path_is_no_run():
     with pytest.raises(UsageError, match="a run is given by its folder; got None"):
         load_run(None)
+
+
+def test_a_record_larger_than_any_is_refused(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "copy")
+    with open(tmp_path / "copy/config.json", "ab") as file:
+        file.truncate(MAX_RECORD + 1)
+    with pytest.raises(RunError, match=r"config\.json is damaged \(larger than 50 MB\)"):
+        load_run(tmp_path / "copy")
 
 
 def test_a_run_folder_holds_what_was_promised(run):

@@ -14,6 +14,7 @@ import pytest
 from cnn_zoo import Recipe, build_model, evaluate, files, load_run, runs, train, training
 from cnn_zoo.checkpoints import CHECKPOINT, PREVIOUS, State
 from cnn_zoo.errors import RunError, TrainingError, UsageError
+from cnn_zoo.files import seal
 from cnn_zoo.registry import compile_model, shapes_only
 from conftest import SMALL, clean_environment, equal
 
@@ -193,6 +194,10 @@ def test_a_checkpoint_with_a_right_checksum_and_wrong_content_is_refused(few, tm
             state.restore(lambda _: None)
         for path in tmp_path.glob("*.npz"):
             path.unlink()
+    np.savez_compressed(tmp_path / CHECKPOINT, zeros=np.zeros(10**6))  # a thousand times as large as the file
+    seal(tmp_path / CHECKPOINT)
+    with pytest.raises(RunError, match=f"{CHECKPOINT}: not a checkpoint of this training .compressed"):
+        state.restore(lambda _: None)
     state.best = [np.zeros(3)] * len(model.weights)
     state.save()
     with pytest.raises(RunError, match="the checkpoint of another model"):
@@ -303,7 +308,6 @@ def test_executions_of_several_steps_add_up_to_an_epoch():
         assert training._steps_per_execution(large, 128, steps) == 1
 
 
-@pytest.mark.usefixtures("no_report")
 def test_the_training_step_is_traced_once(few, tmp_path, monkeypatch):
     traced, step = [], keras.Model.train_step
     monkeypatch.setattr(keras.Model, "train_step", lambda model, batch: traced.append(model) or step(model, batch))

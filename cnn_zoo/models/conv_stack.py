@@ -1,6 +1,7 @@
 """The convolution stack that introductions to CNNs begin with: [3x3 convolution, 2x2 pooling] with 32, 64, 128 filters.
 
-No paper: the pattern is Fukushima's and LeCun's (10.1162/neco.1989.1.4.541), the widths are those of many tutorials.
+No paper has this very net: the pattern is Fukushima's and LeCun's (10.1162/neco.1989.1.4.541), the widths are those of
+many tutorials.
 """
 
 from ..errors import check_choice
