@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [--quick]
 
-`cnn_zoo.predict`, with the reading of the image and the naming of the class, beside Keras' model.predict and a direct
+`cnn_zoo.predict`, with its checks and the naming of the class, beside Keras' model.predict and a direct
 call of the model, on the same random weights in float32; and how far the outputs are apart.
 """
 
