@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .common import one_of
+
 HERE = Path(__file__).parent
 SHARED = ("common", "__main__")
 
@@ -19,12 +21,10 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"{name:14} {question}" for name, question in questions.items()),
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(scripts)}; default: all")
+    about = f"of {', '.join(scripts)}; default: all"
+    parser.add_argument("names", nargs="*", metavar="NAME", type=one_of("benchmark", scripts), help=about)
     parser.add_argument("--quick", action="store_true", help="prove that they work; nothing is kept, no time is judged")
     args = parser.parse_args()
-    for name in args.names:
-        if name not in scripts:
-            parser.error(f"no benchmark {name!r}; there are {', '.join(scripts)}")
     for name in args.names or scripts:
         print(f"\n{name}: {questions[name]}", flush=True)
         command = [sys.executable, str(scripts[name]), *["--quick"] * args.quick]

@@ -2,8 +2,8 @@
 
     TFDS_DATA_DIR=… python benchmarks/families.py [--images 4000] [--epochs 2] [--data fashion_mnist] [--quick]
 
-Adam at 3e-4, batches of 32, on the first images of the training split of a data set. Writes results/families.csv as it
-goes. Accuracy is not the point here, and not measured: that the loss falls is.
+Adam at 3e-4, batches of 32, on as many images drawn from the training split of a data set; each is seen once. Writes
+results/families.csv as it goes. Accuracy is not the point here, and not measured: that the loss falls is.
 """
 
 import argparse

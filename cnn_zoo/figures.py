@@ -1,4 +1,4 @@
-"""Figures of the notebooks, in the style of plots.py. Each function returns a matplotlib Figure."""
+"""Figures of the notebooks, in the style of plots.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of runs and models, and the style of all. Each function returns a matplotlib Figure."""
+"""Figures of runs and models, and the style of all."""
 
 from __future__ import annotations
 
