@@ -1,5 +1,6 @@
 """The notebooks are as they should be to be read, opened in Colab and compared by `pytest --nbval`."""
 
+import csv
 import re
 import shutil
 import subprocess
@@ -54,6 +55,13 @@ def test_outputs_are_short_clean_and_the_same_on_every_machine(notebook):
             text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
             assert not re.search(r"0x[0-9a-f]{6,}|/(home|tmp|root|work|usr)/", text), text
             assert text.count("\n") < 50
+
+
+def test_how_much_room_each_claim_has_was_measured(notebook):
+    with open(ROOT / "results/claims.csv", newline="") as file:  # written by benchmarks/claims.py
+        measured = {row["claim"] for row in csv.DictReader(file) if row["notebook"] == notebook[0].stem}
+    texts = [out.text for cell in code_cells(notebook) for out in cell.outputs if out.output_type == "stream"]
+    assert {line[2:] for line in "".join(texts).splitlines() if line.startswith("✓ ")} == measured
 
 
 def test_it_opens_with_a_title_a_badge_and_what_it_takes(notebook):
