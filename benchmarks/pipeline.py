@@ -8,8 +8,9 @@ pipeline costs: both share the cores.
 """
 
 import argparse
+import statistics
 
-from common import alternate, seconds, spread, write
+from common import alternate, seconds, write
 
 from cnn_zoo import Augment, build_model, load_data
 from cnn_zoo.recipes import get_recipe
@@ -51,7 +52,7 @@ def measure(name: str, repeats: int, epochs: int) -> dict:
         times = alternate({"from memory": lambda: fit(False), "augmented": lambda: fit(True)}, repeats)
         done = {"from memory": steps * SIZE, "augmented": images}  # the last batch of an epoch is smaller
         for way, found in times.items():
-            row[f"training {model}, {way}"] = round(spread([done[way] / t for t in found])["median"])
+            row[f"training {model}, {way}"] = round(done[way] / statistics.median(found))
     return row
 
 

@@ -163,7 +163,7 @@ def model_probabilities(model, images: Any) -> np.ndarray:
     parts = [keras.ops.convert_to_numpy(_call(model, batch)) for batch in batches]
     if not parts:
         return np.empty((0, model.output_shape[-1]), np.float32)
-    outputs = (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(np.float32, copy=False)
+    outputs = np.concatenate(parts).astype(np.float32, copy=False)
     if has_logits(model):
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)

@@ -58,7 +58,8 @@ class Recipe:
         for name, below in limits.items():
             check_number(name, getattr(self, name), below=below)
         check_flag("mirror", self.mirror)
-        if dataclasses.is_dataclass(self.augment):  # an Augment; its module imports TensorFlow, this one must not
+        # an Augment is one; its module imports TensorFlow, which this one must not
+        if dataclasses.is_dataclass(self.augment) and not isinstance(self.augment, type):
             object.__setattr__(self, "augment", dataclasses.asdict(self.augment))
         if not isinstance(self.augment, dict):
             raise UsageError(f"augment must be a dictionary of Augment's attributes; got {self.augment!r:.80}")

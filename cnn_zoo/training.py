@@ -107,8 +107,12 @@ def train(
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
-    changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    changes["early_stopping"] = early_stopping
+    changes = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "early_stopping": early_stopping,
+    }
     if augment is not None:
         changes |= {"augment": dataclasses.asdict(Augment.of(augment)), "vary_after": 0, "mirror": False}
     recipe = get_recipe(recipe, large_steps=entry(model).large_steps, **changes)

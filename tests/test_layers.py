@@ -94,6 +94,7 @@ def test_a_saved_model_is_read_by_a_program_that_only_imports_the_package(tmp_pa
     model = build_model("resnet20", num_classes=3, filters=(4, 4, 4), compile=False)
     recipe = Recipe(optimizer="muon", schedule="linear", warmup=0.25, label_smoothing=0.1)
     compile_model(model, recipe.make_optimizer(10), label_smoothing=recipe.label_smoothing)
+    model.optimizer.build(model.trainable_variables)  # as fit does, so that there is a state to be read again
     model.save(tmp_path / "model.keras")
     assert isinstance(load_model(tmp_path / "model.keras").get_layer("stem_conv_norm"), BatchNormalization)
     program = "import sys, cnn_zoo; print(cnn_zoo.load_model(sys.argv[1]).count_params())"

@@ -20,8 +20,9 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
         Recipe(optimizer="adm")
     with pytest.raises(UsageError, match="mirror must be True or False; got 'no'"):
         Recipe(mirror="no")
-    with pytest.raises(UsageError, match="augment must be a dictionary"):
-        Recipe(augment=["flip"])
+    for wrong in (["flip"], Augment):
+        with pytest.raises(UsageError, match="augment must be a dictionary"):
+            Recipe(augment=wrong)
     assert Recipe(augment=Augment(flip=True)).augment["flip"]
 
 

@@ -255,11 +255,12 @@ def predict_table() -> str:
 
 def augmentation_ratios() -> str:
     """How many times a function mapped over single images, on each kind of processor."""
-    return "; ".join(
-        f"with {PROCESSORS[kind]} "
-        + ", ".join(f"{row['whole batches / single images']:.1f} times at {shape}" for shape, row in rates.items())
-        for kind, rates in ((k, m["results"]["images_per_second"]) for k, m in everywhere("augmentation").items())
-    )
+    texts = []
+    for kind, found in everywhere("augmentation").items():
+        rates = found["results"]["images_per_second"].items()
+        ratios = (f"{row['whole batches / single images']:.1f} times at {shape}" for shape, row in rates)
+        texts.append(f"with {PROCESSORS[kind]} {', '.join(ratios)}")
+    return "; ".join(texts)
 
 
 def pipeline_shares() -> str:
@@ -306,8 +307,8 @@ def measured() -> str:
         predict_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
         f"{augmentation_ratios()}. "
-        f"Training from the augmented pipeline runs at {pipeline_shares()} of the speed from one batch in memory"
-        f"{elsewhere('pipeline')}. "
+        f"Training from the augmented pipeline runs at {pipeline_shares()} of the speed from one batch in memory "
+        f"(more than 100% is noise){elsewhere('pipeline')}. "
         "`cnn-zoo list` takes "
         f"{starts['cnn-zoo list'] - starts['python']:.2f} s longer than a bare interpreter.",
         f"A folder of {memory['images']:,} images, {memory['image_megabytes'] / 1000:.1f} GB of pixels, needs "
