@@ -1,16 +1,16 @@
 """Augmentation of whole batches, stateless: the same seed gives the same images.
 
 A batch is changed as a whole, shifts and flips on its 8-bit pixels: that is several times as fast as mapping a function
-over single images (benchmarks/augmentation.py).
+over single images (benchmarks/augmentation.py). All of it is TensorFlow's own: NumPy's functions are as fast alone, but
+in a pipeline they wait for Python's lock.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
+import math
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from .errors import UsageError, check_flag, check_number, unknown
@@ -82,18 +82,18 @@ def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor, mirrored: tf.Tenso
     # eight numbers in [-1, 1) an image, drawn in one go and used in this order whatever is switched on
     u = tf.random.stateless_uniform((batch, 8), seed, -1.0, 1.0)
     fy, fx, flip, angle, scale, cy, cx, light = tf.unstack(u, axis=1)
-    if how.translate or how.crop or how.flip:
-        reach = max(how.translate, how.crop)
-        shifts = [_shift(side, u, reach) for side, u in ((height, fy), (width, fx))]
-        fill = "constant" if how.translate else "reflect"
-        mirrored = how.flip & (flip >= 0 if mirrored is None else mirrored)
-        move = partial(_shift_and_flip, fill)
-        floats = tf.numpy_function(move, [images, *shifts, mirrored], tf.float32, stateful=False)
-        images = tf.ensure_shape(floats, images.shape)
-    else:
-        images = to_float(images)
-    if how.rotate or how.zoom:
-        images = _rotate_and_zoom(images, angle * how.rotate, 1 + scale * how.zoom)
+    down, right = _shift(fy, _pixels(height, how)), _shift(fx, _pixels(width, how))
+    if not how.flip:
+        mirrored = None
+    elif mirrored is None:
+        mirrored = flip >= 0
+    turned = how.rotate or how.zoom
+    if how.crop or ((how.translate or how.flip) and not turned):
+        images = _shift_and_flip(images, down, right, mirrored, _pixels(width, how), reflect=bool(how.crop))
+        down, right, mirrored = tf.zeros_like(down), tf.zeros_like(right), None
+    images = to_float(images)
+    if turned:
+        images = _transform(images, down, right, mirrored, angle * how.rotate, 1 + scale * how.zoom)
     if how.cutout:
         side = max(1, round(how.cutout * min(height, width)))
         images *= tf.cast(~(_square(height, cy, side)[:, :, None] & _square(width, cx, side)[:, None, :]), tf.float32)[
@@ -105,55 +105,60 @@ def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor, mirrored: tf.Tenso
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
-    """uint8 0 … 255 to float32 0 … 1; by NumPy, whose division is several times as fast as TensorFlow's."""
-    floats = tf.numpy_function(_to_float, [images], tf.float32, stateful=False)
-    return tf.ensure_shape(floats, images.shape)
+    """uint8 0 … 255 to float32 0 … 1."""
+    # a plain division by a constant may become a product with 1/255, which rounds otherwise than NumPy's division
+    return tf.math.divide_no_nan(tf.cast(images, tf.float32), 255.0)
 
 
-def _to_float(images: np.ndarray) -> np.ndarray:
-    floats = images.astype(np.float32)
-    floats /= np.float32(255)
-    return floats
+def _pixels(side: int, how: Augment) -> int:
+    """The largest shift along a side."""
+    if how.crop:
+        return min(max(1, round(how.crop * side)), side - 1)  # a mirror image has no more
+    return max(1, round(how.translate * side)) if how.translate else 0
 
 
-def _shift(side: int, u: tf.Tensor, reach: float) -> tf.Tensor:
-    """Whole pixels, evenly from -reach * side to reach * side."""
-    pixels = max(1, round(reach * side)) if reach else 0
+def _shift(u: tf.Tensor, pixels: int) -> tf.Tensor:
+    """Whole pixels, evenly from -pixels to pixels."""
     return tf.cast(tf.floor((u + 1) / 2 * (2 * pixels + 1)), tf.int32) - pixels
 
 
-def _shift_and_flip(fill: str, images: np.ndarray, down: np.ndarray, right: np.ndarray, mirrored: np.ndarray):
-    """Windows of the padded images, some of them mirrored, as floats."""
-    count, height, width, channels = images.shape
-    rows, columns = int(np.abs(down).max(initial=0)), int(np.abs(right).max(initial=0))
-    padded = _pad(images, rows, columns, fill)
-    lines = padded.reshape(count, height + 2 * rows, -1)  # a window's line is one run of bytes, with all channels
-    windows = np.lib.stride_tricks.sliding_window_view(lines, (height, width * channels), axis=(1, 2))
-    out = windows[np.arange(count), down + rows, (right + columns) * channels].reshape(images.shape)
-    before = out[mirrored]
-    after = np.empty_like(before)
-    for channel in range(channels):  # long runs of one channel rather than short ones of all
-        after[..., channel] = before[:, :, ::-1, channel]
-    out[mirrored] = after
-    return _to_float(out)
+def _shift_and_flip(
+    images: tf.Tensor, down: tf.Tensor, right: tf.Tensor, mirrored: tf.Tensor | None, margin: int, *, reflect: bool
+) -> tf.Tensor:
+    """Each image as seen through a window that far down and, at most `margin`, to the right; some are mirrored.
 
+    What lies outside an image is black or, with reflect, its mirror image beyond the outermost pixels. Images that move
+    alike sideways are brought together and moved as one: to gather pixel by pixel takes twice as long.
+    """
+    height, width, channels = images.shape[1:]
+    batch, ways = tf.shape(images)[0], 2 * margin + 1
+    way, starts = margin + right, list(range(ways))
+    if mirrored is not None:  # mirror images come first; in them, left is right
+        way, starts = tf.where(mirrored, margin - right, way + ways), starts * 2
+    order = tf.argsort(way, stable=True)
 
-def _pad(images: np.ndarray, rows: int, columns: int, fill: str) -> np.ndarray:
-    """What np.pad returns, in a half to a quarter of its time: most of it is one copy of the images."""
-    count, height, width, channels = images.shape
-    padded = np.zeros((count, height + 2 * rows, width + 2 * columns, channels), images.dtype)
-    inner = slice(columns, columns + width)
-    padded[:, rows : rows + height, inner] = images
-    if fill == "constant":
-        return padded
-    source = np.pad(np.arange(height), rows, fill)
-    for row in (*range(rows), *range(rows + height, len(source))):
-        padded[:, row, inner] = images[:, source[row]]
-    source = columns + np.pad(np.arange(width), columns, fill)
-    for column in (*range(columns), *range(columns + width, len(source))):
-        for channel in range(channels):  # long runs of one channel rather than short ones of all
-            padded[:, :, column, channel] = padded[:, :, source[column], channel]
-    return padded
+    rows, first = tf.range(height) + tf.gather(down, order)[:, None], order[:, None] * height
+    lines = tf.reshape(images, (-1, width * channels))
+    if reflect:
+        last = height - 1
+        places = first + last - tf.abs(last - rows % max(1, 2 * last))
+    else:
+        lines = tf.concat([lines, tf.zeros((1, width * channels), images.dtype)], axis=0)
+        places = tf.where((rows >= 0) & (rows < height), first + rows, batch * height)
+    lines = tf.reshape(tf.gather(lines, places), (-1, width, channels))
+    if mirrored is not None:
+        flipped = height * tf.math.count_nonzero(mirrored, dtype=tf.int32)
+        lines = tf.concat([tf.reverse(lines[:flipped], [1]), lines[flipped:]], axis=0)
+
+    if reflect:
+        sides = [tf.reverse(side, [1]) for side in (lines[:, 1 : margin + 1], lines[:, width - 1 - margin : width - 1])]
+    else:
+        sides = [tf.zeros((batch * height, margin, channels), images.dtype)] * 2
+    lines = tf.reshape(tf.concat([sides[0], lines, sides[1]], axis=1), (batch, height, -1))
+    sizes, window = tf.math.bincount(way, minlength=len(starts), maxlength=len(starts)), (-1, height, width * channels)
+    groups = zip(starts, tf.split(lines, sizes, num=len(starts)), strict=True)
+    moved = tf.concat([tf.slice(group, (0, 0, start * channels), window) for start, group in groups], axis=0)
+    return tf.reshape(tf.gather(moved, tf.math.invert_permutation(order)), tf.shape(images))
 
 
 def _square(side: int, u: tf.Tensor, length: int) -> tf.Tensor:
@@ -163,18 +168,28 @@ def _square(side: int, u: tf.Tensor, length: int) -> tf.Tensor:
     return (positions >= start[:, None]) & (positions < start[:, None] + length)
 
 
-def _rotate_and_zoom(images: tf.Tensor, degrees: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """Rotate about the centre and magnify by `scale`, one angle and scale an image; bilinear, black outside."""
+def _transform(
+    images: tf.Tensor,
+    down: tf.Tensor,
+    right: tf.Tensor,
+    mirrored: tf.Tensor | None,
+    degrees: tf.Tensor,
+    scale: tf.Tensor,
+) -> tf.Tensor:
+    """Shift, mirror, then rotate about the centre and magnify by `scale`, in one go; bilinear, black outside."""
     height, width = images.shape[1:3]
     y, x = (height - 1) / 2, (width - 1) / 2
-    radians = degrees * (3.141592653589793 / 180)
+    radians = degrees * (math.pi / 180)
     cos, sin = tf.cos(radians) / scale, tf.sin(radians) / scale
+    down, right = tf.cast(down, tf.float32), tf.cast(right, tf.float32)
     zero = tf.zeros_like(cos)
+    way = zero + 1 if mirrored is None else tf.where(mirrored, -1.0, 1.0)
     # output (column, row) is read from the input at (a0 column + a1 row + a2, b0 column + b1 row + b2)
-    transforms = tf.stack([cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, zero, zero], axis=1)
+    a0, a1, a2 = way * cos, -way * sin, x + right + way * (sin * y - cos * x)
+    b0, b1, b2 = sin, cos, y + down - sin * x - cos * y
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=transforms,
+        transforms=tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1),
         output_shape=(height, width),
         fill_value=0.0,
         interpolation="BILINEAR",

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from .augment import Augment, augment, to_float
 from .errors import DataError, UsageError, check_choice, check_flag, check_number, check_seed
-from .sources import MEMORY_LIMIT, Source, read_source
+from .sources import ALIGNMENT, MEMORY_LIMIT, Source, read_source
 
 TEST_FRACTION = 0.2  # of a set that comes without a test split
 _SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged on the same test images
@@ -56,7 +56,9 @@ class Data:
         self.options = options
         self.splits = _split(source, validation)
         self._images = source.images
-        self._label_tensor = tf.constant(self.labels)
+        with tf.device("CPU"):
+            self._image_tensor = _shared(source.images) if isinstance(source.images, np.ndarray) else None
+            self._label_tensor = tf.constant(self.labels)
         self._passes = tf.Variable(0, dtype=tf.int64, trainable=False)  # how often `train` has been iterated over
 
     def __repr__(self) -> str:
@@ -158,7 +160,9 @@ class Data:
         return self.batch_size if batch_size is None else check_number("batch_size", batch_size, 1, whole=True)
 
     def _gather(self, chosen: tf.Tensor) -> tf.Tensor:
-        """The images of given indices, uint8. NumPy takes them, for a constant of TensorFlow would be a second copy."""
+        """The images of given indices, uint8."""
+        if self._image_tensor is not None:
+            return tf.gather(self._image_tensor, chosen)
         images = tf.numpy_function(self._images.__getitem__, [chosen], tf.uint8, stateful=False)
         return tf.ensure_shape(images, (None, *self.input_shape))
 
@@ -181,6 +185,13 @@ class Data:
 
         dataset = epochs.flat_map(chosen_indices).map(batch, num_parallel_calls=2, deterministic=True)
         return _finish(dataset, number * steps)
+
+
+def _shared(images: np.ndarray) -> tf.Tensor:
+    """The images as a tensor: in the same memory, as sources.py allocates it, or a copy where TensorFlow needs one."""
+    if images.ctypes.data % ALIGNMENT or not (images.flags.c_contiguous and images.flags.writeable):
+        return tf.constant(images)
+    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
 
 
 def _finish(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:

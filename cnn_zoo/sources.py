@@ -57,6 +57,7 @@ SPLIT_FOLDERS = {
 LARGEST_DEFAULT = 224  # pixels: images that are all of one size keep it up to here
 DEFAULT_SIDE = 64  # pixels: the size that images of many sizes are brought to when none is asked for
 MEMORY_LIMIT = 2 * 1024**3  # bytes
+ALIGNMENT = 64  # bytes: where arrays begin that TensorFlow can read in place
 
 Progress = Callable[[str], None]
 
@@ -174,7 +175,12 @@ def read_source(
 
 def _empty(count: int, size: tuple[int, int], channels: int, memory_limit: float) -> np.ndarray | FileArray:
     shape = (count, *size, channels)
-    return np.empty(shape, np.uint8) if int(np.prod(shape)) <= memory_limit else FileArray(shape)
+    needed = int(np.prod(shape))
+    if needed > memory_limit:
+        return FileArray(shape)
+    memory = np.empty(needed + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + needed].reshape(shape)
 
 
 def adapt(
@@ -218,7 +224,11 @@ def _read_arrays(pair, size, channels, memory_limit, progress) -> Source:
         found = f"these are from {labels.min()} to {labels.max()} for {len(labels)} images"
         raise DataError(f"labels must be 0, 1, 2 … of at least two classes; {found}")
     class_names = [str(label) for label in range(int(labels.max()) + 1)]
-    return Source("arrays", adapt(images, size, channels, memory_limit), labels.astype(np.int64), class_names)
+    adapted = adapt(images, size, channels, memory_limit)
+    if adapted is images:  # perhaps the caller's own, who may go on to change it
+        adapted = _empty(len(images), images.shape[1:3], images.shape[3], math.inf)
+        adapted[:] = images
+    return Source("arrays", adapted, labels.astype(np.int64), class_names)
 
 
 def as_uint8(images: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo.augment import Augment, _pad, augment
+from cnn_zoo.augment import Augment, _shift_and_flip, _transform, augment, to_float
 from cnn_zoo.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -87,10 +87,21 @@ def test_crop_fills_by_reflection():
 
 
 @pytest.mark.parametrize("fill", ["constant", "reflect"])
-@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (2, 3), (0, 1), (11, 9), (15, 25)])
-def test_padding_is_that_of_numpy(fill, rows, columns):
-    expected = np.pad(IMAGES, ((0, 0), (rows, rows), (columns, columns), (0, 0)), fill)
-    np.testing.assert_array_equal(_pad(IMAGES, rows, columns, fill), expected)
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (2, 3), (0, 1), (11, 9), (25, 9)])
+def test_what_lies_outside_is_that_of_numpy(fill, rows, columns):
+    padded = np.pad(IMAGES, ((0, 0), (rows, rows), (columns, columns), (0, 0)), fill)
+    down, right = (RNG.integers(-most, most + 1, 64, dtype=np.int32) for most in (rows, columns))
+    mirrored = RNG.random(64) < 0.5
+    moved = _shift_and_flip(tf.constant(IMAGES), down, right, mirrored, columns, reflect=fill == "reflect")
+    for image, y, x, flip, result in zip(padded, rows + down, columns + right, mirrored, moved.numpy(), strict=True):
+        window = image[y : y + 12, x : x + 10]
+        np.testing.assert_array_equal(result, window[:, ::-1] if flip else window)
+
+
+def test_whole_bytes_are_divided_as_numpy_divides():
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    batches = tf.data.Dataset.from_tensors(levels).map(to_float)  # where the graph's optimiser has its say
+    np.testing.assert_array_equal(next(iter(batches)).numpy(), levels / np.float32(255))
 
 
 def test_flip_exchanges_left_and_right_of_half_of_the_images():
@@ -120,6 +131,18 @@ def test_rotation_keeps_the_centre_and_stays_within_the_angle():
         angles.append(np.degrees(np.arctan(vector[0] / vector[1])))
     assert -31 < min(angles) < -20
     assert 20 < max(angles) < 31
+
+
+def test_an_image_is_shifted_and_mirrored_before_it_is_turned():
+    images = np.zeros((64, 40, 30, 3), np.uint8)
+    images[:, 14:26, 10:20] = IMAGES  # far enough from the border for nothing to be lost
+    down, right = (tf.constant(RNG.integers(-3, 4, 64, dtype=np.int32)) for _ in range(2))
+    mirrored, degrees = tf.constant(RNG.random(64) < 0.5), tf.constant(RNG.uniform(-20, 20, 64), tf.float32)
+    scale, still = tf.constant(RNG.uniform(0.8, 1.2, 64), tf.float32), tf.zeros(64, tf.int32)
+    moved = _shift_and_flip(tf.constant(images), down, right, mirrored, 3, reflect=False)
+    one_by_one = _transform(to_float(moved), still, still, None, degrees, scale)
+    at_once = _transform(to_float(tf.constant(images)), down, right, mirrored, degrees, scale)
+    np.testing.assert_allclose(at_once, one_by_one, atol=1e-4)
 
 
 def test_zoom_scales_about_the_centre():

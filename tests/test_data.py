@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from cnn_zoo import Augment, Recipe, list_datasets, load_data, train
+from cnn_zoo.datasets import Data
 from cnn_zoo.errors import DataError, MissingError, UsageError
-from cnn_zoo.sources import FileArray
+from cnn_zoo.sources import FileArray, read_source
 from conftest import clean_environment
 
 
@@ -82,6 +83,17 @@ def test_batches_do_not_depend_on_the_number_of_threads():
     assert one == many.getvalue()
 
 
+@pytest.mark.parametrize("options", [{}, {"memory_limit": 1000}])
+def test_a_script_may_end_before_its_batches_do(options):
+    program = (
+        "from cnn_zoo import load_data\n"
+        f"data = load_data('mnist5k', batch_size=128, **{options})\n"
+        "started = [iter(data.epochs(0, 20, augment={'translate': 0.1, 'rotate': 10})) for _ in range(4)]\n"
+        "[next(batches) for batches in started]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env=clean_environment(), timeout=120)
+
+
 def test_two_batches_of_an_epoch_are_changed_differently():
     data = load_data((np.tile(np.eye(28, dtype=np.uint8) * 255, (80, 1, 1)), np.arange(80) % 2), batch_size=16)
     first, second = (x.numpy() for x, _ in list(data.epochs(0, 1, augment={"translate": 0.2}))[:2])
@@ -100,6 +112,28 @@ def test_photos_on_their_side_are_turned_and_keep_their_proportions(tmp_path):
     data = load_data(tmp_path)
     assert data.input_shape == (40, 20, 3)
     assert np.array_equal(data.images("train")[0], upright)
+
+
+def test_images_that_were_read_are_not_copied(digits):
+    source = read_source("mnist5k", image_size=(20, 20))  # made anew, where TensorFlow can read it
+    data = Data(source, batch_size=8, validation=0, seed=0, how=Augment(), options={})
+    source.images[data.splits["test"][0], 0, 0] = 77
+    images, _ = next(iter(data.test))
+    assert images[0, 0, 0, 0] == np.float32(77) / np.float32(255)
+
+
+def test_arrays_may_change_after_they_were_taken():
+    images = np.random.default_rng(0).integers(0, 256, (60, 5, 4, 3), np.uint8)
+    frozen = images.copy()
+    frozen.flags.writeable = False
+    for given in (images.copy(), frozen, np.asfortranarray(images), images.copy()[::-1]):
+        expected = given.copy()
+        data = load_data((given, np.arange(60) % 2), batch_size=60, validation=0)
+        if given.flags.writeable:
+            given[:] = 0
+        batch, _ = next(iter(data.test))
+        np.testing.assert_array_equal(batch, expected[data.splits["test"]] / np.float32(255))
+        np.testing.assert_array_equal(data.images("test"), expected[data.splits["test"]])
 
 
 def test_statistics_are_those_of_the_training_images(digits):
