@@ -264,7 +264,7 @@ def augmentation_ratios() -> str:
 
 
 def pipeline_shares() -> str:
-    """How fast trainings are that the pipeline feeds, beside those from one batch in memory."""
+    """How fast trainings are that the pipeline feeds, beside those from batches in memory."""
     rates = results("pipeline")["results"]["images_per_second"]
     return "; ".join(
         f"{row[f'training {model}, augmented'] / row[f'training {model}, from memory']:.0%} (`{model}`, `{data}`)"
@@ -307,7 +307,7 @@ def measured() -> str:
         predict_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
         f"{augmentation_ratios()}. "
-        f"Training from the augmented pipeline runs at {pipeline_shares()} of the speed from one batch in memory "
+        f"Training from the augmented pipeline runs at {pipeline_shares()} of the speed from batches in memory "
         f"(more than 100% is noise){elsewhere('pipeline')}. "
         "`cnn-zoo list` takes "
         f"{starts['cnn-zoo list'] - starts['python']:.2f} s longer than a bare interpreter.",
