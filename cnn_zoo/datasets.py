@@ -195,9 +195,14 @@ def _shared(images: np.ndarray) -> tf.Tensor:
 
 
 def _finish(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
-    """Known cardinality, two batches ahead; without autotuning, which can hold `fit` after its last batch."""
+    """Known cardinality, two batches ahead.
+
+    Without autotuning, which can hold `fit` after its last batch, and without optimisations of the graph, for which it
+    is copied with all images in it.
+    """
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     return dataset.prefetch(2).with_options(options)
 

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from cnn_zoo import Augment, Recipe, list_datasets, load_data, train
-from cnn_zoo.datasets import Data
 from cnn_zoo.errors import DataError, MissingError, UsageError
-from cnn_zoo.sources import FileArray, read_source
+from cnn_zoo.sources import FileArray
 from conftest import clean_environment
 
 
@@ -114,12 +113,23 @@ def test_photos_on_their_side_are_turned_and_keep_their_proportions(tmp_path):
     assert np.array_equal(data.images("train")[0], upright)
 
 
-def test_images_that_were_read_are_not_copied(digits):
-    source = read_source("mnist5k", image_size=(20, 20))  # made anew, where TensorFlow can read it
-    data = Data(source, batch_size=8, validation=0, seed=0, how=Augment(), options={})
-    source.images[data.splits["test"][0], 0, 0] = 77
-    images, _ = next(iter(data.test))
-    assert images[0, 0, 0, 0] == np.float32(77) / np.float32(255)
+def test_images_that_were_read_are_not_copied():
+    program = (
+        "import resource, numpy as np\n"
+        "from cnn_zoo.augment import Augment\n"
+        "from cnn_zoo.datasets import Data\n"
+        "from cnn_zoo.sources import Source, _empty\n"
+        "images = _empty(4_000, (160, 160), 3, 1e9)\n"
+        "images[:] = 7\n"
+        "source = Source('made up', images, np.arange(4_000) % 2, ['a', 'b'])\n"
+        "how = {'batch_size': 8, 'validation': 0, 'seed': 0, 'how': Augment(crop=0.1), 'options': {}}\n"
+        "next(iter(Data(Source('small', images[:99], source.labels[:99], ['a', 'b']), **how).train))\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "next(iter(Data(source, **how).train))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    more = subprocess.check_output([sys.executable, "-c", program], text=True, env=clean_environment(), timeout=120)
+    assert int(more) < 150_000  # kB, of 300,000
 
 
 def test_arrays_may_change_after_they_were_taken():
