@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import OptionError, UsageError
+from .explain import shapes_only, whole_model
 from .pretrained import accuracy_text, records
-from .registry import build_model, entry, list_models, shapes_only, whole_model
+from .registry import build_model, entry, list_models
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from typing import Any
 
 from . import __version__
 from .errors import UsageError, ZooError, check_number, check_seed, unknown
+from .explain import shapes_only
 from .intervals import prediction_interval
 from .precision import PRECISIONS
 from .pretrained import accuracy_text, find_record, names_data, records
 from .recipes import RECIPES, Recipe, get_recipe
-from .registry import SMALL_BELOW, catalogue, check_model_name, list_models, shapes_only
+from .registry import SMALL_BELOW, catalogue, check_model_name, list_models
 
 READING = ("image_size", "channels", "skip_broken")  # options of load_data that are options here
 RUN_HELP = "a run folder, or published weights such as lenet5-mnist"

@@ -1,12 +1,50 @@
-"""Looking inside a model: what its stages compute."""
+"""Looking at a model: whether it is whole, what it ends in, and what its stages compute."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from .errors import UsageError, unknown
-from .registry import whole_model
+from .quiet import quiet_import
+
+
+def whole_model(run_or_model: Any):
+    """The model of a Run, or the one given, if it is a built Sequential or functional one, else UsageError."""
+    model = getattr(run_or_model, "model", run_or_model)
+    if not getattr(model, "layers", None) or not getattr(model, "inputs", None):
+        raise UsageError(f"needs a run or a built Sequential or functional model; got {run_or_model!r:.80}")
+    return model
+
+
+def has_logits(model) -> bool:
+    """Whether a classifier returns logits; False for probabilities, UsageError for anything else."""
+    last = model.layers[-1]
+    while getattr(last, "layers", None):  # a model as the last layer of a model
+        last = last.layers[-1]
+    activation = "softmax" if type(last).__name__ == "Softmax" else getattr(last, "activation", "none")
+    activation = getattr(activation, "__name__", activation)
+    if activation not in ("softmax", "linear"):
+        raise UsageError(f"{model.name} must end in softmax or logits; its last layer is {last.name} ({activation})")
+    return activation != "softmax"
+
+
+@contextlib.contextmanager
+def shapes_only():
+    """Models built inside have shapes and no values: they cost nothing, whatever their size, and cannot compute."""
+    with quiet_import():
+        import keras
+    from keras.src.backend.common import global_state  # there is no public name for it
+
+    name = "uninitialized_variables"  # a list to which Keras adds those inside, to fill them at the next occasion
+    before = list(global_state.get_global_attribute(name) or [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 def stages(model) -> dict[str, str]:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from .cards import macs_if_known
 from .errors import DataError, UsageError, check_choice, check_flag, check_number
+from .explain import has_logits
 from .images import read_image, to_array
-from .registry import has_logits
 from .sources import adapt, as_uint8, check_floats
 
 BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory

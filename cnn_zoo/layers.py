@@ -14,7 +14,7 @@ from keras import layers
 
 from .errors import UsageError, check_choice
 from .precision import processor_is_fast
-from .registry import Spec
+from .spec import Spec
 
 EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
 MOMENTUM = 0.9  # Keras' 0.99 lags behind in short trainings

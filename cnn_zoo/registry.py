@@ -7,7 +7,6 @@ and a test compares with them.
 from __future__ import annotations
 
 import bisect
-import contextlib
 import csv
 import fnmatch
 import functools
@@ -23,8 +22,10 @@ from typing import Any
 
 from . import pretrained
 from .errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, reason, unknown
+from .explain import has_logits, shapes_only
 from .precision import choose_precision, policy
 from .quiet import quiet_import
+from .spec import Spec
 
 LARGEST_SIDE = 8192  # pixels or channels
 IMAGENET = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # the layouts of most families
@@ -53,24 +54,6 @@ class Entry:
         """The family's own options, beyond those that every model has."""
         parameters = inspect.signature(self.build).parameters.values()
         return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What build_model was asked for, checked, with the family's defaults filled in. Builders read it."""
-
-    name: str
-    input_shape: tuple[int, int, int]
-    num_classes: int = 10
-    layout: str = "small"
-    include_top: bool = True
-    pooling: str | None = None
-    activation: Any = "relu"
-    classifier_activation: str | None = "softmax"
-    dropout: float = 0.0
-    l1: float = 0.0
-    l2: float = 0.0
-    batch_norm: bool = False
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -266,42 +249,6 @@ def compile_model(
     # a metric by its name would make its variables in the first step, and TensorFlow would trace that step twice
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], steps_per_execution=steps_per_execution)
-
-
-def whole_model(run_or_model: Any):
-    """The model of a Run, or the one given, if it is a built Sequential or functional one, else UsageError."""
-    model = getattr(run_or_model, "model", run_or_model)
-    if not getattr(model, "layers", None) or not getattr(model, "inputs", None):
-        raise UsageError(f"needs a run or a built Sequential or functional model; got {run_or_model!r:.80}")
-    return model
-
-
-def has_logits(model) -> bool:
-    """Whether a classifier returns logits; False for probabilities, UsageError for anything else."""
-    last = model.layers[-1]
-    while getattr(last, "layers", None):  # a model as the last layer of a model
-        last = last.layers[-1]
-    activation = "softmax" if type(last).__name__ == "Softmax" else getattr(last, "activation", "none")
-    activation = getattr(activation, "__name__", activation)
-    if activation not in ("softmax", "linear"):
-        raise UsageError(f"{model.name} must end in softmax or logits; its last layer is {last.name} ({activation})")
-    return activation != "softmax"
-
-
-@contextlib.contextmanager
-def shapes_only():
-    """Models built inside have shapes and no values: they cost nothing, whatever their size, and cannot compute."""
-    with quiet_import():
-        import keras
-    from keras.src.backend.common import global_state  # there is no public name for it
-
-    name = "uninitialized_variables"  # a list to which Keras adds those inside, to fill them at the next occasion
-    before = list(global_state.get_global_attribute(name) or [])
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(name, before)
 
 
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):

@@ -16,10 +16,11 @@ import numpy as np
 
 from . import pretrained
 from .errors import DataError, MissingError, RunError, UsageError
+from .explain import shapes_only
 from .files import check_seal, checksum, read_json, read_text, write_text
 from .intervals import wilson
 from .precision import BFLOAT16_FLAGS, PRECISIONS, processor_flags
-from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model, shapes_only
+from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
 from .weights import check_weights, load_weights
 
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"

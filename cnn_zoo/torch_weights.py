@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from .errors import MissingError, RunError, UsageError, reason
-from .registry import SMALL_BELOW, entry, list_models, whole_model
+from .explain import whole_model
+from .registry import SMALL_BELOW, entry, list_models
 from .transfer import HEADS
 
 IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError, reason, unknown
-from .explain import stages
-from .registry import shapes_only, whole_model
+from .explain import shapes_only, stages, whole_model
 from .weights import load_weights, read_shapes, shapes_of
 
 HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes

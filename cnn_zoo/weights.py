@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .errors import MissingError, RunError, UsageError, check_choice, reason
+from .explain import whole_model
 from .files import atomic, check_seal, seal
-from .registry import whole_model
 
 
 def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:

@@ -44,7 +44,8 @@ def run_cli(*arguments, cwd, timeout=120, **environment):
 def like_torchvision(name):
     """Random weights for a model of the zoo under the names and in the order of torchvision's."""
     from cnn_zoo import build_model
-    from cnn_zoo.registry import entry, shapes_only
+    from cnn_zoo.explain import shapes_only
+    from cnn_zoo.registry import entry
     from cnn_zoo.torch_weights import _wanted
 
     rng, tensors = np.random.default_rng(0), {}

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cnn_zoo import ZooError, build_model, list_models, load_data, load_run, predict
 from cnn_zoo.errors import DataError, OptionError, RunError, UsageError
-from cnn_zoo.registry import shapes_only
+from cnn_zoo.explain import shapes_only
 
 ONCE = {"derandomize": True, "deadline": None, "database": None}
 KEPT = [HealthCheck.function_scoped_fixture]  # what a fixture made is not changed, or put back

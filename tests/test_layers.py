@@ -11,7 +11,8 @@ import tensorflow as tf
 from cnn_zoo import Recipe, build_model, layers, load_model, train
 from cnn_zoo.errors import MissingError, RunError, UsageError
 from cnn_zoo.layers import BatchNormalization, Channels, Conv2D, Whitening, apply, conv
-from cnn_zoo.registry import Spec, compile_model
+from cnn_zoo.registry import compile_model
+from cnn_zoo.spec import Spec
 from conftest import clean_environment, equal
 
 

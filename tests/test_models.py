@@ -9,8 +9,8 @@ import pytest
 
 from cnn_zoo import build_model, feature_extractor, list_models, model_card, register
 from cnn_zoo.errors import UsageError
-from cnn_zoo.explain import stages
-from cnn_zoo.registry import entry, shapes_only
+from cnn_zoo.explain import shapes_only, stages
+from cnn_zoo.registry import entry
 from conftest import ROOT
 
 TINY = {  # options that make a model small enough to train and save many times
@@ -297,7 +297,7 @@ def test_shufflenet_v1_costs_what_its_paper_says_for_every_number_of_groups(grou
 def test_groups_of_channels_do_not_see_each_other():
     """Keras' grouped convolution computes the same as ours, for kernels of any size."""
     from cnn_zoo.layers import grouped_conv, grouped_pointwise
-    from cnn_zoo.registry import Spec
+    from cnn_zoo.spec import Spec
 
     spec, inputs = Spec("x", (6, 6, 8), activation="linear"), keras.Input((6, 6, 8))
     x = np.random.default_rng(0).random((2, 6, 6, 8), dtype=np.float32)

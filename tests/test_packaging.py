@@ -1,6 +1,8 @@
 """Metadata agrees with itself, and what is derived is up to date."""
 
+import ast
 import configparser
+import graphlib
 import importlib.util
 import re
 
@@ -65,3 +67,19 @@ def test_a_wrong_public_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="bild_model"):
         _ = cnn_zoo.bild_model
+
+
+def test_modules_import_each_other_in_no_circle():
+    package = ROOT / "cnn_zoo"
+    imported = {}
+    for path in package.rglob("*.py"):
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                names = [node.module] if node.module else [alias.name for alias in node.names]
+                found |= {name for name in names if (package / f"{name}.py").exists()}
+        imported[path.relative_to(package).with_suffix("").as_posix()] = found
+    order = list(graphlib.TopologicalSorter(imported).static_order())  # a circle is a CycleError
+    assert len(order) == len(imported) > 30
+    assert order.index("layers") < order.index("models/resnet")
+    assert order.index("registry") < order.index("training")

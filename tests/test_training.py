@@ -14,8 +14,9 @@ import pytest
 from cnn_zoo import Recipe, build_model, evaluate, files, load_run, runs, train, training
 from cnn_zoo.checkpoints import CHECKPOINT, PREVIOUS, State
 from cnn_zoo.errors import RunError, TrainingError, UsageError
+from cnn_zoo.explain import shapes_only
 from cnn_zoo.files import seal
-from cnn_zoo.registry import compile_model, shapes_only
+from cnn_zoo.registry import compile_model
 from conftest import SMALL, clean_environment, equal
 
 pytestmark = pytest.mark.usefixtures("no_report")

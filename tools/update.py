@@ -38,14 +38,14 @@ LINKED = ("*.md", "CITATION.cff", "benchmarks/*.md", "notebooks/*.md", "notebook
 @functools.cache
 def published() -> list[tuple]:
     """(entry, layout, model without values) of every model in each of its layouts."""
-    from cnn_zoo import registry
+    from cnn_zoo import explain, registry
 
     registry.entry("conv_stack")  # imports the families
     built = []
     for name, entry in sorted(registry._ENTRIES.items()):
         for layout, shape in entry.layouts.items():
             options = {"num_classes": 1000 if layout == "paper" else 10, "layout": layout, "dtype": "float32"}
-            with registry.shapes_only():
+            with explain.shapes_only():
                 built.append((entry, layout, registry.build_model(name, shape, compile=False, **options)))
     return built
 
