@@ -226,7 +226,8 @@ def load_data(
         name: one of list_datasets(); a folder with a sub-folder of images per class (or with such folders under
             train, test and perhaps validation), as a Path or, where it is called as a data set is, as "./mnist"; or a
             pair of arrays (images, labels): images uint8 or floats in [0, 1], which are rounded to 8 bits, of shape
-            (n, height, width) or (n, height, width, 1, 3 or 4); labels integers 0, 1, 2 … of shape (n,).
+            (n, height, width) or (n, height, width, 1, 3 or 4), which are copied; labels integers 0, 1, 2 … of shape
+            (n,).
         batch_size: images a batch; the last of an epoch may be smaller.
         validation: fraction of the training images, stratified, that is set aside, unless a folder has validation
             images of its own. The test set is the official one where there is one (of a set without, the official
