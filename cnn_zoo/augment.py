@@ -82,14 +82,15 @@ def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor, mirrored: tf.Tenso
     # eight numbers in [-1, 1) an image, drawn in one go and used in this order whatever is switched on
     u = tf.random.stateless_uniform((batch, 8), seed, -1.0, 1.0)
     fy, fx, flip, angle, scale, cy, cx, light = tf.unstack(u, axis=1)
-    down, right = _shift(fy, _pixels(height, how)), _shift(fx, _pixels(width, how))
+    margin = _pixels(width, how)
+    down, right = _shift(fy, _pixels(height, how)), _shift(fx, margin)
     if not how.flip:
         mirrored = None
     elif mirrored is None:
         mirrored = flip >= 0
     turned = how.rotate or how.zoom
     if how.crop or ((how.translate or how.flip) and not turned):
-        images = _shift_and_flip(images, down, right, mirrored, _pixels(width, how), reflect=bool(how.crop))
+        images = _shift_and_flip(images, down, right, mirrored, margin, reflect=bool(how.crop))
         down, right, mirrored = tf.zeros_like(down), tf.zeros_like(right), None
     images = to_float(images)
     if turned:

@@ -1,4 +1,4 @@
-"""Looking at a model: whether it is whole, what it ends in, and what its stages compute."""
+"""Looking at models: whether one is whole, what it ends in, what its stages compute; and building some only to look."""
 
 from __future__ import annotations
 
