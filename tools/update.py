@@ -254,7 +254,7 @@ def predict_table() -> str:
 
 
 def augmentation_ratios() -> str:
-    """How many times a function mapped over single images; on other processors nobody has measured what is there now."""
+    """How many times a function mapped over single images; other processors were measured with code that is gone."""
     rates = results("augmentation")["results"]["images_per_second"].items()
     return ", ".join(f"{row['whole batches / single images']:.1f} times at {shape}" for shape, row in rates)
 
