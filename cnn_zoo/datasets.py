@@ -57,7 +57,7 @@ class Data:
         self.splits = _split(source, validation)
         self._images = source.images
         with tf.device("CPU"):
-            self._image_tensor = _shared(source.images) if isinstance(source.images, np.ndarray) else None
+            self._image_tensor = _shared(source.images)
             self._label_tensor = tf.constant(self.labels)
         self._passes = tf.Variable(0, dtype=tf.int64, trainable=False)  # how often `train` has been iterated over
 
@@ -110,7 +110,7 @@ class Data:
 
         def batch(step):
             chosen = indices[step * size : (step + 1) * size]
-            return to_float(self._gather(chosen)), tf.gather(self._label_tensor, chosen)
+            return to_float(tf.gather(self._image_tensor, chosen)), tf.gather(self._label_tensor, chosen)
 
         return _finish(tf.data.Dataset.range(steps).map(batch, num_parallel_calls=2, deterministic=True), steps)
 
@@ -159,13 +159,6 @@ class Data:
         """Images a batch, where None is what load_data was told."""
         return self.batch_size if batch_size is None else check_number("batch_size", batch_size, 1, whole=True)
 
-    def _gather(self, chosen: tf.Tensor) -> tf.Tensor:
-        """The images of given indices, uint8."""
-        if self._image_tensor is not None:
-            return tf.gather(self._image_tensor, chosen)
-        images = tf.numpy_function(self._images.__getitem__, [chosen], tf.uint8, stateful=False)
-        return tf.ensure_shape(images, (None, *self.input_shape))
-
     def _training(self, epochs: tf.data.Dataset, number: int, how: Augment, size: int, seed: int) -> tf.data.Dataset:
         indices, steps = tf.constant(self.splits["train"]), self.steps(size)
         turns = tf.random.stateless_uniform(self.labels.shape, (seed, 0), maxval=2, dtype=tf.int64)
@@ -175,7 +168,7 @@ class Data:
             return tf.data.Dataset.range(steps).map(lambda step: (epoch, step, order[step * size : (step + 1) * size]))
 
         def batch(epoch, step, chosen):
-            images = self._gather(chosen)
+            images = tf.gather(self._image_tensor, chosen)
             if how:
                 draw = tf.random.experimental.stateless_fold_in(tf.stack([tf.cast(seed, tf.int64), epoch]), step)
                 images = augment(images, how, draw, (tf.gather(turns, chosen) + epoch) % 2 == 1)
@@ -238,8 +231,8 @@ def load_data(
         augment: changes to training images, such as {"translate": 0.1, "flip": True}; see augment.Augment.
         seed: of the order and augmentation of training images.
         skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
-        memory_limit: bytes of images held in memory, 2 GiB if not said; more are read from a temporary file, a batch
-            at a time.
+        memory_limit: bytes of images held in memory, 2 GiB if not said; more are in a temporary file, of which the
+            system keeps in memory what there is room for.
         progress: called with a line of text now and then while images are read.
 
     Raises:

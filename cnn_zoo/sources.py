@@ -10,10 +10,10 @@ import contextlib
 import importlib.resources
 import io
 import math
+import mmap
 import os
 import shutil
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,43 +62,6 @@ ALIGNMENT = 64  # bytes: where arrays begin that TensorFlow can read in place
 Progress = Callable[[str], None]
 
 
-class FileArray:
-    """Rows of uint8 in a temporary file, read where they are asked for: as much memory as a batch, no more.
-
-    The file has no name on POSIX systems, so nothing stays behind, not even after a kill.
-    """
-
-    def __init__(self, shape: tuple[int, ...]):
-        self.shape = shape
-        self._row = int(np.prod(shape[1:]))
-        needed, free = self._row * shape[0], shutil.disk_usage(tempfile.gettempdir()).free
-        if needed > free:
-            raise DataError(
-                f"the images need {needed / 1e9:.1f} GB in {tempfile.gettempdir()}, which has {free / 1e9:.1f} GB free;"
-                " ask for smaller ones with image_size, or set TMPDIR to a folder with more room"
-            )
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives with the array
-        self._lock = threading.Lock()  # threads share the file's position
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __setitem__(self, index: int, row: np.ndarray) -> None:
-        with self._lock:
-            self._file.seek(index * self._row)
-            self._file.write(np.ascontiguousarray(row).data)
-
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        """The rows of an integer or of an array of integers."""
-        rows = np.atleast_1d(indices)
-        out = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        with self._lock:
-            for row, index in zip(out, rows, strict=True):
-                self._file.seek(int(index) * self._row)
-                self._file.readinto(row.data)
-        return out[0] if np.ndim(indices) == 0 else out
-
-
 @dataclass
 class Source:
     """All images of a data set: uint8 (n, height, width, channels); labels int64 (n,).
@@ -108,7 +71,7 @@ class Source:
     """
 
     name: str
-    images: np.ndarray | FileArray
+    images: np.ndarray
     labels: np.ndarray
     class_names: list[str]
     splits: dict[str, np.ndarray] = field(default_factory=dict)
@@ -173,19 +136,41 @@ def read_source(
     return _read_mnist5k(*wanted) if name == EMBEDDED else _read_tfds(name, *wanted)
 
 
-def _empty(count: int, size: tuple[int, int], channels: int, memory_limit: float) -> np.ndarray | FileArray:
+def _empty(count: int, size: tuple[int, int], channels: int, memory_limit: float) -> np.ndarray:
+    """Room for images, uint8, that TensorFlow can read in place: in memory, or in a file if they are larger."""
     shape = (count, *size, channels)
-    needed = int(np.prod(shape))
+    needed = math.prod(shape)
     if needed > memory_limit:
-        return FileArray(shape)
+        return np.frombuffer(_mapped_file(needed), np.uint8).reshape(shape)
     memory = np.empty(needed + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + needed].reshape(shape)
 
 
-def adapt(
-    images: np.ndarray, size: tuple[int, int] | None, channels: int | None, memory_limit: float
-) -> np.ndarray | FileArray:
+def _mapped_file(size: int) -> mmap.mmap:
+    """A temporary file as memory: the system reads its pages when they are asked for, and keeps those it has room for.
+
+    The file has no name on POSIX systems, so nothing stays behind, not even after a kill.
+    """
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise DataError(
+            f"the images need {size / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB free;"
+            " ask for smaller ones with image_size, or set TMPDIR to a folder with more room"
+        )
+    with tempfile.TemporaryFile() as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)  # else a disk that is filled meanwhile ends the process
+        else:
+            file.truncate(size)
+        mapped = mmap.mmap(file.fileno(), size)
+    if hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)  # else 32 pages are read around each: 13 times as long where memory is short
+    return mapped
+
+
+def adapt(images: np.ndarray, size: tuple[int, int] | None, channels: int | None, memory_limit: float) -> np.ndarray:
     """Resize images (n, h, w, c) and change between grey and colour, as a file of the same pixels would be."""
     from PIL import Image
 

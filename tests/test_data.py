@@ -2,8 +2,11 @@
 
 import contextlib
 import io
+import mmap
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from PIL import Image
 
 from cnn_zoo import Augment, Recipe, list_datasets, load_data, train
 from cnn_zoo.errors import DataError, MissingError, UsageError
-from cnn_zoo.sources import FileArray
+from cnn_zoo.sources import _empty
 from conftest import clean_environment
 
 
@@ -82,12 +85,12 @@ def test_batches_do_not_depend_on_the_number_of_threads():
     assert one == many.getvalue()
 
 
-@pytest.mark.parametrize("options", [{}, {"memory_limit": 1000}])
-def test_a_script_may_end_before_its_batches_do(options):
+@pytest.mark.parametrize("memory_limit", [2**30, 1000])
+def test_a_script_may_end_before_its_batches_do(memory_limit):
     program = (
         "from cnn_zoo import load_data\n"
-        f"data = load_data('mnist5k', batch_size=128, **{options})\n"
-        "started = [iter(data.epochs(0, 20, augment={'translate': 0.1, 'rotate': 10})) for _ in range(4)]\n"
+        f"data = load_data(batch_size=512, image_size=96, channels=3, memory_limit={memory_limit})\n"
+        "started = [iter(data.epochs(0, 20, augment={'translate': 0.04, 'rotate': 10})) for _ in range(4)]\n"
         "[next(batches) for batches in started]\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, env=clean_environment(), timeout=120)
@@ -412,9 +415,12 @@ def test_what_data_does_not_have_is_named(digits, ask, message):
         ask(digits)
 
 
-def test_images_larger_than_the_limit_come_from_a_file_and_are_the_same(photos):
+def test_images_larger_than_the_limit_come_from_a_file_and_are_the_same(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path))
     in_memory, on_disk = load_data(photos), load_data(photos, memory_limit=1000)
-    assert isinstance(on_disk._images, FileArray)
+    assert in_memory._images.base.base is None
+    assert isinstance(on_disk._images.base.base.obj, mmap.mmap)
+    assert not os.listdir(tmp_path)  # the file has no name
     assert same(batches(in_memory.train), batches(on_disk.train))
     assert same(batches(in_memory.test), batches(on_disk.test))
     assert in_memory.statistics == on_disk.statistics
@@ -422,7 +428,7 @@ def test_images_larger_than_the_limit_come_from_a_file_and_are_the_same(photos):
 
 def test_a_file_of_images_that_does_not_fit_the_disk_is_refused():
     with pytest.raises(DataError, match="GB free; ask for smaller ones"):
-        FileArray((10**9, 1000, 1000, 3))
+        _empty(10**9, (1000, 1000), 3, 0)
 
 
 def test_names_of_data_sets():
