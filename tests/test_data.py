@@ -420,7 +420,7 @@ def test_images_larger_than_the_limit_come_from_a_file_and_are_the_same(photos, 
     in_memory, on_disk = load_data(photos), load_data(photos, memory_limit=1000)
     assert in_memory._images.base.base is None
     assert isinstance(on_disk._images.base.base.obj, mmap.mmap)
-    assert not os.listdir(tmp_path)  # the file has no name
+    assert os.listdir(tmp_path) == [photos.name]  # the file of the images has no name
     assert same(batches(in_memory.train), batches(on_disk.train))
     assert same(batches(in_memory.test), batches(on_disk.test))
     assert in_memory.statistics == on_disk.statistics

@@ -309,8 +309,8 @@ def measured() -> str:
         f"{starts['cnn-zoo list'] - starts['python']:.2f} s longer than a bare interpreter.",
         f"A folder of {memory['images']:,} images, {memory['image_megabytes'] / 1000:.1f} GB of pixels, needs "
         f"{memory['memory_above_start_megabytes'] / 1000:.1f} GB held in memory and "
-        f"{file['memory_above_start_megabytes'] / 1000:.1f} GB in a file (without the pages of it that the system keeps "
-        "while there is room), at "
+        f"{file['memory_above_start_megabytes'] / 1000:.1f} GB in a file (pages of it that the system keeps while "
+        "there is room not counted), at "
         f"{min(memory['images_per_second_epochs']):,} and {min(file['images_per_second_epochs']):,} images a second, "
         f"after a first pass at {min(memory['images_per_second_loading'], file['images_per_second_loading']):,}"
         f"{elsewhere('folder')}.",
