@@ -18,7 +18,7 @@ from .spec import Spec
 
 EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
 MOMENTUM = 0.9  # Keras' 0.99 lags behind in short trainings
-KERNEL_DTYPES = {"float32": 4, "bfloat16": 16, "float16": 16}  # channels that the kernel takes at once; see below
+AT_ONCE = {"float32": 4, "bfloat16": 16, "float16": 16}  # channels that the kernel of BatchNormalization takes
 SATURATING = ("sigmoid", "tanh", "softsign", "hard_sigmoid")
 
 Layers = list[layers.Layer]
@@ -31,14 +31,15 @@ class BatchNormalization(layers.BatchNormalization):
     Keras computes mean, variance and the normalised values in separate float32 passes over the batch, which in a small
     net on a CPU take longer than its convolutions. Images normalised over their last axis go through the kernel on the
     TensorFlow backend; everything else, and other backends, through Keras' own code. So do channels that are no
-    multiple of 4 in 32 bits and of 16 in 16 bits, with which the kernel takes up to three times as long as Keras.
+    multiple of 4, with which the kernel takes up to three times as long as Keras. In 16 bits it is slow with channels
+    that are no multiple of 16, too; they go through it in 32 bits, in which Keras normalises them as well.
     """
 
     def call(self, inputs, training=None, mask=None):
         size = inputs.shape[-1]
         images = len(inputs.shape) == 4 and self.axis in (-1, 3)
-        multiple = KERNEL_DTYPES.get(keras.backend.standardize_dtype(inputs.dtype))
-        numbers = multiple and size % multiple == 0 and self.variable_dtype == "float32"
+        at_once = AT_ONCE.get(keras.backend.standardize_dtype(inputs.dtype))
+        numbers = at_once and size % AT_ONCE["float32"] == 0 and self.variable_dtype == "float32"
         special = mask is not None or self.synchronized or getattr(self, "renorm", False)  # renorm: not in Keras 3.13
         if keras.backend.backend() != "tensorflow" or not images or not numbers or special:
             return super().call(inputs, training=training, mask=mask)
@@ -46,7 +47,7 @@ class BatchNormalization(layers.BatchNormalization):
 
         training = bool(training and self.trainable)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
+            x=inputs if size % at_once == 0 else tf.cast(inputs, tf.float32),
             scale=tf.ones(size) if self.gamma is None else self.gamma,
             offset=tf.zeros(size) if self.beta is None else self.beta,
             mean=tf.zeros(0) if training else self.moving_mean,
@@ -59,7 +60,7 @@ class BatchNormalization(layers.BatchNormalization):
             variance *= (count - 1) / count  # the kernel's is an estimate for the population; Keras keeps the sample's
             self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
             self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
-        return outputs
+        return tf.cast(outputs, inputs.dtype)
 
 
 @keras.saving.register_keras_serializable(package="cnn_zoo")

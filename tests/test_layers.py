@@ -16,9 +16,9 @@ from cnn_zoo.spec import Spec
 from conftest import clean_environment, equal
 
 
-def both(**options):
+def both(channels=16, **options):
     """Our layer and Keras' with the same weights, which are not those that they start with."""
-    pair, shape = (BatchNormalization(**options), keras.layers.BatchNormalization(**options)), (6, 5, 7, 16)
+    pair, shape = (BatchNormalization(**options), keras.layers.BatchNormalization(**options)), (6, 5, 7, channels)
     rng = np.random.default_rng(1)
     for layer in pair:
         layer.build(shape)
@@ -45,8 +45,17 @@ def results(layer, images, training):
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}, {"momentum": 0.8, "epsilon": 0.1}])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("mixed_bfloat16", 0.02)])
 def test_it_computes_what_keras_computes(options, training, dtype, tolerance):
-    images = np.random.default_rng(0).normal(2, 3, (6, 5, 7, 16)).astype(np.float32)
-    ours, theirs = (results(layer, images, training) for layer in both(dtype=dtype, **options))
+    _compare_with_keras(training, tolerance, 16, dtype=dtype, **options)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_it_normalises_in_32_bits_as_keras_does_what_the_kernel_takes_slowly_in_16(training):
+    _compare_with_keras(training, 0.005, 20, dtype="mixed_bfloat16")
+
+
+def _compare_with_keras(training, tolerance, channels, **options):
+    images = np.random.default_rng(0).normal(2, 3, (6, 5, 7, channels)).astype(np.float32)
+    ours, theirs = (results(layer, images, training) for layer in both(channels, **options))
     assert len(ours) == len(theirs) >= 5
     for a, b in zip(ours, theirs, strict=True):
         assert np.allclose(a, b, rtol=tolerance, atol=tolerance * max(1, np.abs(b).max()))
@@ -55,13 +64,16 @@ def test_it_computes_what_keras_computes(options, training, dtype, tolerance):
 
 @pytest.mark.parametrize(
     ("dtype", "channels", "fused"),
-    [("float32", 20, True), ("float32", 58, False), ("mixed_bfloat16", 32, True), ("mixed_bfloat16", 24, False)],
-)
-def test_channels_that_the_kernel_takes_slowly_are_left_to_keras(dtype, channels, fused):
+    [("float32", 20, "float32"), ("float32", 58, None), ("mixed_bfloat16", 32, "bfloat16"),
+     ("mixed_bfloat16", 24, "float32"), ("mixed_bfloat16", 58, None)],
+)  # fmt: skip
+def test_channels_go_through_the_kernel_in_the_dtype_that_it_is_fast_with(dtype, channels, fused):
     layer = BatchNormalization(dtype=dtype)
     shape = tf.TensorSpec((2, 4, 4, channels), layer.compute_dtype)
     graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(shape).graph
-    assert any(op.type.startswith("FusedBatchNorm") for op in graph.get_operations()) == fused
+    kernels = [op.inputs[0].dtype.name for op in graph.get_operations() if op.type == "FusedBatchNormV3"]
+    assert kernels == [fused] * bool(fused)
+    assert graph.outputs[0].dtype.name == layer.compute_dtype
 
 
 def test_a_frozen_layer_keeps_its_statistics():
