@@ -5,6 +5,8 @@
 Needs torch. In turn, seed by seed, all on the official split with the images in memory:
 
 - zoonet: `train("zoonet", "mnist")` with the recipe `fast` for one epoch of all 60,000 images, start to end;
+- the same in a process of its own that computes each operation with one thread (TF_NUM_INTRAOP_THREADS=1), up to two
+  operations at a time: in so small a net, waking a second core for an operation takes as long as the operation;
 - raw PyTorch: the same net, recipe and order of work in PyTorch, channels_last, and bfloat16 where ours computes in it;
   both for four epochs too, for tracing counts for less in them;
 - Keras' example: the settings of keras.io's "Simple MNIST convnet" (two convolutions of 32 and 64, dropout, Adam,
@@ -21,6 +23,7 @@ import argparse
 import json
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -66,10 +69,25 @@ def ours(data, seed: int, epochs: int) -> dict:
     return {"seconds": run.metrics["fit_seconds"], "accuracy": run.metrics["test_accuracy"], "epochs": epochs}
 
 
+def ours_one_thread(data, seed: int, epochs: int) -> dict:
+    """`ours` in a process of its own, with a thread for each operation."""
+    command = [sys.executable, __file__, *alone("ours", data, seed, epochs)]
+    return answer(command, ENVIRONMENT | {"TF_NUM_INTRAOP_THREADS": "1"})
+
+
 def keras_example(data, seed: int, most: int) -> dict:
     """`plain_example` in a process of its own."""
-    command = plain_keras(__file__, "--plain-example", data.name, str(seed), str(most))
-    done = subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True)
+    return answer(plain_keras(__file__, *alone("plain_example", data, seed, most)), ENVIRONMENT)
+
+
+def alone(function: str, data, seed: int, epochs: int) -> list[str]:
+    """The arguments with which this script calls one of its functions and prints what comes of it."""
+    return ["--alone", function, data.name, str(seed), str(epochs)]
+
+
+def answer(command: list[str], environment: dict[str, str]) -> dict:
+    """What such a process has printed."""
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -215,18 +233,21 @@ def main() -> None:
         "--peer-seeds", type=int, default=2, help="of the four epochs and Keras' example, half of PyTorch's; 0: none"
     )
     parser.add_argument("--quick", action="store_true", help="one epoch each on the embedded digits; nothing is kept")
-    parser.add_argument("--plain-example", nargs=3, metavar=("DATA", "SEED", "MOST"), help="Keras' example, here")
+    parser.add_argument("--alone", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.plain_example:
-        name, seed, most = args.plain_example
-        print(json.dumps(plain_example(load_data(name, validation=0), int(seed), int(most))))
+    if args.alone:
+        function, name, seed, epochs = args.alone
+        work = {"ours": ours, "plain_example": plain_example}[function]
+        print(json.dumps(work(load_data(name, validation=0), int(seed), int(epochs))))
         return
     seeds, peers, most, longer = (1, 1, 1, 1) if args.quick else (args.seeds, args.peer_seeds, 20, 4)
     data = load_data("mnist5k" if args.quick else "mnist", validation=0)
     systems = {
         "zoonet, fast": (lambda data, seed: ours(data, seed, 1), seeds),
+        "zoonet, fast, a thread for each operation": (lambda data, seed: ours_one_thread(data, seed, 1), seeds),
         "raw PyTorch, same net and recipe": (lambda data, seed: torch_at_our_recipe(data, seed, 1), seeds),
         "zoonet, four epochs without augmentation": (lambda data, seed: ours(data, seed, longer), peers),
+        "the same, a thread for each operation": (lambda data, seed: ours_one_thread(data, seed, longer), peers),
         "raw PyTorch, the same": (lambda data, seed: torch_at_our_recipe(data, seed, longer), peers),
         "Keras' example": (lambda data, seed: keras_example(data, seed, most), peers),
         "PyTorch's example": (lambda data, seed: torch_example(data, seed, most), (peers + 1) // 2),
@@ -236,7 +257,7 @@ def main() -> None:
         for name, (system, count) in systems.items():
             if seed < count:
                 rows[name].append(system(data, seed))
-                print(f"{name:34} seed {seed}: {rows[name][-1]}", flush=True)
+                print(f"{name:41} seed {seed}: {rows[name][-1]}", flush=True)
     results = {}
     for name, found in ((name, found) for name, found in rows.items() if found):
         accuracies = [row["accuracy"] for row in found]
