@@ -97,10 +97,10 @@ def step(name: str, shape: tuple, batch: int, options: dict, steps: int) -> tupl
     off = tf.data.Options()
     off.autotune.enabled = False
     data = tf.data.Dataset.from_tensors((images, labels)).cache().repeat(steps).with_options(off)
-    took = seconds(lambda: model.fit(data, verbose=0), 3) / steps
+    took = seconds(lambda: model.fit(data, verbose=0, shuffle=False), 3) / steps
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
-        model.fit(data, verbose=0)
+        model.fit(data, verbose=0, shuffle=False)
         tf.profiler.experimental.stop()
         found = {kind: total / steps for kind, total in operations(folder).items()}
     return took, found, 3 * batch * model_card(model).macs  # forward, and twice as much backward

@@ -83,7 +83,9 @@ def work(label: str, way: str, quick: bool) -> None:
     off = tf.data.Options()
     off.autotune.enabled = False
     compile_model(model, keras.optimizers.SGD(0.01, momentum=0.9))
-    serve(lambda steps: model.fit(data.repeat(steps).with_options(off), verbose=0), model.dtype_policy.name)
+    serve(
+        lambda steps: model.fit(data.repeat(steps).with_options(off), verbose=0, shuffle=False), model.dtype_policy.name
+    )
 
 
 def measure(label: str, quick: bool) -> dict:
