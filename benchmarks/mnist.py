@@ -6,7 +6,7 @@ Needs torch. In turn, seed by seed, all on the official split with the images in
 
 - zoonet: `train("zoonet", "mnist")` with the recipe `fast` for one epoch of all 60,000 images, start to end;
 - the same in a process of its own that computes each operation with one thread (TF_NUM_INTRAOP_THREADS=1), up to two
-  operations at a time: in so small a net, waking a second core for an operation takes as long as the operation;
+  operations at a time: in so small a net, waking a second core for an operation costs as much as it saves;
 - raw PyTorch: the same net, recipe and order of work in PyTorch, channels_last, and bfloat16 where ours computes in it;
   both for four epochs too, for tracing counts for less in them;
 - Keras' example: the settings of keras.io's "Simple MNIST convnet" (two convolutions of 32 and 64, dropout, Adam,

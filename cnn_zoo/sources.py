@@ -154,19 +154,22 @@ def _mapped_file(size: int) -> mmap.mmap:
     """
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
+    advice = "ask for smaller ones with image_size, or set TMPDIR to a folder with more room"
     if size > free:
         raise DataError(
-            f"the images need {size / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB free;"
-            " ask for smaller ones with image_size, or set TMPDIR to a folder with more room"
+            f"the images need {size / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB free; {advice}"
         )
-    with tempfile.TemporaryFile() as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)  # else a disk that is filled meanwhile ends the process
-        else:
-            file.truncate(size)
-        mapped = mmap.mmap(file.fileno(), size)
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # else a disk that is filled meanwhile ends the process
+            else:
+                file.truncate(size)
+            mapped = mmap.mmap(file.fileno(), size)
+    except OSError as error:  # a quota, say
+        raise DataError(f"the images need {size / 1e9:.1f} GB in {folder}: {error.strerror}; {advice}") from error
     if hasattr(mmap, "MADV_RANDOM"):
-        mapped.madvise(mmap.MADV_RANDOM)  # else 32 pages are read around each: 13 times as long where memory is short
+        mapped.madvise(mmap.MADV_RANDOM)  # else pages around each are read too: see benchmarks/README.md
     return mapped
 
 

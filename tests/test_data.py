@@ -1,6 +1,7 @@
 """Data sets: splits share nothing, order and augmentation follow from the seed, errors name the file."""
 
 import contextlib
+import errno
 import io
 import mmap
 import os
@@ -429,6 +430,16 @@ def test_images_larger_than_the_limit_come_from_a_file_and_are_the_same(photos, 
 def test_a_file_of_images_that_does_not_fit_the_disk_is_refused():
     with pytest.raises(DataError, match="GB free; ask for smaller ones"):
         _empty(10**9, (1000, 1000), 3, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot set room aside")
+def test_a_disk_that_is_full_all_the_same_is_named(monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(DataError, match=f"the images need .* GB in .*{os.strerror(errno.EDQUOT)}.*; ask for smaller"):
+        load_data("mnist5k", image_size=32, memory_limit=1000)
 
 
 def test_names_of_data_sets():
