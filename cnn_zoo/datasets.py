@@ -232,7 +232,7 @@ def load_data(
         seed: of the order and augmentation of training images.
         skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
         memory_limit: bytes of images held in memory, 2 GiB if not said; more are in a temporary file, of which the
-            system keeps in memory what there is room for.
+            system keeps in memory what there is room for. Arrays that need no resizing are held in any case.
         progress: called with a line of text now and then while images are read.
 
     Raises:
