@@ -102,7 +102,7 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     """
     if isinstance(model, str):
         with shapes_only():  # counting needs shapes, not 138 million numbers
-            model = build_model(model, compile=False, **build_options)
+            model = build_model(model, **build_options | {"compile": False})
     elif build_options:
         raise OptionError(f"{', '.join(build_options)}: only a model that is given by name can take options")
     model = whole_model(model)

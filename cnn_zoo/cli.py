@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("; ".join(getattr(interrupt, "__notes__", [])) or "interrupted")
     except BrokenPipeError:  # the reader of a pipe, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return int(args.command == "train")  # a listing has done its work then, a training has not
+        return int(args.command in ("train", "reproduce"))  # a listing has done its work then, a training has not
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}")

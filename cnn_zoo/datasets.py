@@ -226,7 +226,7 @@ def load_data(
             images of its own. The test set is the official one where there is one (of a set without, the official
             validation images), else a stratified fifth. Neither depends on `seed`.
         image_size: side, or (height, width), that images are resized to (stretched, antialiased). None: their own if
-            all are of one size of at most 224 pixels, else 64 x 64.
+            all are of one size of at most 224 pixels, else 64 x 64; arrays always stay as they are.
         channels: 1 grey, 3 colour, 4 colour and opacity; None: as they are.
         augment: changes to training images, such as {"translate": 0.1, "flip": True}; see augment.Augment.
         seed: of the order and augmentation of training images.

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import DataError, MissingError, reason
+from .precision import cores
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 50_000_000  # 150 MB in colour; a decompression bomb claims more in a few kilobytes
@@ -84,7 +85,7 @@ def to_array(image: Image.Image, size: tuple[int, int] | None = None, channels: 
         channels: 1 grey, 3 colour, 4 colour and opacity. Transparent parts become white when opacity is dropped.
     """
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).astype(np.uint8))
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if channels < 4 and ("A" in image.mode or "transparency" in image.info):
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
@@ -114,7 +115,7 @@ def for_each_file(work: Callable, paths: list, progress: Callable[[int], None] |
             return error
 
     results = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(paths), 1024):  # in slices, so that Ctrl-C and progress do not wait for all
             results += pool.map(guarded, range(start, min(start + 1024, len(paths))))
             if progress:

@@ -214,16 +214,20 @@ def _compile(model, size: int | None):
     shape = tf.TensorSpec((size, *model.input_shape[1:]), model.inputs[0].dtype)
 
     def function(jit_compile):
-        return tf.function(lambda batch: itself()(batch, training=False), jit_compile=jit_compile)
+        traced = tf.function(lambda batch: itself()(batch, training=False), jit_compile=jit_compile)
+        concrete = traced.get_concrete_function(shape)
+        variables = concrete.captured_inputs
+        # a call of `concrete` itself binds its one argument anew each time, which takes 0.07 ms
+        return lambda batch: concrete._call_flat([batch], variables)
 
     if size == 1 and macs_if_known(model) < ONE_IMAGE_MACS and not _has_grouped(model):
         try:
-            compiled = function(True).get_concrete_function(shape)
+            compiled = function(True)
             compiled(tf.zeros(shape.shape, shape.dtype))
             return compiled
         except Exception:
             pass
-    return function(False).get_concrete_function(shape)
+    return function(False)
 
 
 def _has_grouped(model) -> bool:

@@ -379,7 +379,8 @@ def headless(spec: Spec) -> Layers:
 
 def initializer(spec: Spec) -> str:
     """He's initialisation (arXiv:1502.01852) for rectifiers, Glorot's for activations that saturate."""
-    return "glorot_uniform" if spec.activation in SATURATING else "he_normal"
+    name = getattr(spec.activation, "__name__", spec.activation)
+    return "glorot_uniform" if name in SATURATING else "he_normal"
 
 
 def regularizer(spec: Spec) -> keras.Regularizer | None:

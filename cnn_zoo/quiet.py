@@ -11,7 +11,7 @@ import sys
 import tempfile
 import warnings
 
-from .precision import processor_flags
+from .precision import cores, processor_flags
 
 
 def ask_for_kernels() -> None:
@@ -34,9 +34,8 @@ def lacks_kernels() -> bool:
 
 def _threads() -> int:
     """Those that TensorFlow shares an operation out among."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return int(asked) if asked.isdigit() and int(asked) else cores
+    return int(asked) if asked.isdigit() and int(asked) else cores()
 
 
 @contextlib.contextmanager

@@ -370,7 +370,11 @@ def _check_activation(activation: Any) -> Any:
 
     if callable(activation):
         return activation
-    names = [n for n in dir(keras.activations) if n.islower() and n not in ("deserialize", "get", "serialize")]
+    names = [
+        n
+        for n in dir(keras.activations)
+        if n.islower() and n[0] != "_" and n not in ("deserialize", "get", "serialize")
+    ]
     if activation not in names:
-        raise UsageError(unknown("activation", activation, [n for n in names if not n.startswith("_")]))
+        raise UsageError(unknown("activation", activation, names))
     return activation

@@ -19,7 +19,7 @@ from .errors import DataError, MissingError, RunError, UsageError
 from .explain import shapes_only
 from .files import check_seal, checksum, read_json, read_text, write_text
 from .intervals import wilson
-from .precision import BFLOAT16_FLAGS, PRECISIONS, processor_flags
+from .precision import BFLOAT16_FLAGS, PRECISIONS, cores, processor_flags
 from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
 from .weights import check_weights, load_weights
 
@@ -78,15 +78,19 @@ class Run:
         """The data set it was trained on (or another, `name`) with the image size and channels of the model.
 
         Raises:
-            UsageError: it was trained on arrays, which it does not keep, and no other is named.
+            UsageError: it was trained on arrays, which it does not keep, and no other is named; or an option that the
+                run settles: image_size and channels, and of its own data, validation.
             DataError: what it was trained on has changed since.
             And as load_data does, whose `options` may be given.
         """
         from .datasets import load_data
 
-        own = False
-        if name is None:
-            own, name = True, self.config["data"]
+        own = name is None
+        for option in ("image_size", "channels", *["validation"] * own):
+            if option in options:
+                raise UsageError(f"{option} is the run's own; got {options[option]!r:.80}")
+        if own:
+            name = self.config["data"]
             if name == "arrays":
                 raise UsageError(f"{self.path} was trained on arrays, which it does not keep; pass the data")
             options = {**self.config["data_options"], **options}
@@ -109,7 +113,7 @@ def versions() -> dict[str, str]:
     settings = [f"{name}={os.environ[name]}" for name in SETTINGS if os.environ.get(name)]
     return found | {
         "machine": " ".join([platform.machine(), *flags]),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(cores()),
         "settings": " ".join(settings),
     }
 
@@ -127,7 +131,9 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     config = read_config(path)
     if record := _published(path):
-        model = build_model(config["model"], weights=config["data"], **config["model_options"])
+        model = build_model(
+            config["model"], num_classes=len(config["class_names"]), weights=config["data"], **config["model_options"]
+        )
         metrics = {key: record[key] for key in ("test_accuracy", "parameters")} | {"status": "complete"}
         return Run(model, {}, metrics, pretrained.weights_file(record), config)
     if not (path / WEIGHTS).is_file():

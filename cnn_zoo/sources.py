@@ -255,7 +255,8 @@ def _read_tfds(name, size, channels, memory_limit, progress) -> Source:
             f"{name} has no 8-bit images in grey or colour, but {feature.np_dtype} of {feature.shape[2]} channels"
         )
     fixed = feature.shape[:2] if None not in feature.shape[:2] else None
-    size, channels = size or fixed or (DEFAULT_SIDE, DEFAULT_SIDE), channels or feature.shape[2] or 3
+    own = fixed if fixed and max(fixed) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
+    size, channels = size or own, channels or feature.shape[2] or 3
     ours = {"train": "train", "test": next((s for s in ("test", "validation") if s in builder.info.splits), None)}
     counts = {split: builder.info.splits[theirs].num_examples for split, theirs in ours.items() if theirs}
     images = _empty(sum(counts.values()), size, channels, memory_limit)
@@ -268,7 +269,7 @@ def _read_tfds(name, size, channels, memory_limit, progress) -> Source:
         dataset = dataset.map(lambda row: (row[image_key], row[label_key])).batch(512 if fixed else 1)
         splits[split] = np.arange(done, done + count)
         for batch, batch_labels in dataset.as_numpy_iterator():
-            for image in adapt(batch.astype(np.uint8), size, channels, math.inf):
+            for image in adapt(batch, size, channels, math.inf):
                 images[done] = image
                 done += 1
             labels[done - len(batch_labels) : done] = batch_labels

@@ -126,3 +126,7 @@ def test_the_recorded_trainings_show_that_every_family_learns():
     assert {families[row["model"]] for row in rows} == set(families.values())
     for row in rows:
         assert float(row["last_loss"]) < float(row["first_loss"]), row["model"]
+
+
+def test_a_card_takes_every_argument_of_build_model():
+    assert model_card("lenet5", compile=True).parameters == model_card("lenet5").parameters

@@ -253,6 +253,16 @@ def test_a_closed_pipe_is_no_error():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(("command", "status"), [("list", 0), ("train", 1), ("reproduce lenet5 mnist", 1)])
+def test_a_pipe_that_closes_before_the_end_is_a_failure_of_what_has_work_to_do(command, status, monkeypatch):
+    def interrupted(*arguments):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(os, "dup2", lambda *descriptors: None)
+    monkeypatch.setattr(f"cnn_zoo.cli._{command.split()[0]}", interrupted)
+    assert main(command.split()) == status
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 @pytest.mark.parametrize("command", ["list", "info lenet5 --set weights=mnist --num-classes 4"])
 def test_a_closed_output_is_no_error(command, closed):

@@ -452,19 +452,21 @@ def test_the_names_of_tfds_sets_are_known_to_tfds():
     assert set(list_datasets()) - {"mnist5k"} <= set(tfds.list_builders())
 
 
-def test_a_set_of_tfds_is_read_split_by_split(tmp_path):
+@pytest.mark.parametrize("name", ["kmnist", "rock_paper_scissors"])
+def test_a_set_of_tfds_is_read_split_by_split(name, tmp_path):
     """Twelve images in the place of a set that is not prepared here."""
     import tensorflow_datasets as tfds
 
-    known = tfds.builder("kmnist")
+    known = tfds.builder(name)
     if known.is_prepared():
-        pytest.skip("kmnist is prepared in TFDS_DATA_DIR")
+        pytest.skip(f"{name} is prepared in TFDS_DATA_DIR")
+    shape, names = known.info.features["image"].shape, known.info.features["label"].names
     rng, rows = np.random.default_rng(0), {}
     for split, count in (("train", 8), ("test", 4)):
-        images = rng.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
-        rows[split] = [{"image": image, "label": i % 10} for i, image in enumerate(images)]
+        images = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+        rows[split] = [{"image": image, "label": i % len(names)} for i, image in enumerate(images)]
     tfds.dataset_builders.store_as_tfds_dataset(
-        "kmnist",
+        name,
         str(known.version),
         data_dir=tmp_path,
         features=known.info.features,
@@ -473,12 +475,13 @@ def test_a_set_of_tfds_is_read_split_by_split(tmp_path):
     )
     tfds.core.add_data_dir(tmp_path)
     told = []
-    data = load_data("kmnist", validation=0, progress=told.append)
-    assert told == ["reading kmnist: train, 8 images", "reading kmnist: test, 4 images"]
+    data = load_data(name, validation=0, image_size=shape[:2], progress=told.append)
+    assert told == [f"reading {name}: train, 8 images", f"reading {name}: test, 4 images"]
     for split, examples in rows.items():
         assert np.array_equal(data.images(split), [row["image"] for row in examples])
         assert data.labels[data.splits[split]].tolist() == [row["label"] for row in examples]
-    assert data.class_names == known.info.features["label"].names
+    assert data.class_names == names
+    assert load_data(name, validation=0).input_shape == (shape if shape[0] <= 224 else (64, 64, 3))  # as of a folder
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])

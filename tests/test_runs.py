@@ -169,6 +169,9 @@ def test_a_run_of_a_folder_judges_others_by_the_names_of_classes_and_not_itself_
     shutil.copytree(photos, tmp_path / "two")
     shutil.rmtree(tmp_path / "two/dark")
     other = run.load_data(tmp_path / "two")
+    for option, name in (("validation", None), ("image_size", None), ("channels", tmp_path / "two")):
+        with pytest.raises(UsageError, match=f"{option} is the run's own; got 3"):
+            run.load_data(name, **{option: 3})
     result = evaluate(run, other)
     names = [other.class_names[label] for label in other.labels[other.splits["test"]]]
     assert [run.class_names[label] for label in result["labels"]] == names

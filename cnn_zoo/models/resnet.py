@@ -48,7 +48,7 @@ def block(x, spec, kind, filters, strides, name, shortcut, residual, preactivati
             y = apply(y, conv(spec, depth, size, name=full, use_bias=use_bias, **options))
         else:
             activate = not residual or number < len(rows)
-            options |= {"activate": activate, "use_bias": use_bias or None}
+            options |= {"activate": activate, "use_bias": use_bias}
             y = apply(y, conv_norm_act(spec, depth, size, name=full, **options))
     if not residual:
         return y
@@ -58,6 +58,10 @@ def block(x, spec, kind, filters, strides, name, shortcut, residual, preactivati
         source = apply(source, project(spec, width, 1, name=full, **options))
     elif changes:  # every second position, and zeros for the channels that are new
         new = width - x.shape[-1]
+        if new < 0:
+            raise UsageError(
+                f"filters must not fall where shortcuts are the identity; {name} has {x.shape[-1]}, then {width}"
+            )
         source = layers.MaxPooling2D(1, strides=strides, name=f"{name}_subsample")(x)
         sides = ((0, 0), (new // 2, new - new // 2))  # the last two of (batch, height, width, channels)
         source = layers.ZeroPadding2D(sides, data_format="channels_first", name=f"{name}_widen")(source)
@@ -85,11 +89,10 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
     kind, depths = ("basic", [CIFAR[spec.name]] * len(filters)) if cifar else IMAGENET[spec.name]
     check_length("filters", filters, len(depths))
     shortcut = check_choice("shortcut", shortcut or ("identity" if cifar else "projection"), ("identity", "projection"))
-    if residual and shortcut == "identity" and list(filters) != sorted(filters):
-        raise UsageError(f"filters must not fall where shortcuts are the identity; got {filters!r}")
+    use_bias = use_bias or not spec.batch_norm
     options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation, "use_bias": use_bias}
     options["stride_on"] = check_choice("stride_on", stride_on, ("1x1", "3x3"))
-    first = partial(conv, use_bias=use_bias) if preactivation else partial(conv_norm_act, use_bias=use_bias or None)
+    first = partial(conv if preactivation else conv_norm_act, use_bias=use_bias)
     if spec.layout == "paper":
         steps = first(spec, 64, 7, strides=2, padding=3, name="stem_conv")
         steps += pool("max", 3, strides=2, padding=1, name="stem_pool")
