@@ -2,21 +2,24 @@
 
     TFDS_DATA_DIR=… python benchmarks/mnist.py [--seeds 10] [--peer-seeds 2] [--quick]
 
-Needs torch. In turn, seed by seed, all on the official split with the images in memory:
+Needs torch. In turn, seed by seed, each training in a process of its own, all on the official split with the images in
+memory:
 
 - zoonet: `train("zoonet", "mnist")` with the recipe `fast` for one epoch of all 60,000 images, start to end;
-- the same in a process of its own that computes each operation with one thread (TF_NUM_INTRAOP_THREADS=1), up to two
+- the same in a process that computes each operation with one thread (TF_NUM_INTRAOP_THREADS=1), up to two
   operations at a time: in so small a net, waking a second core for an operation costs as much as it saves;
 - raw PyTorch: the same net, recipe and order of work in PyTorch, channels_last, and bfloat16 where ours computes in it;
   both for four epochs too, for tracing counts for less in them;
 - Keras' example: the settings of keras.io's "Simple MNIST convnet" (two convolutions of 32 and 64, dropout, Adam,
-  batches of 128, a tenth of the images set aside), until the first epoch after which the test accuracy is 99 %; in a
-  process where TensorFlow chooses its kernels itself;
+  batches of 128, a tenth of the images set aside), until the first epoch after which the test accuracy is 99 %;
+  TensorFlow chooses its kernels itself;
 - PyTorch's example: the settings of pytorch/examples "mnist" (two convolutions of 32 and 64, two dense layers, dropout,
   Adadelta at 1.0 times 0.7 an epoch, batches of 64), likewise.
 
-Seconds are those of training, with tracing, without loading and judging. The two examples are stopped the first time
-that the *test* accuracy is high enough, which favours them; ours run as long as their recipe says and are judged once.
+Seconds are those of training, with tracing and whatever else a process does at first, without loading and judging: a
+process that has trained before is faster, PyTorch most of all, which `--warm` shows. The two examples are stopped the
+first time that the *test* accuracy is high enough, which favours them; ours run as long as their recipe says and are
+judged once.
 """
 
 import argparse
@@ -69,29 +72,16 @@ def ours(data, seed: int, epochs: int) -> dict:
     return {"seconds": run.metrics["fit_seconds"], "accuracy": run.metrics["test_accuracy"], "epochs": epochs}
 
 
-def ours_one_thread(data, seed: int, epochs: int) -> dict:
-    """`ours` in a process of its own, with a thread for each operation."""
-    command = [sys.executable, __file__, *alone("ours", data, seed, epochs)]
-    return answer(command, ENVIRONMENT | {"TF_NUM_INTRAOP_THREADS": "1"})
-
-
-def keras_example(data, seed: int, most: int) -> dict:
-    """`plain_example` in a process of its own."""
-    return answer(plain_keras(__file__, *alone("plain_example", data, seed, most)), ENVIRONMENT)
-
-
-def alone(function: str, data, seed: int, epochs: int) -> list[str]:
-    """The arguments with which this script calls one of its functions and prints what comes of it."""
-    return ["--alone", function, data.name, str(seed), str(epochs)]
-
-
-def answer(command: list[str], environment: dict[str, str]) -> dict:
-    """What such a process has printed."""
+def alone(work, data: str, seed: int, epochs: int, before: int, one_thread: bool = False) -> dict:
+    """What a function of this script returns in a process of its own, after as many trainings that do not count."""
+    arguments = [__file__, "--alone", work.__name__, data, *map(str, (seed, epochs, before))]
+    command = plain_keras(*arguments) if work is keras_example else [sys.executable, *arguments]
+    environment = ENVIRONMENT | ({"TF_NUM_INTRAOP_THREADS": "1"} if one_thread else {})
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def plain_example(data, seed: int, most: int) -> dict:
+def keras_example(data, seed: int, most: int) -> dict:
     """The published settings of Keras' simple convnet, in our words."""
     keras.utils.set_random_seed(seed)
     x, y, x_test, y_test = arrays(data)
@@ -233,30 +223,36 @@ def main() -> None:
         "--peer-seeds", type=int, default=2, help="of the four epochs and Keras' example, half of PyTorch's; 0: none"
     )
     parser.add_argument("--quick", action="store_true", help="one epoch each on the embedded digits; nothing is kept")
-    parser.add_argument("--alone", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--warm", action="store_true", help="each training after another in its process, which does not count; not kept"
+    )
+    parser.add_argument("--alone", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
-        function, name, seed, epochs = args.alone
-        work = {"ours": ours, "plain_example": plain_example}[function]
-        print(json.dumps(work(load_data(name, validation=0), int(seed), int(epochs))))
+        function, name, *numbers = args.alone
+        seed, epochs, before = map(int, numbers)
+        data = load_data(name, validation=0)
+        for _ in range(before + 1):
+            row = globals()[function](data, seed, epochs)
+        print(json.dumps(row))
         return
     seeds, peers, most, longer = (1, 1, 1, 1) if args.quick else (args.seeds, args.peer_seeds, 20, 4)
-    data = load_data("mnist5k" if args.quick else "mnist", validation=0)
-    systems = {
-        "zoonet, fast": (lambda data, seed: ours(data, seed, 1), seeds),
-        "zoonet, fast, a thread for each operation": (lambda data, seed: ours_one_thread(data, seed, 1), seeds),
-        "raw PyTorch, same net and recipe": (lambda data, seed: torch_at_our_recipe(data, seed, 1), seeds),
-        "zoonet, four epochs without augmentation": (lambda data, seed: ours(data, seed, longer), peers),
-        "the same, a thread for each operation": (lambda data, seed: ours_one_thread(data, seed, longer), peers),
-        "raw PyTorch, the same": (lambda data, seed: torch_at_our_recipe(data, seed, longer), peers),
-        "Keras' example": (lambda data, seed: keras_example(data, seed, most), peers),
-        "PyTorch's example": (lambda data, seed: torch_example(data, seed, most), (peers + 1) // 2),
+    data = "mnist5k" if args.quick else "mnist"
+    systems = {  # label -> function, its epochs, whether operations have a thread each, how many seeds
+        "zoonet, fast": (ours, 1, False, seeds),
+        "zoonet, fast, a thread for each operation": (ours, 1, True, seeds),
+        "raw PyTorch, same net and recipe": (torch_at_our_recipe, 1, False, seeds),
+        "zoonet, four epochs without augmentation": (ours, longer, False, peers),
+        "the same, a thread for each operation": (ours, longer, True, peers),
+        "raw PyTorch, the same": (torch_at_our_recipe, longer, False, peers),
+        "Keras' example": (keras_example, most, False, peers),
+        "PyTorch's example": (torch_example, most, False, (peers + 1) // 2),
     }
     rows = {name: [] for name in systems}
     for seed in range(max(seeds, peers)):
-        for name, (system, count) in systems.items():
+        for name, (work, epochs, one_thread, count) in systems.items():
             if seed < count:
-                rows[name].append(system(data, seed))
+                rows[name].append(alone(work, data, seed, epochs, int(args.warm), one_thread))
                 print(f"{name:41} seed {seed}: {rows[name][-1]}", flush=True)
     results = {}
     for name, found in ((name, found) for name, found in rows.items() if found):
@@ -271,7 +267,7 @@ def main() -> None:
     own = results["zoonet, fast"]["seconds"]["median"]
     for row in results.values():
         row["times_zoonet"] = round(row["seconds"]["median"] / own, 2)
-    write("mnist", results, args.quick, keep=not args.peer_seeds)
+    write("mnist", results, args.quick or args.warm)
 
 
 if __name__ == "__main__":

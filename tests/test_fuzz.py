@@ -1,7 +1,6 @@
 """Whatever is passed in, either it works or the documented error is raised: never another exception, never a crash.
 
-benchmarks/damage.py tries thousands of damaged files and benchmarks/survival.py kills trainings; here are a few of each
-kind, the same ones on every machine.
+benchmarks/damage.py tries thousands of damaged files; here are a few of each kind, the same ones on every machine.
 """
 
 import io

@@ -191,7 +191,7 @@ def pretrained_table() -> str:
     return table(heads, rows, "  rr r ")
 
 
-def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2) -> str:
+def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2, split=dict.items) -> str:
     """A table of a benchmark's rows: facts on the first kind of processor, and a ratio on each of them.
 
     Args:
@@ -199,11 +199,12 @@ def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2) -
         ratio: function of a row's content to a number.
         heads: of the facts and the ratio.
         digits: of the ratio, after the point.
+        split: function of what a benchmark found, row by row, to the rows of the table, as pairs of name and content.
     """
-    found = everywhere(name)
+    found = {kind: dict(split(measured["results"])) for kind, measured in everywhere(name).items()}
     rows = []
-    for label, row in next(iter(found.values()))["results"].items():
-        kinds = [measured["results"].get(label) for measured in found.values()]
+    for label, row in next(iter(found.values())).items():
+        kinds = [measured.get(label) for measured in found.values()]
         rows.append((*facts(label, row), *(f"{ratio(kind):.{digits}f}" if kind else "" for kind in kinds)))
     others = [f"{heads[-1]}, {PROCESSORS[kind]}" for kind in list(found)[1:]]
     return table((*heads, *others), rows, " " + "r" * (len(heads) + len(others) - 1))
@@ -226,20 +227,20 @@ def span(seconds: dict[str, float]) -> str:
 
 
 def step_table() -> str:
-    """Images a second of fit, plain Keras and as `train` does it.
+    """Images a second of fit, plain Keras and as `train` does it; of one also against the usual order of layers."""
 
-    The stack with batch normalisation is compared with the usual order of its layers.
-    """
-
-    def usual(row):
-        return "plain, usual order" if "plain, usual order" in row["images_per_second"] else "plain"
+    def split(rows):
+        for label, row in rows.items():
+            yield label, row | {"against": "plain"}
+            if "plain, usual order" in row["images_per_second"]:
+                yield f"{label}, against pooling last, as is usual", row | {"against": "plain, usual order"}
 
     def facts(label, row):
-        rates = (f"{row['images_per_second'][way]['median']:,.0f}" for way in (usual(row), "ours"))
+        rates = (f"{row['images_per_second'][way]['median']:,.0f}" for way in (row["against"], "ours"))
         return f"`{label}`" if " " not in label else label, row["batch"], *rates
 
     heads = ("images a second", "batch", "plain Keras", "ours", "ratio")
-    return compared("step", facts, lambda row: row[f"ours / {usual(row)}"], heads)
+    return compared("step", facts, lambda row: row[f"ours / {row['against']}"], heads, split=split)
 
 
 def predict_table() -> str:
@@ -286,16 +287,17 @@ def measured() -> str:
         f"Measured on {about['versions']['cores']} shared cores ({about['processor']}) with the scripts in "
         "[benchmarks/](benchmarks/README.md); compare ratios. Recipes were chosen on held-out training images with "
         "other seeds than those below.",
-        f"`cnn-zoo train` reaches {statistics.mean(main):.1%} ± {statistics.stdev(main):.1%} of the test digits "
-        f"(mean and standard deviation of {len(main)} seeds). Other trainings, a row for each in "
+        f"`cnn-zoo train` reads {statistics.mean(main):.2%} ± {statistics.stdev(main):.2%} of the test digits "
+        f"(mean and standard deviation of {len(main)} seeds). That training and others, a row for each in "
         "[results/accuracy.csv](results/accuracy.csv), seconds of `fit` alone:",
         accuracy_table(),
         "Side by side in one run, until 99 %, and four epochs of one recipe (`python benchmarks/mnist.py` says "
         "what each is):",
         side_by_side(),
-        "`fit` on one batch held in memory, plain Keras in float32 with the kernels that TensorFlow chooses itself "
-        "against what `train` does (`python benchmarks/step.py`; other work on the machine makes single rows uncertain "
-        "by a third), with the ratios on two cores with AVX512-BF16 and on two with AVX2 alone, in float32. Where a "
+        "`fit` on one batch held in memory (`python benchmarks/step.py`): plain Keras in float32 with the kernels that "
+        "TensorFlow chooses itself, and what `train` does. Other work on the machine makes single rows uncertain by a "
+        "third. The last columns are the ratios on two cores with AVX512-BF16, and on two with AVX2 alone, in float32; "
+        "they were measured at other times, with the code of then. Where a "
         f"step goes is in [anatomy.txt](benchmarks/results/{next(iter(everywhere('step')))}/anatomy.txt):",
         step_table(),
         "`predict` of one image in memory, checking and naming included, beside `model.predict` (`python "
