@@ -24,9 +24,8 @@ from .intervals import prediction_interval
 from .precision import PRECISIONS
 from .pretrained import accuracy_text, find_record, names_data, records
 from .recipes import RECIPES, Recipe, get_recipe
-from .registry import SMALL_BELOW, catalogue, check_model_name, list_models
+from .registry import LAYOUTS, SMALL_BELOW, catalogue, check_model_name, list_models
 
-READING = ("image_size", "channels", "skip_broken")  # options of load_data that are options here
 RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
 
 
@@ -101,7 +100,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add.add_argument("model", help="see cnn-zoo list")
     add.add_argument("--input-shape", type=_shape, metavar="HxWxC", help="such as 32x32x3; default: the family's own")
     add.add_argument("--num-classes", type=int, help="default: as published")
-    add.add_argument("--layout", choices=("auto", "paper", "small"), default="auto", help="auto: small below 96 pixels")
+    add.add_argument("--layout", choices=LAYOUTS, default="auto", help="auto: small below 96 pixels")
     add.add_argument("--plot", metavar="FILE", type=_png, help="draw the architecture into a PNG file")
     _add_set(add)
     add.set_defaults(run=_info)
@@ -199,6 +198,13 @@ def _add_set(parser) -> None:
 
 
 def _add_data_options(parser) -> None:
+    parser.add_argument(
+        "--validation",
+        type=float,
+        default=0.1,
+        metavar="FRACTION",
+        help="of the training images to set aside, where there are no validation images (default: %(default)s)",
+    )
     parser.add_argument("--image-size", type=_size, metavar="N or HxW", help="resize images to this")
     parser.add_argument("--channels", type=int, choices=(1, 3, 4), help="1 grey, 3 colour, 4 with opacity")
     parser.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be read")
@@ -310,7 +316,7 @@ def _train(args) -> None:
     changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
     get_recipe(args.recipe, **changes)
     from . import train
-    from .runs import summary
+    from .runs import DATA_OPTIONS, summary
 
     run = train(
         args.model,
@@ -318,7 +324,7 @@ def _train(args) -> None:
         **_named(args, "recipe", "out", "resume", "seed", "precision", "tensorboard", "deterministic"),
         **changes,
         model_options=dict(args.settings),
-        data_options=_named(args, *READING),
+        data_options=_named(args, *DATA_OPTIONS),
     )
     print()
     for name, text in summary(run):
@@ -410,8 +416,9 @@ def _data(args) -> None:
         return
     check_data_name(args.data)
     from . import load_data
+    from .runs import DATA_OPTIONS
 
-    data = load_data(args.data, **_named(args, *READING), progress=functools.partial(print, file=sys.stderr))
+    data = load_data(args.data, **_named(args, *DATA_OPTIONS), progress=functools.partial(print, file=sys.stderr))
     from .cards import shape_text, text_table
 
     print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")

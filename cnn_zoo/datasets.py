@@ -42,7 +42,7 @@ class Data:
         options: load_data's arguments that lead to the same images and splits again.
     """
 
-    def __init__(self, source: Source, *, batch_size: int, validation: float, seed: int, how: Augment, options: dict):
+    def __init__(self, source: Source, *, batch_size: int, seed: int, how: Augment, options: dict):
         self.name = source.name
         self.folder = source.folder
         self.labels = source.labels
@@ -54,7 +54,7 @@ class Data:
         self.augment = how
         self.skipped = source.skipped
         self.options = options
-        self.splits = _split(source, validation)
+        self.splits = _split(source, options["validation"])
         self._images = source.images
         with tf.device("CPU"):
             self._image_tensor = _shared(source.images)
@@ -238,8 +238,8 @@ def load_data(
     Raises:
         UsageError, MissingError, DataError: with one line that says what to do.
     """
-    options = {
-        "validation": check_number("validation", validation, below=1),
+    validation = check_number("validation", validation, below=1)
+    reading = {
         "image_size": _check_size(image_size),
         "channels": check_choice("channels", channels, (None, 1, 3, 4)),
         "skip_broken": check_flag("skip_broken", skip_broken),
@@ -247,15 +247,8 @@ def load_data(
     batch_size, seed = check_number("batch_size", batch_size, 1, whole=True), check_seed(seed)
     memory_limit = check_number("memory_limit", memory_limit)
     how = Augment.of(augment)
-    source = read_source(
-        name,
-        image_size=options["image_size"],
-        channels=channels,
-        skip_broken=skip_broken,
-        memory_limit=memory_limit,
-        progress=progress,
-    )
-    return Data(source, batch_size=batch_size, validation=validation, seed=seed, how=how, options=options)
+    source = read_source(name, **reading, memory_limit=memory_limit, progress=progress)
+    return Data(source, batch_size=batch_size, seed=seed, how=how, options={"validation": validation, **reading})
 
 
 def _split(source: Source, validation: float) -> dict[str, np.ndarray]:

@@ -126,7 +126,7 @@ def test_images_that_were_read_are_not_copied():
         "images = _empty(4_000, (160, 160), 3, 1e9)\n"
         "images[:] = 7\n"
         "source = Source('made up', images, np.arange(4_000) % 2, ['a', 'b'])\n"
-        "how = {'batch_size': 8, 'validation': 0, 'seed': 0, 'how': Augment(crop=0.1), 'options': {}}\n"
+        "how = {'batch_size': 8, 'seed': 0, 'how': Augment(crop=0.1), 'options': {'validation': 0}}\n"
         "next(iter(Data(Source('small', images[:99], source.labels[:99], ['a', 'b']), **how).train))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "next(iter(Data(source, **how).train))\n"

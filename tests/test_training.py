@@ -46,6 +46,20 @@ def test_deterministic_operations_repeat_a_training_with_dropout_bit_for_bit(tmp
     subprocess.run([sys.executable, "-c", program, tmp_path], check=True, timeout=120)
 
 
+def test_augmentation_that_is_given_replaces_the_recipes(few, tmp_path):
+    options = {"recipe": "accurate", "epochs": 1, "augment": {"rotate": 5, "zoom": 0}}
+    run = train(data=few, out=tmp_path / "run", **options, **SMALL)
+    assert run.config["recipe"]["augment"] == {"rotate": 5}
+    assert not run.config["recipe"]["mirror"]
+    assert not run.config["recipe"]["vary_after"]
+
+
+def test_a_training_in_sixteen_bits_leaves_a_model_of_thirty_two(few, tmp_path):
+    run = train(data=few, epochs=1, out=tmp_path / "run", **SMALL | {"precision": "mixed_bfloat16"})
+    assert {layer.compute_dtype for layer in run.model.layers} == {"float32"}
+    assert evaluate(load_run(run.path), few)["accuracy"] == run.metrics["test_accuracy"]
+
+
 def test_early_stopping_keeps_the_best_epoch(few, tmp_path):
     options = {"epochs": 50, "early_stopping": 2, "learning_rate": 0.02}
     run = train(data=few, out=tmp_path / "run", **options, **SMALL)

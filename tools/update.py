@@ -185,10 +185,11 @@ def pretrained_table() -> str:
         )
         size = f"{record['bytes'] / 1000:,.0f} kB"
         trained = f"{record['recipe']}, {config['epochs']} epochs"
-        facts = (f"`{name}`{options}", f"`{data}`", f"{record['parameters']:,}", size, trained)
+        images = "x".join(map(str, config["input_shape"]))
+        facts = (f"`{name}`{options}", f"`{data}`", images, f"{record['parameters']:,}", size, trained)
         rows.append((*facts, pretrained.accuracy_text(record).replace(" %", ""), elsewhere or "–"))
-    heads = ("model", "weights", "parameters", "file", "recipe", "test accuracy %", "published by others")
-    return table(heads, rows, "  rr r ")
+    heads = ("model", "weights", "images", "parameters", "file", "recipe", "test accuracy %", "published by others")
+    return table(heads, rows, "   rr r ")
 
 
 def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2, split=dict.items) -> str:
@@ -248,9 +249,11 @@ def predict_table() -> str:
 
     def facts(label, row):
         times = row["one_image_milliseconds"]
-        return f"`{label}`", *(f"{times[way]['median']:.2f}" for way in ("model.predict", "cnn_zoo.predict"))
+        return f"`{label}`", *(
+            f"{times[way]['median']:.2f}" for way in ("model.predict", "model(x)", "cnn_zoo.predict")
+        )
 
-    heads = ("one image, milliseconds", "`model.predict`", "`predict`", "ratio")
+    heads = ("one image, milliseconds", "`model.predict`", "`model(x)`", "`predict`", "`model.predict` / `predict`")
     return compared("inference", facts, lambda row: row["model.predict / cnn_zoo.predict"], heads, digits=0)
 
 
@@ -300,7 +303,7 @@ def measured() -> str:
         "they were measured at other times, with the code of then. Where a "
         f"step goes is in [anatomy.txt](benchmarks/results/{next(iter(everywhere('step')))}/anatomy.txt):",
         step_table(),
-        "`predict` of one image in memory, checking and naming included, beside `model.predict` (`python "
+        "`predict` of one image in memory, checking and naming included, beside Keras' ways (`python "
         "benchmarks/inference.py`):",
         predict_table(),
         "Augmentation of whole batches delivers more images a second than a function mapped over single images: "
