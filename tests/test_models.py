@@ -296,7 +296,8 @@ def test_shufflenet_v1_costs_what_its_paper_says_for_every_number_of_groups(grou
 
 def test_groups_of_channels_do_not_see_each_other():
     """Keras' grouped convolution computes the same as ours, for kernels of any size."""
-    from cnn_zoo.layers import grouped_conv, grouped_pointwise
+    from cnn_zoo.models.alexnet import grouped_conv
+    from cnn_zoo.models.shufflenet import grouped_pointwise
     from cnn_zoo.spec import Spec
 
     spec, inputs = Spec("x", (6, 6, 8), activation="linear"), keras.Input((6, 6, 8))
@@ -422,7 +423,7 @@ def test_too_small_an_image_is_told_the_least_size_that_works(name, options):
 
 def test_registering_a_model_of_ones_own(monkeypatch):
     from cnn_zoo import registry
-    from cnn_zoo.layers import assemble, head
+    from cnn_zoo.blocks import assemble, head
 
     monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
 

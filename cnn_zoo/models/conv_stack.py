@@ -4,8 +4,8 @@ No paper has this very net: the pattern is Fukushima's and LeCun's (10.1162/neco
 many tutorials.
 """
 
+from ..blocks import assemble, conv, head, norm_act, pool
 from ..errors import check_choice
-from ..layers import assemble, conv, head, norm_act, pool
 from ..registry import register
 
 

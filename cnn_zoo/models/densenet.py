@@ -10,8 +10,8 @@ from functools import partial
 
 from keras import layers
 
+from ..blocks import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..errors import check_number
-from ..layers import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..registry import register
 
 IMAGENET = {"densenet121": (6, 12, 24, 16), "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}

@@ -9,7 +9,8 @@ from functools import partial
 
 from keras import layers
 
-from ..layers import apply, assemble, conv_norm_act, head, squeeze_excite
+from ..blocks import apply, assemble, conv_norm_act, head, regularizer
+from ..layers import Conv2D
 from ..registry import register
 
 STAGES = (  # expansion, kernel, filters, blocks, strides of a stage
@@ -31,6 +32,18 @@ TORCH = (
     ("final_conv", "features.8.<0|1>"),
     ("predictions", "classifier.1"),
 )
+
+
+def squeeze_excite(x, spec, filters, name):
+    """Channels weighted by what the whole image says of them (arXiv:1709.01507), through `filters` numbers."""
+
+    def dense(width, activation, name):
+        return Conv2D(width, 1, activation=activation, kernel_regularizer=regularizer(spec), name=name)
+
+    s = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
+    s = dense(filters, spec.activation, f"{name}_reduce")(s)
+    s = dense(x.shape[-1], "sigmoid", f"{name}_expand")(s)
+    return layers.Multiply(name=f"{name}_scale")([x, s])
 
 
 def block(x, spec, expansion, kernel_size, filters, strides, name):

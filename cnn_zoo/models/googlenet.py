@@ -9,8 +9,8 @@ from functools import partial
 
 from keras import layers
 
+from ..blocks import apply, assemble, conv_norm_act, head, pool
 from ..errors import check_length
-from ..layers import apply, assemble, conv_norm_act, head, pool
 from ..registry import register
 
 # 1x1, 3x3 after its reduction, 5x5 after its reduction, 1x1 after pooling; a row a block

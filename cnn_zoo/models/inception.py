@@ -10,7 +10,7 @@ from functools import partial
 
 from keras import layers
 
-from ..layers import apply, assemble, conv_norm_act, head, pool
+from ..blocks import apply, assemble, conv_norm_act, head, pool
 from ..registry import register
 
 EPSILON = 1e-3

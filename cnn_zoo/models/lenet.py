@@ -5,7 +5,7 @@ the paper's table I); subsampling has no trained coefficients (44 fewer); the ou
 softmax (850 more) and not radial basis functions. Hence 61,706 parameters, where the paper has 60,000.
 """
 
-from ..layers import assemble, conv_norm_act, head, pool
+from ..blocks import assemble, conv_norm_act, head, pool
 from ..registry import register
 
 

@@ -10,8 +10,8 @@ from functools import partial
 
 from keras import layers
 
+from ..blocks import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..errors import UsageError, check_choice, check_length
-from ..layers import apply, assemble, conv, conv_norm_act, head, norm_act, pool
 from ..registry import register
 
 IMAGENET = {  # block and blocks a stage

@@ -9,8 +9,9 @@ from functools import partial
 
 from keras import layers
 
+from ..blocks import apply, assemble, conv_norm_act, head, initializer, norm_act, pool, regularizer
 from ..errors import check_choice, check_number
-from ..layers import Channels, apply, assemble, conv_norm_act, grouped_pointwise, head, pool, shuffle_channels
+from ..layers import Channels
 from ..registry import register
 
 REPEATS = (4, 8, 4)
@@ -27,6 +28,32 @@ TORCH = (
     ("final_conv", "conv5.<0|1>"),
     ("predictions", "fc"),
 )
+
+
+def grouped_pointwise(x, spec, filters, groups, name, activate=True):
+    """A 1x1 convolution in groups, as one matrix product a group, with normalisation and activation."""
+    height, width, depth = x.shape[1:]
+    if groups == 1:
+        return apply(x, conv_norm_act(spec, filters, 1, name=name, activate=activate))
+    x = layers.Reshape((height * width, groups, depth // groups), name=f"{name}_split")(x)
+    x = layers.EinsumDense(
+        "bpgi,gio->bpgo",
+        output_shape=(height * width, groups, filters // groups),
+        bias_axes=None if spec.batch_norm else "go",
+        kernel_initializer=initializer(spec),
+        kernel_regularizer=regularizer(spec),
+        name=name,
+    )(x)
+    x = layers.Reshape((height, width, filters), name=f"{name}_join")(x)
+    return apply(x, norm_act(spec, name=name, activate=activate))
+
+
+def shuffle_channels(x, groups, name):
+    """Channels of all groups in turn: ShuffleNet's transposition of (groups, channels a group)."""
+    height, width, depth = x.shape[1:]
+    x = layers.Reshape((height, width, groups, depth // groups), name=f"{name}_split")(x)
+    x = layers.Permute((1, 2, 4, 3), name=f"{name}_transpose")(x)
+    return layers.Reshape((height, width, depth), name=f"{name}_join")(x)
 
 
 def unit_v1(x, spec, filters, groups, strides, ungrouped, name):

@@ -7,8 +7,8 @@ from functools import partial
 
 from keras import layers
 
+from ..blocks import apply, assemble, conv_norm_act, headless, pool, regularizer
 from ..errors import check_length
-from ..layers import apply, assemble, conv_norm_act, headless, pool_all, regularizer
 from ..registry import register
 
 VARIANTS = {  # stem filters and kernel; fire modules a stage
@@ -21,6 +21,14 @@ TORCH = (
     (r"stage(\d)_fire(\d)_(\w+)", r"features.<\1+\2>.\3"),  # modules 3, 4, 5, then one later for each pooling
     ("predictions_conv", "classifier.1"),
 )
+
+
+def pool_all(x, name):
+    """3x3 pooling of stride 2 that reaches every position ("ceil mode"): zeros are added where a window lacks some."""
+    missing = [(side + 1) % 2 if side > 2 else 3 - side for side in x.shape[1:3]]
+    if any(missing):
+        x = layers.ZeroPadding2D(((0, missing[0]), (0, missing[1])), name=f"{name}_pad")(x)
+    return apply(x, pool("max", 3, strides=2, name=name))
 
 
 def fire(x, spec, squeeze, name):
@@ -42,7 +50,7 @@ def squeezenet(spec, *, squeeze=SQUEEZE):
         steps = conv_norm_act(spec, filters, 3, name="stem_conv")
     number = 2  # so that the first of eight is the paper's fire2
     for stage, modules in enumerate(depths, 1):
-        steps.append(partial(pool_all, kind="max", size=3, strides=2, name=f"stage{stage}_in"))
+        steps.append(partial(pool_all, name=f"stage{stage}_in"))
         for _ in range(modules):
             name = f"stage{stage}_fire{number}"
             steps.append(partial(fire, spec=spec, squeeze=squeeze[number - 2], name=name))

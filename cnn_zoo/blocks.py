@@ -1,0 +1,174 @@
+"""The building blocks that families share: lists of Keras layers, and functions from tensor to tensor.
+
+A step of a network is a layer or a function of a tensor. `assemble` makes a keras.Sequential of steps that are all
+layers, a functional keras.Model of others. Layers are always named: stage1_conv1, stage1_conv1_norm, stage1_conv1_act,
+stage1_pool … avg_pool, fc1, predictions.
+"""
+
+from collections.abc import Callable, Iterable
+
+import keras
+from keras import layers
+
+from .errors import check_choice
+from .layers import BatchNormalization, Conv2D
+from .spec import Spec
+
+EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
+MOMENTUM = 0.9  # Keras' 0.99 lags behind in short trainings
+SATURATING = ("sigmoid", "tanh", "softsign", "hard_sigmoid")
+
+Layers = list[layers.Layer]
+
+
+def conv(
+    spec: Spec,
+    filters: int | None,
+    kernel_size: int | tuple[int, int],
+    *,
+    name: str,
+    strides: int = 1,
+    padding: str | int = "same",
+    use_bias: bool = True,
+    activation=None,
+) -> Layers:
+    """A convolution: (batch, height, width, channels) -> (batch, height', width', filters); without filters, depthwise.
+
+    Args:
+        padding: "same" or "valid" as in Keras; or a number of zeros on every side, as papers and PyTorch count. The two
+            differ where strides are 2: there Keras' "same" pads the right and the lower side only.
+    """
+    stack, padding = _pad(padding, kernel_size, strides, name)
+    options = {"strides": strides, "padding": padding, "use_bias": use_bias, "activation": activation, "name": name}
+    if filters is None:
+        kernel = {"depthwise_initializer": initializer(spec), "depthwise_regularizer": regularizer(spec)}
+        if keras.config.dtype_policy().compute_dtype == "bfloat16":  # whose gradients take up to thirty times as long
+            kernel["dtype"] = "float32"
+        return [*stack, layers.DepthwiseConv2D(kernel_size, **kernel, **options)]
+    kernel = {"kernel_initializer": initializer(spec), "kernel_regularizer": regularizer(spec)}
+    return [*stack, Conv2D(filters, kernel_size, **kernel, **options)]
+
+
+def conv_norm_act(
+    spec: Spec,
+    filters: int | None,
+    kernel_size: int | tuple[int, int],
+    *,
+    name: str,
+    use_bias: bool | None = None,
+    activate: bool = True,
+    epsilon: float = EPSILON,
+    **options,
+) -> Layers:
+    """A convolution, batch normalisation if spec asks for it, and the activation unless `activate` is False.
+
+    Args:
+        use_bias: None: only when no batch normalisation, which has its own, follows.
+        options: strides and padding, see conv.
+    """
+    use_bias = not spec.batch_norm if use_bias is None else use_bias
+    if spec.batch_norm:
+        norm = norm_act(spec, name=name, activate=activate, epsilon=epsilon)
+        return conv(spec, filters, kernel_size, name=name, use_bias=use_bias, **options) + norm
+    activation = spec.activation if activate else None
+    return conv(spec, filters, kernel_size, name=name, use_bias=use_bias, activation=activation, **options)
+
+
+def norm_act(spec: Spec, *, name: str, activate: bool = True, epsilon: float = EPSILON) -> Layers:
+    """Batch normalisation if spec asks for it, and the activation."""
+    norm = BatchNormalization(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_norm")
+    act = layers.Activation(spec.activation, name=f"{name}_act")
+    return [norm] * spec.batch_norm + [act] * activate
+
+
+def _pad(padding: str | int, kernel_size: int | tuple[int, int], strides: int, name: str) -> tuple[Layers, str]:
+    """Zeros on every side as a layer where Keras' own padding is not the same; and Keras' padding."""
+    if isinstance(padding, str):
+        return [], padding
+    if padding and strides == 1 and kernel_size == 2 * padding + 1:
+        return [], "same"
+    return _zeros(padding, name), "valid"
+
+
+def _zeros(padding: int, name: str) -> Layers:
+    """So many zeros on every side."""
+    return [layers.ZeroPadding2D(padding, name=f"{name}_pad")] if padding else []
+
+
+def pool(kind: str, size: int, *, name: str, strides: int | None = None, padding: str | int = "valid") -> Layers:
+    """Pooling of kind "max" or "average"; padding as for convolutions.
+
+    A number of zeros is right for the maximum of what a rectifier returns; the average counts them.
+    """
+    pooling = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
+    make = pooling[check_choice("pool_kind", kind, pooling)]
+    zeros, padding = ([], padding) if isinstance(padding, str) else (_zeros(padding, name), "valid")
+    return [*zeros, make(size, strides=strides, padding=padding, name=name)]
+
+
+def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> Layers:
+    """From the last stage to the predictions; without the top, only the pooling that was asked for.
+
+    Args:
+        units: widths of the hidden fully connected layers, each followed by dropout.
+        flatten: keep every position; otherwise global average pooling.
+    """
+    if not spec.include_top:
+        return headless(spec)
+    stack = [layers.Flatten(name="flatten") if flatten else layers.GlobalAveragePooling2D(name="avg_pool")]
+    for number, width in enumerate(units, 1):
+        stack.append(
+            layers.Dense(
+                width,
+                activation=spec.activation,
+                kernel_initializer=initializer(spec),
+                kernel_regularizer=regularizer(spec),
+                name=f"fc{number}",
+            )
+        )
+        if spec.dropout:
+            stack.append(layers.Dropout(spec.dropout, name=f"fc{number}_dropout"))
+    if spec.dropout and len(stack) == 1:  # no hidden layer to follow: drop the features themselves
+        stack.append(layers.Dropout(spec.dropout, name="dropout"))
+    stack.append(
+        layers.Dense(
+            spec.num_classes,
+            activation=spec.classifier_activation,
+            kernel_regularizer=regularizer(spec),
+            dtype="float32",  # under mixed precision, softmax in 16 bits loses the small probabilities
+            name="predictions",
+        )
+    )
+    return stack
+
+
+def headless(spec: Spec) -> Layers:
+    """What follows the last stage without the top: nothing, or global pooling."""
+    pooling = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}.get(spec.pooling)
+    return [pooling(name=f"{spec.pooling}_pool")] if pooling else []
+
+
+def initializer(spec: Spec) -> str:
+    """He's initialisation (arXiv:1502.01852) for rectifiers, Glorot's for activations that saturate."""
+    name = getattr(spec.activation, "__name__", spec.activation)
+    return "glorot_uniform" if name in SATURATING else "he_normal"
+
+
+def regularizer(spec: Spec) -> keras.Regularizer | None:
+    """The penalty on kernels, or None."""
+    return keras.regularizers.L1L2(spec.l1, spec.l2) if spec.l1 or spec.l2 else None
+
+
+def apply(x, steps: Iterable[Callable]):
+    """Apply layers, or functions of a tensor, one after the other."""
+    for step in steps:
+        x = step(x)
+    return x
+
+
+def assemble(spec: Spec, steps: list[Callable]) -> keras.Model:
+    """A keras.Sequential if every step is a layer, a functional keras.Model if some are functions."""
+    inputs = keras.Input(spec.input_shape, name="image")
+    if all(isinstance(step, layers.Layer) for step in steps):
+        return keras.Sequential([inputs, *steps], name=spec.name)
+    return keras.Model(inputs, apply(inputs, steps), name=spec.name)
