@@ -6,7 +6,7 @@ Importing this package imports neither TensorFlow nor Keras; the first call that
 __version__ = "0.1.0"
 
 _MODULES = {  # public name -> the module that defines it
-    "Augment": "augment",
+    "Augment": "recipes",
     "Data": "datasets",
     "ModelCard": "cards",
     "Recipe": "recipes",
@@ -33,7 +33,7 @@ _MODULES = {  # public name -> the module that defines it
     "train": "training",
 }
 __all__ = sorted(_MODULES)
-_NEED_NO_FRAMEWORK = {"Recipe", "ZooError", "check", "claim", "interval", "list_datasets", "list_models", "register"}
+_NEED_NO_FRAMEWORK = set("Augment Recipe ZooError check claim interval list_datasets list_models register".split())
 
 
 def __getattr__(name):

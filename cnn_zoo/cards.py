@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import OptionError, UsageError
 from .explain import shapes_only, whole_model
-from .pretrained import accuracy_text, records
+from .pretrained import accuracy_text, records_of
 from .registry import build_model, entry, list_models
 
 
@@ -122,11 +122,11 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         macs=sum(row.macs for row in rows),
         layers=rows,
         paper=known and known.paper,
-        options={} if known is None else {p.name: p.default for p in known.options().values()},
+        options={} if known is None else known.options(),
         accuracy={
-            record["config"]["data"]: accuracy_text(record)
-            for record in records().values()
-            if record["config"]["model"] == model.name and record["parameters"] == model.count_params()
+            data: accuracy_text(record)
+            for data, record in records_of(model.name).items()
+            if record["parameters"] == model.count_params()
         },
     )
 
@@ -201,7 +201,7 @@ MACS: dict[str, Callable] = {
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
     "EinsumDense": _einsum,
     **dict.fromkeys(
-        """InputLayer Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout1D SpatialDropout2D
+        """Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout1D SpatialDropout2D
         SpatialDropout3D GaussianNoise GaussianDropout Flatten Reshape Permute Identity BatchNormalization
         LayerNormalization GroupNormalization Add Subtract Multiply Average Maximum Minimum Concatenate
         MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D

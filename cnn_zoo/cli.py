@@ -22,9 +22,9 @@ from .errors import UsageError, ZooError, check_number, check_seed, unknown
 from .explain import shapes_only
 from .intervals import prediction_interval
 from .precision import PRECISIONS
-from .pretrained import accuracy_text, find_record, names_data, records
+from .pretrained import accuracy_text, find_record, names_data, records_of
 from .recipes import RECIPES, Recipe, get_recipe
-from .registry import LAYOUTS, SMALL_BELOW, catalogue, check_model_name, list_models
+from .registry import LAYOUTS, catalogue, check_model_name, choose_layout, list_models
 
 RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
 
@@ -247,15 +247,12 @@ def _list(args) -> None:
     if not names:
         raise UsageError(unknown("model", args.pattern, list_models()))
     heads = ("model", "family", "layout", "input", "classes", "parameters", "MACs", "year", "paper", "weights")
-    weights: dict[str, list[str]] = {}
-    for record in records().values():
-        weights.setdefault(record["config"]["model"], []).append(record["config"]["data"])
     rows = []
     for row in catalogue():
         if row["name"] in names:
             numbers = (f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f} M")
             about = [row[key] for key in ("name", "family", "layout", "input", "classes")]
-            trained = ", ".join(weights.get(row["name"], ())) if row["layout"] == "small" else ""
+            trained = ", ".join(records_of(row["name"])) if row["layout"] == "small" else ""
             rows.append((*about, *numbers, row["year"], row["paper"], trained))
     print(text_table(heads, rows, right=(4, 5, 6)))
 
@@ -273,10 +270,10 @@ def _info(args) -> None:
     options = {**_named(args, "input_shape", "layout"), **dict(args.settings), "num_classes": _classes(args)}
     card = model_card(args.model, **options)
     print(card)
-    for config in (record["config"] for record in records().values()):
-        if config["model"] == args.model and tuple(config["input_shape"]) != card.input_shape:
-            images = "x".join(map(str, config["input_shape"]))
-            print(f"\nThere are weights for {config['data']} too, with images of {images}.")
+    for data, record in records_of(args.model).items():
+        shape = record["config"]["input_shape"]
+        if tuple(shape) != card.input_shape:
+            print(f"\nThere are weights for {data} too, with images of {'x'.join(map(str, shape))}.")
     if args.plot:
         from . import build_model, plots
 
@@ -293,11 +290,10 @@ def _classes(args) -> int:
     weights = dict(args.settings).get("weights")
     if names_data(weights):
         return len(find_record(args.model, weights)["config"]["class_names"])
-    layout = args.layout
-    if layout == "auto" and args.input_shape:
-        layout = "small" if min(args.input_shape[:2]) < SMALL_BELOW else "paper"
-    published = [row for row in catalogue() if row["name"] == args.model]
-    return int(next((row for row in published if layout == row["layout"]), published[0])["classes"])
+    published = {row["layout"]: int(row["classes"]) for row in catalogue() if row["name"] == args.model}
+    if args.layout == "auto" and not args.input_shape:
+        return next(iter(published.values()))
+    return published[choose_layout(published, args.layout, args.input_shape)]
 
 
 def _named(args, *names: str) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .augment import Augment, augment, to_float
+from .augment import augment, to_float
 from .errors import DataError, UsageError, check_choice, check_flag, check_number, check_seed
+from .recipes import Augment
 from .sources import ALIGNMENT, MEMORY_LIMIT, Source, read_source
 
 TEST_FRACTION = 0.2  # of a set that comes without a test split
@@ -28,7 +29,7 @@ class Data:
     """Images and labels as tf.data pipelines; made by load_data.
 
     Attributes:
-        name: the data set's name or folder, as it was given.
+        name: of the data set, or the folder's path; "arrays".
         folder: the absolute path of a folder; "" for other sets.
         class_names: list of str, by label.
         num_classes: their number.
@@ -228,7 +229,7 @@ def load_data(
         image_size: side, or (height, width), that images are resized to (stretched, antialiased). None: their own if
             all are of one size of at most 224 pixels, else 64 x 64; arrays always stay as they are.
         channels: 1 grey, 3 colour, 4 colour and opacity; None: as they are.
-        augment: changes to training images, such as {"translate": 0.1, "flip": True}; see augment.Augment.
+        augment: changes to training images, such as {"translate": 0.1, "flip": True}; see recipes.Augment.
         seed: of the order and augmentation of training images.
         skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
         memory_limit: bytes of images held in memory, 2 GiB if not said; more are in a temporary file, of which the

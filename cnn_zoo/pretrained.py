@@ -29,17 +29,22 @@ def records() -> dict[str, dict[str, Any]]:
     return read_json(PUBLISHED / MANIFEST) if (PUBLISHED / MANIFEST).exists() else {}
 
 
+def records_of(model: str) -> dict[str, dict[str, Any]]:
+    """The records of a model's weights, by the data set that they were trained on."""
+    found = [record for record in records().values() if record["config"]["model"] == model]
+    return {record["config"]["data"]: record for record in found}
+
+
 def find_record(model: str, data: str) -> dict[str, Any]:
     """The record of a model's weights for a data set; UsageError if there are none."""
-    name = f"{model}-{data}"
-    if name not in records():
-        configs = [record["config"] for record in records().values()]
-        if sets := [config["data"] for config in configs if config["model"] == model]:
-            raise UsageError(unknown(f"weights of {model}", data, sets))
-        models = ", ".join(sorted({config["model"] for config in configs}))
+    found = records_of(model)
+    if not found:
+        models = ", ".join(sorted({record["config"]["model"] for record in records().values()}))
         elsewhere = "; load_torch_weights reads those of torchvision and timm" if data == "imagenet" else ""
         raise UsageError(f"{model} has no published weights, for {data!r} or others; {models} have{elsewhere}")
-    return records()[name]
+    if data not in found:
+        raise UsageError(unknown(f"weights of {model}", data, found))
+    return found[data]
 
 
 def names_data(weights: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Recipes: how long and how a model is trained, as data with a reason beside each number."""
+"""Recipes: how long and how a model is trained, and on what images, as data with a reason beside each number."""
 
 from __future__ import annotations
 
@@ -10,6 +10,59 @@ from .errors import UsageError, check_choice, check_flag, check_number, unknown
 
 
 @dataclasses.dataclass(frozen=True)
+class Augment:
+    """How much training images are changed at random; 0 or False: not at all.
+
+    Attributes:
+        translate: largest shift, as a fraction of the side, by whole pixels; what is uncovered is black.
+        crop: the same with what is uncovered filled by reflection: a random crop of the padded image. Only one of the
+            two can be asked for.
+        flip: left and right exchanged, half of the time; by load_data and train, in every other epoch: which of the
+            two comes first is drawn for each image (arXiv:2404.00498, section 3.6). Never for digits or letters.
+        rotate: largest angle in degrees, either way; bilinear, corners black.
+        zoom: largest change of scale, as a fraction, either way; bilinear, borders black.
+        cutout: side of a black square at a random place, as a fraction of the shorter side (arXiv:1708.04552).
+        brightness: largest number added to all pixels of an image in [0, 1], either way; the result is clipped.
+    """
+
+    translate: float = 0.0
+    crop: float = 0.0
+    flip: bool = False
+    rotate: float = 0.0
+    zoom: float = 0.0
+    cutout: float = 0.0
+    brightness: float = 0.0
+
+    def __post_init__(self):
+        limits = {"translate": 1, "crop": 1, "rotate": 181, "zoom": 1, "cutout": 1, "brightness": 1.01}
+        for name, below in limits.items():
+            check_number(f"augmentation {name}", getattr(self, name), below=below)
+        check_flag("augmentation flip", self.flip)
+        if self.translate and self.crop:
+            raise UsageError("augmentation shifts images by translate or by crop, not both")
+
+    @classmethod
+    def of(cls, value: Augment | dict[str, Any] | None) -> Augment:
+        """An Augment, or one from a dict of its attributes; None: no augmentation."""
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value or {}, dict):
+            raise UsageError(f"augment must be a dict such as {{'flip': True}}; got {value!r:.80}")
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in value or {}:
+            if name not in names:
+                raise UsageError(unknown("augmentation", name, names))
+        return cls(**(value or {}))
+
+    def changes(self) -> dict[str, Any]:
+        """The attributes that change something."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value}
+
+    def __bool__(self) -> bool:
+        return bool(self.changes())
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """How to train.
 
@@ -17,13 +70,13 @@ class Recipe:
         optimizer: "adam", "adamw", "sgd" or "muon" (optimization.Muon), the last two with Nesterov momentum 0.9.
         learning_rate: the largest of the training.
         schedule: "constant", or "linear": up from a tenth over `warmup`, then down to zero.
-        warmup: fraction of the training in which the learning rate rises.
+        warmup: fraction of the training in which the learning rate rises; with the schedule "linear".
         batch_size: images a step.
         epochs: passes over the training images; None: as many as show `images` images, within `least` and `most`.
         images, least, most: see epochs.
         weight_decay: of the kernels, times the learning rate; not with "adam" (arXiv:1711.05101).
         label_smoothing: part of the probability that is spread over all classes (arXiv:1512.00567).
-        augment: changes to the training images, attributes of augment.Augment.
+        augment: changes to the training images, an Augment or a dict of its attributes; kept as a dict.
         vary_after: epochs; a training that is not longer sees the images as they are.
         mirror: flip images as well where the data set is known to have no left and right.
         ema: momentum, below 1, of a moving average of the weights, which is what is validated and kept; 0: none
@@ -58,11 +111,11 @@ class Recipe:
         for name, below in limits.items():
             check_number(name, getattr(self, name), below=below)
         check_flag("mirror", self.mirror)
-        # an Augment is one; its module imports TensorFlow, which this one must not
-        if dataclasses.is_dataclass(self.augment) and not isinstance(self.augment, type):
-            object.__setattr__(self, "augment", dataclasses.asdict(self.augment))
-        if not isinstance(self.augment, dict):
-            raise UsageError(f"augment must be a dictionary of Augment's attributes; got {self.augment!r:.80}")
+        if self.weight_decay and self.optimizer == "adam":
+            raise UsageError(f'weight_decay must be 0 with "adam", else use "adamw"; got {self.weight_decay!r}')
+        if self.warmup and self.schedule == "constant":
+            raise UsageError(f'warmup must be 0 with the schedule "constant"; got {self.warmup!r}')
+        object.__setattr__(self, "augment", Augment.of(self.augment).changes())  # the class is frozen for others
 
     def epochs_for(self, train_images: int) -> int:
         """The number of epochs for a training set of that many images."""

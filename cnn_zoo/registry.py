@@ -15,7 +15,7 @@ import inspect
 import numbers
 import os
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from .quiet import quiet_import
 from .spec import Spec
 
 LARGEST_SIDE = 8192  # pixels or channels
-IMAGENET = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # the layouts of most families
+BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most families
 LAYOUTS = ("auto", "paper", "small")
 MOST_BLOCKS = 1_000  # of `depths`, all stages together
 SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
@@ -50,10 +50,10 @@ class Entry:
     torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see torch_weights.py
     large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
 
-    def options(self) -> dict[str, inspect.Parameter]:
-        """The family's own options, beyond those that every model has."""
+    def options(self) -> dict[str, Any]:
+        """The family's own options, beyond those that every model has, and their defaults."""
         parameters = inspect.signature(self.build).parameters.values()
-        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -80,7 +80,7 @@ def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | Non
         for name in names:
             if name in _ENTRIES:
                 raise UsageError(f"a model named {name!r} is already registered, by {_ENTRIES[name].family}")
-            _ENTRIES[name] = Entry(name, family, build, layouts or IMAGENET, year, paper, **own)
+            _ENTRIES[name] = Entry(name, family, build, layouts or BOTH_LAYOUTS, year, paper, **own)
         return build
 
     return add
@@ -193,8 +193,7 @@ def build_model(
             common = [p for p in inspect.signature(build_model).parameters if p not in ("name", "family_options")]
             raise OptionError(f"{name}: {unknown('option', option, [*options, *common])}")
     family_options = {
-        option: _check_family_option(name, option, value, options[option].default)
-        for option, value in family_options.items()
+        option: _check_family_option(name, option, value, options[option]) for option, value in family_options.items()
     }
     if input_shape is None:
         usual = found.layouts.get(layout) or next(iter(found.layouts.values()))
@@ -204,7 +203,7 @@ def build_model(
         name=name,
         input_shape=input_shape,
         num_classes=check_number("num_classes", num_classes, 2, whole=True),
-        layout=_choose_layout(found, layout, input_shape),
+        layout=choose_layout(found.layouts, layout, input_shape),
         include_top=check_flag("include_top", include_top),
         pooling=check_choice("pooling", pooling, (None, "avg", "max")),
         activation=_check_activation(found.activation if activation is None else activation),
@@ -300,9 +299,10 @@ def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any]) -> int | N
     return sides[first] if first < len(sides) else None
 
 
-def _choose_layout(found: Entry, layout: str, input_shape: tuple[int, int, int]) -> str:
-    if len(found.layouts) == 1:
-        return next(iter(found.layouts))
+def choose_layout(layouts: Collection[str], layout: str, input_shape: tuple[int, int, int]) -> str:
+    """Which of a model's layouts is meant: its only one, the one that is named, or with "auto" that for such images."""
+    if len(layouts) == 1:
+        return next(iter(layouts))
     if layout == "auto":
         return "small" if min(input_shape[:2]) < SMALL_BELOW else "paper"
     return layout
@@ -325,12 +325,12 @@ def _check_trained(found: Entry, spec: Spec, family_options: dict[str, Any], con
     import keras
 
     trained, options = config["model_options"], found.options()
-    layout = _choose_layout(found, trained.get("layout", "auto"), config["input_shape"])
+    layout = choose_layout(found.layouts, trained.get("layout", "auto"), config["input_shape"])
     asked = {"activation": keras.activations.get(spec.activation), "layout": spec.layout}
     there = {"activation": keras.activations.get(trained.get("activation", found.activation)), "layout": layout}
     for option, value in family_options.items():
         if spec.include_top or option != "units":
-            default = options[option].default
+            default = options[option]
             asked[option] = _tuples(value)
             there[option] = _tuples(_check_family_option(spec.name, option, trained.get(option, default), default))
     for option, value in asked.items():

@@ -17,11 +17,11 @@ import numpy as np
 from . import pretrained
 from .errors import DataError, MissingError, RunError, UsageError
 from .explain import shapes_only
-from .files import check_seal, checksum, read_json, read_text, write_text
+from .files import checksum, read_json, read_text, write_text
 from .intervals import wilson
 from .precision import BFLOAT16_FLAGS, PRECISIONS, cores, processor_flags
 from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
-from .weights import check_weights, load_weights
+from .weights import check_weights, fill
 
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
 RESERVED = {  # arguments of build_model that a training sets itself, or cannot do without
@@ -40,8 +40,8 @@ FORMAT = 1
 FOUND = ("images", "least", "most")  # of a recipe, which the number of epochs follows from
 _CONFIG_TYPES = {
     "format": int, "model": str, "model_options": dict, "data": str, "data_options": dict, "class_names": list,
-    "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "deterministic": bool, "versions": dict,
-    "images": str,
+    "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "precision": str, "deterministic": bool,
+    "versions": dict, "images": str,
 }  # fmt: skip
 
 
@@ -105,8 +105,10 @@ class Run:
 
 
 def versions() -> dict[str, str]:
-    """What a result can depend on: versions, processor, threads."""
-    found = {"python": platform.python_version()}
+    """What a result can depend on: versions, backend, processor, threads."""
+    import keras
+
+    found = {"python": platform.python_version(), "backend": keras.backend.backend()}
     for package in ("keras", "tensorflow", "numpy"):
         found[package] = metadata.version(package)
     flags = sorted(processor_flags() & (BFLOAT16_FLAGS | {"avx2", "avx512f"}))
@@ -149,13 +151,13 @@ def load_run(path: str | Path) -> Run:
     arguments = (config["model"], config["input_shape"], len(config["class_names"]))
     try:
         with shapes_only():  # whatever a file asks for
-            check_weights(build_model(*arguments, compile=False, **config["model_options"]), path / WEIGHTS)
+            digest = check_weights(build_model(*arguments, compile=False, **config["model_options"]), path / WEIGHTS)
         model = build_model(*arguments, compile=False, **config["model_options"])
     except (UsageError, TypeError) as error:
         raise RunError(f"{path / CONFIG} does not describe a model of this zoo: {error}") from None
-    load_weights(model, path / WEIGHTS)
-    if metrics.get("weights_sha256") not in (None, check_seal(path / WEIGHTS)):
+    if metrics.get("weights_sha256") not in (None, digest):
         raise RunError(f"{path / WEIGHTS}: the weights of another run than its {METRICS}")
+    fill(model, path / WEIGHTS)
     compile_model(model)
     return Run(model, history, metrics, path, config)
 
@@ -181,7 +183,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RunError(f"{path / CONFIG}: written in format {config['format']}; this version reads {FORMAT}")
     if len(config["class_names"]) < 2 or not all(isinstance(name, str) for name in config["class_names"]):
         raise RunError(f"{path / CONFIG}: 'class_names' must be two texts or more")
-    if config.get("precision", "float32") not in PRECISIONS:
+    if config["precision"] not in PRECISIONS:
         raise RunError(f"{path / CONFIG}: 'precision' must be one of {', '.join(PRECISIONS)}")
     sides = config["input_shape"]
     whole = len(sides) == 3 and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides)
@@ -235,7 +237,7 @@ def summary(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("model", f"{config['model']}, {metrics['parameters']:,} parameters"),
         ("data", f"{config['data']}, {metrics['train_images']:,} training images in {len(run.class_names)} classes"),
-        ("training", f"{epochs}, seed {config['seed']}, {config.get('precision', 'float32')}"),
+        ("training", f"{epochs}, seed {config['seed']}, {config['precision']}"),
     ]
     if "test_accuracy" in metrics:
         facts.append(("test accuracy", share_text(metrics["test_accuracy"], metrics["test_images"])))

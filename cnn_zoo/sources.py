@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError, MissingError, UsageError, ZooError, reason, unknown
+from .errors import DataError, MissingError, UsageError, reason, unknown
 from .images import for_each_file, lies_on_its_side, open_image, to_array
 from .quiet import quiet_import
 
@@ -297,8 +297,6 @@ def _prepared(tfds, name: str, progress: Progress):
         with contextlib.redirect_stdout(io.StringIO()):  # tfds prints there, results do too
             builder.download_and_prepare()
         return builder
-    except ZooError:
-        raise
     except Exception as error:
         if builder is None:
             raise UsageError(f"{name}: {reason(error)}") from error

@@ -21,7 +21,6 @@ import keras
 import numpy as np
 
 from . import runs
-from .augment import Augment
 from .cards import macs_if_known
 from .checkpoints import State
 from .datasets import Data, load_data
@@ -31,7 +30,7 @@ from .inference import BATCH, evaluate
 from .layers import Whitening
 from .precision import choose_precision, set_precision
 from .quiet import lacks_kernels
-from .recipes import Recipe, get_recipe
+from .recipes import Augment, Recipe, get_recipe
 from .registry import build_model, check_model_name, compile_model, entry
 from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run
 from .sources import may_mirror
@@ -114,10 +113,8 @@ def train(
         "early_stopping": early_stopping,
     }
     if augment is not None:
-        changes |= {"augment": dataclasses.asdict(Augment.of(augment)), "vary_after": 0, "mirror": False}
+        changes |= {"augment": augment, "vary_after": 0, "mirror": False}
     recipe = get_recipe(recipe, large_steps=entry(model).large_steps, **changes)
-    asked = dataclasses.asdict(Augment.of(recipe.augment))
-    recipe = dataclasses.replace(recipe, augment={name: value for name, value in asked.items() if value})
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
         precision = runs.read_config(Path(out)).get("precision", precision)  # as it was begun, perhaps elsewhere
     precision = choose_precision(precision)
@@ -136,7 +133,7 @@ def train(
         for option in data_options or {}:
             if option not in DATA_OPTIONS:
                 raise UsageError(unknown("data option", option, DATA_OPTIONS))
-        data = load_data(data, seed=seed, **{"progress": say, **(data_options or {})})
+        data = load_data(data, **{"progress": say, **(data_options or {})})
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
 
@@ -154,7 +151,7 @@ def train(
         state = State(net, folder, recipe.early_stopping)
         if resume and (folder / CONFIG).is_file() and state.restore(say):
             begun = runs.read_config(folder)["versions"]
-            state.elsewhere, config["versions"] = _differences(begun, config["versions"]), begun
+            state.elsewhere, config["versions"] = _changes(begun, config["versions"]), begun
             if state.elsewhere:
                 say(f"this will not be what one training would give, for it began with {'; '.join(state.elsewhere)}")
             for name in (METRICS, HISTORY, WEIGHTS):  # of an interruption; metrics first, which vouch for the others
@@ -166,7 +163,7 @@ def train(
         return _finish(state, data, config)
 
 
-def _differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
+def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """What bits can depend on and is not as it was, in words."""
     pairs = {name: (before.get(name), now.get(name)) for name in {**before, **now}}
     return [f"{name} {old or 'unset'}, not {new or 'unset'}" for name, (old, new) in pairs.items() if old != new]

@@ -58,21 +58,23 @@ def _halve(path: Path) -> None:
     path.write_bytes(content.getvalue())
 
 
-def check_weights(model, path: str | Path) -> None:
-    """Check that a file holds weights for a model, whose own need not be initialised.
+def check_weights(model, path: str | Path) -> str:
+    """Check that a file holds weights for a model, whose own need not be initialised; returns its SHA-256.
 
     Raises:
         MissingError: there is no such file.
         RunError: it is damaged, not from save_weights, of another model, or holds links or numbers that are not finite.
     """
-    wanted, found = shapes_of(model), read_shapes(path)
+    digest = _check_file(path)
+    wanted, found = shapes_of(model), Counter(_shapes(path))
     if found != wanted:
         surplus, missing = (
             ", ".join(map(str, (a - b).elements())) or "none" for a, b in ((found, wanted), (wanted, found))
         )
         arrays = f"arrays of shape {surplus:.80} in place of {missing:.80}"
         raise RunError(f"{path}: the weights of another model: {arrays} for {model.name}")
-    _shapes(Path(path), values=True)  # only now: what fits the model fits into memory
+    _shapes(path, values=True)  # only now: what fits the model fits into memory
+    return digest
 
 
 def shapes_of(model) -> Counter:
@@ -82,6 +84,12 @@ def shapes_of(model) -> Counter:
 
 def read_shapes(path: str | Path) -> Counter:
     """How many arrays of each shape a weights file holds; raises as check_weights."""
+    _check_file(path)
+    return Counter(_shapes(path))
+
+
+def _check_file(path: str | Path) -> str:
+    """Check that there is a weights file, as it was written, and return its SHA-256 without the seal."""
     path = Path(path)
     if path.is_dir():
         raise RunError(f"{path}: a folder; the weights of a run are {path / 'model.weights.h5'}")
@@ -89,13 +97,17 @@ def read_shapes(path: str | Path) -> Counter:
         raise MissingError(f"{path}: no such weights file (and no published weights have that name)")
     if not path.name.endswith(".weights.h5"):
         raise RunError(f"{path}: not a .weights.h5 file; only weights that cnn_zoo wrote are loaded")
-    check_seal(path)
-    return Counter(_shapes(path))
+    return check_seal(path)
 
 
 def load_weights(model, path: str | Path) -> None:
     """Fill a model from a .weights.h5 file that save_weights wrote for the same architecture; see check_weights."""
     check_weights(model, path)
+    fill(model, path)
+
+
+def fill(model, path: str | Path) -> None:
+    """Fill a model from a file that check_weights has passed."""
     bare = type(model).from_config(model.get_config())  # a compiled model would look for its optimizer in the file
     try:
         bare.load_weights(path)
@@ -125,7 +137,7 @@ def load_model(path: str | Path):
         raise RunError(f"{path}: not a .keras model that can be read ({reason(error)})") from None
 
 
-def _shapes(path: Path, *, values: bool = False) -> list[tuple[int, ...]]:
+def _shapes(path: str | Path, *, values: bool = False) -> list[tuple[int, ...]]:
     """Shapes of all arrays in a weights file, after checking that each is plain and, with `values`, finite."""
     import h5py
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo.augment import Augment, _shift_and_flip, _transform, augment, to_float
+from cnn_zoo import Augment
+from cnn_zoo.augment import _shift_and_flip, _transform, augment, to_float
 from cnn_zoo.errors import UsageError
 
 RNG = np.random.default_rng(0)

@@ -120,7 +120,7 @@ def test_photos_on_their_side_are_turned_and_keep_their_proportions(tmp_path):
 def test_images_that_were_read_are_not_copied():
     program = (
         "import resource, numpy as np\n"
-        "from cnn_zoo.augment import Augment\n"
+        "from cnn_zoo import Augment\n"
         "from cnn_zoo.datasets import Data\n"
         "from cnn_zoo.sources import Source, _empty\n"
         "images = _empty(4_000, (160, 160), 3, 1e9)\n"

@@ -399,7 +399,7 @@ def test_the_command_line_takes_the_name_of_weights(capsys, tmp_path):
 @pytest.mark.parametrize(("reached", "status"), [([0.0, 1.0], 0), ([0.1, 0.1001], 1), ([0.5], 0)])
 def test_reproducing_trains_again_and_compares(run, tmp_path, monkeypatch, capsys, reached, status):
     config = run.config | {"data_options": {"validation": 0.1}}
-    record = {"config": config, "seeds": {str(seed): value for seed, value in enumerate(reached)}}
+    record = {"config": config, "parameters": 0, "seeds": {str(seed): value for seed, value in enumerate(reached)}}
     monkeypatch.setattr(pretrained, "records", lambda: {"conv_stack-mnist5k": record})
     if reached != [0.0, 1.0]:  # one training is enough
         monkeypatch.setattr(cnn_zoo, "train", lambda *_, seed, **__: dataclasses.replace(run, config={"seed": seed}))

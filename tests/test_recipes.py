@@ -21,9 +21,19 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
     with pytest.raises(UsageError, match="mirror must be True or False; got 'no'"):
         Recipe(mirror="no")
     for wrong in (["flip"], Augment):
-        with pytest.raises(UsageError, match="augment must be a dictionary"):
+        with pytest.raises(UsageError, match="augment must be a dict"):
             Recipe(augment=wrong)
-    assert Recipe(augment=Augment(flip=True)).augment["flip"]
+    for same in (Augment(flip=True), {"flip": True, "zoom": 0}):
+        assert Recipe(augment=same).augment == {"flip": True}
+    with pytest.raises(UsageError, match="unknown augmentation 'flp'; did you mean flip"):
+        Recipe(augment={"flp": True})
+
+
+def test_a_recipe_takes_nothing_that_would_have_no_effect():
+    with pytest.raises(UsageError, match=r'weight_decay must be 0 with "adam", else use "adamw"; got 0\.1'):
+        Recipe(weight_decay=0.1)
+    with pytest.raises(UsageError, match=r'warmup must be 0 with the schedule "constant"; got 0\.1'):
+        Recipe(warmup=0.1)
 
 
 def test_a_model_that_bears_large_steps_gets_another_recipe():

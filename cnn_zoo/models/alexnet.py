@@ -18,7 +18,7 @@ from ..errors import check_length, check_number
 from ..layers import Channels
 from ..registry import register
 
-PAPER = {"paper": (227, 227, 3), "small": (32, 32, 3)}
+LAYOUTS = {"paper": (227, 227, 3), "small": (32, 32, 3)}
 FILTERS = {"alexnet": (96, 256, 384, 384, 256), "alexnet_owt": (64, 192, 384, 256, 256)}
 STEM_PADDING = {"alexnet": 0, "alexnet_owt": 2}
 GROUPS = {"alexnet": 2, "alexnet_owt": 1}
@@ -49,7 +49,7 @@ def grouped_conv(x, spec, filters, kernel_size, groups, name):
     return layers.Concatenate(name=f"{name}_out")(parts)
 
 
-@register("alexnet", layouts=PAPER, year=2012, paper="10.1145/3065386", dropout=0.5)
+@register("alexnet", layouts=LAYOUTS, year=2012, paper="10.1145/3065386", dropout=0.5)
 @register("alexnet_owt", year=2014, paper="arXiv:1404.5997", dropout=0.5, torch=TORCH)
 def alexnet(spec, *, filters=(), units=None, groups=None):
     """Five convolutions in three stages, each stage followed by overlapping pooling.
