@@ -1,9 +1,10 @@
 """What accuracy do recipes reach over seeds, and in how many seconds?
 
-    TFDS_DATA_DIR=… python benchmarks/seeds.py [NAME …] [--first 0] [--seeds 10] [--quick]
+    TFDS_DATA_DIR=… python benchmarks/seeds.py [NAME …] [--first 0] [--seeds 10] [--anew] [--quick]
 
-One training a row in results/accuracy.csv, written as it goes; a row that is there already is not run again. Without a
-name, only what has none yet is run: more seeds change the record that `cnn-zoo reproduce` compares with. Recipes were
+One training a row in results/accuracy.csv, written as it goes; a row that is there already is not run again, but with
+--anew, which first forgets all that is known of NAME, as is right when its recipe or net has changed. Without a name,
+only what has no row yet is run: more seeds change the record that `cnn-zoo reproduce` compares with. Recipes were
 chosen on held-out training images with other seeds (from 100 on); the test images are used once, at the end. Of those
 in PUBLISHED the weights of seed 0 go into the package, whatever they reached, and their record with them. Several
 processes may run at once, each with seeds of its own.
@@ -26,7 +27,6 @@ from cnn_zoo.weights import load_weights
 
 EXPERIMENTS = {  # name -> model, data, validation, arguments of train
     "main": ("conv_stack", "mnist5k", 0.1, {}),
-    "digits": ("zoonet", "mnist5k", 0.1, {}),
     "mnist": ("zoonet", "mnist", 0.0, {"epochs": 3}),
     "fashion_short": ("zoonet", "fashion_mnist", 0.0, {"epochs": 1, "model_options": {"filters": [48, 96]}}),
     "fashion": ("zoonet", "fashion_mnist", 0.0, {}),
@@ -52,7 +52,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS, GOLDEN = ROOT / "results/accuracy.csv", ROOT / "tests/reference/pretrained.json"
 COLUMNS = (
     "experiment", "model", "data", "recipe", "epochs", "seed", "train_images", "parameters", "precision",
-    "train_accuracy", "test_accuracy", "fit_seconds", "processor", "cores", "keras", "tensorflow", "commit",
+    "train_accuracy", "test_accuracy", "fit_seconds", "processor", "cores", "settings", "keras", "tensorflow", "commit",
 )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def one(name: str, data, seed: int, epochs: int | None = None) -> tuple[dict, Ru
         "precision": run.config["precision"],
         "train_accuracy": round(run.history["accuracy"][-1], 5),
         "processor": processor(),
-        **{key: run.config["versions"][key] for key in ("cores", "keras", "tensorflow")},
+        **{key: run.config["versions"][key] for key in ("cores", "settings", "keras", "tensorflow")},
         "commit": commit(),
     }
     return row, run
@@ -129,6 +129,16 @@ def alone():
         yield
 
 
+def forget(name: str) -> None:
+    """Remove the rows of an experiment, and its weights with their record."""
+    with alone():
+        known = [row for row in read_rows(RESULTS) if row["experiment"] != name]
+        write_csv(RESULTS, {column: [row[column] for row in known] for column in COLUMNS})
+        (pretrained.PUBLISHED / f"{name}.weights.h5").unlink(missing_ok=True)
+        path = pretrained.PUBLISHED / pretrained.MANIFEST
+        write_json(path, {key: record for key, record in read_json(path).items() if key != name})
+
+
 def keep(name: str, row: dict, run: Run, data, weights: bool) -> None:
     """Write down a training, and what is published of it."""
     with alone():
@@ -147,11 +157,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", type=one_of("experiment", EXPERIMENTS), help=about)
     parser.add_argument("--seeds", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="of the seeds (default: %(default)s)")
+    parser.add_argument("--anew", action="store_true", help="forget the rows and weights of NAME first")
     parser.add_argument("--quick", action="store_true", help="an epoch on the embedded digits; nothing is kept")
     args = parser.parse_args()
     if args.quick:
-        print(one("digits", load_data("mnist5k"), 0, epochs=1)[0])
+        print(one("main", load_data("mnist5k"), 0, epochs=1)[0])
         return
+    if args.anew and not args.names:
+        parser.error("--anew needs the name of what is to be measured anew")
+    for name in args.names if args.anew else ():
+        forget(name)
     there = {row["experiment"] for row in read_rows(RESULTS)}
     for name in args.names or [name for name in EXPERIMENTS if name not in there]:
         _, source, validation, _ = EXPERIMENTS[name]

@@ -29,6 +29,15 @@ def test_environment_yml_asks_for_the_same_versions_as_setup_cfg():
     assert environment() - {"conda-forge", "pip", "pip:", "-e ."} == wanted | {python}
 
 
+def test_the_oldest_versions_that_ci_tries_are_those_of_setup_cfg():
+    every = requirements(SETUP["options"]["install_requires"]) | requirements(SETUP["options.extras_require"]["test"])
+    least = dict(line.split(">=") for line in every if not line.startswith("ruff"))
+    tried = dict(line.split("==") for line in requirements((ROOT / ".ci/oldest.txt").read_text()))
+    assert tried.keys() == least.keys()
+    for name, version in tried.items():
+        assert version.removesuffix(".*") == least[name], name
+
+
 def test_the_public_address_stands_once_and_the_rest_follows():
     address = SETUP["metadata"]["url"].removeprefix("https://github.com/")
     for name in ("README.md", "CITATION.cff", "SECURITY.md"):

@@ -2,8 +2,9 @@
 
     python tools/faults.py [NUMBER …] [--out results/faults.csv]
 
-Each fault is made in a copy of the working tree, where the tests that should notice it run until one fails. A fault
-that nobody notices, or that cannot be made because the code has changed, is an error: exit status 1.
+Each fault is made in a copy of the working tree, where the tests that should notice it run until one fails. They run
+once before, in the whole copy: a test that fails without a fault would notice any. A fault that nobody notices, or that
+cannot be made because the code has changed, is an error: exit status 1.
 """
 
 import argparse
@@ -60,30 +61,37 @@ FAULTS = [  # file in cnn_zoo/, what stands there, what would be wrong, where it
 ]  # fmt: skip
 
 
-def notice(folder: Path, fault: tuple[str, str, str, str]) -> tuple[str, float]:
-    """Make a fault in a copy of the project; returns the first test that fails, or "", and the seconds."""
-    name, right, wrong, tests = fault
-    path = folder / "cnn_zoo" / name
-    text = path.read_text("utf-8")
-    if right not in text:
-        raise SystemExit(f"{name} has no {right!r} any more: tools/faults.py is out of date")
-    path.write_text(text.replace(right, wrong), "utf-8")
+def first_failure(folder: Path, tests: list[str]) -> str:
+    """Run some files of tests in a copy of the project; returns the first test that fails, or ""."""
     command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-p", "no:cacheprovider"]
     # not the test that every fault can be made, which notices each one that was
     command += ["-m", "slow or not slow", "-k", "not faults"]
-    begun = time.perf_counter()
     done = subprocess.run(
-        [*command, f"tests/{tests}"],
+        [*command, *(f"tests/{name}" for name in tests)],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder)},  # before what is installed
         capture_output=True,
         text=True,
         check=False,
     )
-    seconds = time.perf_counter() - begun
-    path.write_text(text, "utf-8")
     failed = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", done.stdout, re.MULTILINE)
-    return failed[1] if failed else "", seconds
+    if done.returncode > 1 or bool(failed) != bool(done.returncode):
+        raise SystemExit(f"pytest could not run {', '.join(tests)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return failed[1] if failed else ""
+
+
+def notice(folder: Path, fault: tuple[str, str, str, str]) -> str:
+    """Make a fault in a copy of the project, and unmake it; returns the first test that fails, or ""."""
+    name, right, wrong, tests = fault
+    path = folder / "cnn_zoo" / name
+    text = path.read_text("utf-8")
+    if right not in text:
+        raise SystemExit(f"{name} has no {right!r} any more: tools/faults.py is out of date")
+    path.write_text(text.replace(right, wrong), "utf-8")
+    try:
+        return first_failure(folder, [tests])
+    finally:
+        path.write_text(text, "utf-8")
 
 
 def main() -> int:
@@ -95,13 +103,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "copy"
         shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".venv*", "runs", "__pycache__"))
-        for number in args.numbers or range(1, len(FAULTS) + 1):
-            name, right, wrong, _ = FAULTS[number - 1]
-            test, seconds = notice(folder, FAULTS[number - 1])
+        numbers = args.numbers or range(1, len(FAULTS) + 1)
+        if test := first_failure(folder, sorted({FAULTS[number - 1][3] for number in numbers})):
+            raise SystemExit(f"{test} fails without a fault")
+        for number in numbers:
+            (name, right, wrong, _), begun = FAULTS[number - 1], time.perf_counter()
+            test = notice(folder, FAULTS[number - 1])
             rows.append((number, f"cnn_zoo/{name}", right, wrong, test))
-            print(
-                f"{number:2} {name}: {' '.join(wrong.split())[:60]!r}: {test or 'NOBODY'} ({seconds:.0f} s)", flush=True
-            )
+            told, seconds = " ".join(wrong.split())[:60], time.perf_counter() - begun
+            print(f"{number:2} {name}: {told!r}: {test or 'NOBODY'} ({seconds:.0f} s)", flush=True)
     if args.out:
         with open(args.out, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([("number", "file", "right", "wrong", "noticed by"), *rows])
