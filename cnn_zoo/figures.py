@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from .intervals import interval
 from .plots import BLUE, COLOURS, GREEN, GREY, ORANGE, PURPLE, RED, Figure, new_figure
+
+DARK_TO_LIGHT = {"cmap": "gray", "vmin": 0, "vmax": 1}  # images in [0, 1]
 
 
 def correlate(image: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndarray:
@@ -28,6 +31,16 @@ def _minus(number: str) -> str:
     return number.replace("-", "\u2212")
 
 
+def _short(value: float) -> str:
+    """A number with two decimals at most."""
+    return _minus(f"{round(float(value), 2) + 0.0:g}")  # + 0.0 turns -0 into 0
+
+
+def _colours(*colours: str) -> Iterator[str]:
+    """The colours in turn, from the first one again after the last: what has none would not be drawn."""
+    return itertools.cycle(colours or (BLUE, ORANGE, GREEN, RED, PURPLE))
+
+
 def _bare(axes) -> None:
     """No ticks and no frame; a face stays."""
     axes.set(xticks=[], yticks=[])
@@ -38,10 +51,9 @@ def _numbers(axes, values: np.ndarray, **image) -> None:
     """A small matrix as coloured cells with its numbers in them."""
     shown = axes.imshow(values, **image)
     for (i, j), value in np.ndenumerate(values):
-        text = _minus(f"{round(float(value), 2) + 0.0:g}")  # + 0.0 turns -0 into 0
         red, green, blue, _ = shown.cmap(shown.norm(value))
         light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="black" if light else "white")
+        axes.text(j, i, _short(value), ha="center", va="center", fontsize=8, color="black" if light else "white")
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="#BBBBBB", linewidth=0.8))
     _bare(axes)
 
@@ -77,15 +89,14 @@ def sliding_window(image: np.ndarray, kernel: np.ndarray, positions: list[tuple[
     """
     outputs = correlate(image, kernel)
     signed = _signed(max(np.abs(outputs).max(), np.abs(kernel).max()))
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
     height, width = kernel.shape
     with new_figure(9.5, 2.5 * len(positions)) as figure:
         rows = figure.subfigures(len(positions), 1, squeeze=False)[:, 0]
         for row, (i, j) in zip(rows, positions, strict=True):
             window = image[i : i + height, j : j + width]
             whole, small, weights, products, result = row.subplots(1, 5, width_ratios=(2, 1, 1, 1, 2))
-            whole.imshow(image, **grey)
-            _numbers(small, window, **grey)
+            whole.imshow(image, **DARK_TO_LIGHT)
+            _numbers(small, window, **DARK_TO_LIGHT)
             _numbers(weights, kernel, **signed)
             _numbers(products, window * kernel, **signed)
             filled = outputs.copy()
@@ -98,8 +109,8 @@ def sliding_window(image: np.ndarray, kernel: np.ndarray, positions: list[tuple[
             titles = ("image X", f"X[{i}+u, {j}+v]", "× K[u, v]", "= products", "output Y")
             for axes, title in zip((whole, small, weights, products, result), titles, strict=True):
                 axes.set_title(title, loc="center", fontsize=9)
-            total = _minus(f"{round(float(outputs[i, j]), 2) + 0.0:g}")
-            row.suptitle(f"Y[{i}, {j}] = Σ K[u, v] · X[{i}+u, {j}+v] = {total}", x=0.01, ha="left", fontsize=11)
+            sum_of = f"Y[{i}, {j}] = Σ K[u, v] · X[{i}+u, {j}+v]"
+            row.suptitle(f"{sum_of} = {_short(outputs[i, j])}", x=0.01, ha="left", fontsize=11)
         return figure
 
 
@@ -108,13 +119,12 @@ def kernel_responses(photo: np.ndarray, kernels: dict[str, np.ndarray], stride: 
 
     The response of a kernel whose numbers sum to 0 is signed: blue is positive, red is negative, white is 0.
     """
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
     count = math.ceil((len(kernels) + 1) / 2)
     with new_figure(9.5, 2.5 * count) as figure:
         cells = np.ravel(figure.subfigures(count, 2, squeeze=False))
         for cell, (name, kernel) in zip(cells, {"the photo": None, **kernels}.items(), strict=False):
             left, right = cell.subplots(1, 2, width_ratios=(1, 3))
-            response, colours = photo, grey
+            response, colours = photo, DARK_TO_LIGHT
             if kernel is None:
                 left.set_axis_off()
             else:
@@ -152,7 +162,7 @@ def bands(
     with new_figure(4.6 * len(keys), 3.4, title) as figure:
         for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
             scale, unit = (100, " (%)") if key == "accuracy" else (1, "")
-            for (label, history), colour in zip(histories.items(), (BLUE, ORANGE, GREEN, RED, PURPLE), strict=False):
+            for (label, history), colour in zip(histories.items(), _colours(), strict=False):
                 for name, line in ((key, "-"), (f"val_{key}", "--")):
                     if name not in history:
                         continue
@@ -233,13 +243,12 @@ def pipeline_timeline(runs: dict[str, list[tuple[str, float, float]]], title: st
         runs: pipeline -> (part, start, end) in seconds, in any order; a part called "epoch" is the start of one.
         title: of the figure.
     """
-    shades = (BLUE, ORANGE, GREEN, RED, GREY)
     parts = list(dict.fromkeys(part for events in runs.values() for part, *_ in events if part != "epoch"))
     last = max(end for events in runs.values() for _, _, end in events)
     with new_figure(9.5, 1.05 * len(runs) + 0.9, title) as figure:
         panels = np.ravel(figure.subplots(len(runs), 1, sharex=True, squeeze=False))
         for axes, (name, events) in zip(panels, runs.items(), strict=True):
-            for row, (part, colour) in enumerate(zip(parts, shades, strict=False)):
+            for row, (part, colour) in enumerate(zip(parts, _colours(), strict=False)):
                 spans = [(1000 * start, 1000 * (end - start)) for which, start, end in events if which == part]
                 axes.broken_barh(spans, (row - 0.4, 0.8), color=colour, linewidth=0)
             for which, start, _ in events:
@@ -302,8 +311,8 @@ def pooling(image: np.ndarray, kind: str = "max", size: int = 2, stride: int = 2
     meeting = "lie side by side" if stride == size else "overlap" if stride < size else "leave pixels out"
     with new_figure(9, 3.5) as figure:
         left, right = figure.subplots(1, 2)
-        left.imshow(image, cmap="gray", vmin=0, vmax=1)
-        right.imshow(pooled / max(brightest, 1e-9), cmap="gray", vmin=0, vmax=1)
+        left.imshow(image, **DARK_TO_LIGHT)
+        right.imshow(pooled / max(brightest, 1e-9), **DARK_TO_LIGHT)
         for column, colour in ((0, ORANGE), (1, BLUE)):
             for axes, side, step in ((left, size, stride), (right, 1, 1)):
                 corner = (column * step - 0.5, -0.5)
@@ -324,17 +333,21 @@ def responses(
 ) -> Figure:
     """Maps (height, width) as a table of pictures: rows for inputs, columns for layers.
 
-    Each column has one scale for the rows that are not signed and one for those that are (named in `signed`; there blue
-    is positive, red is negative, white is 0).
+    Each column has a scale of its own, up to its largest number. In rows that are named in `signed` blue is positive,
+    red is negative, white is 0; their strongest colour is the same share of that largest number in all columns, so that
+    where there is next to nothing, there is next to no colour.
     """
+    plain = [maps for name, maps in rows.items() if name not in signed]
+    tops = [max([maps[column].max() for maps in plain], default=1) for column in range(len(columns))]
+    shares = [np.abs(rows[name][column]).max() / top for name in signed for column, top in enumerate(tops) if top]
+    most = max(shares, default=1)
     with new_figure(1.35 * len(columns) + 1.3, 1.4 * len(rows) + 0.3, title) as figure:
         grid = figure.subplots(len(rows), len(columns), squeeze=False)
         for column, heading in enumerate(columns):
             grid[0, column].set_title(heading, fontsize=9.5, loc="center")
-            top = max([maps[column].max() for name, maps in rows.items() if name not in signed], default=1)
             for axes, (name, maps) in zip(grid[:, column], rows.items(), strict=True):
-                plain = {"cmap": "viridis" if column else "gray", "vmin": 0, "vmax": top}
-                axes.imshow(maps[column], **(_signed(top) if name in signed else plain))
+                one_sided = {"cmap": "viridis" if column else "gray", "vmin": 0, "vmax": tops[column]}
+                axes.imshow(maps[column], **(_signed(most * tops[column]) if name in signed else one_sided))
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set(visible=True, color="#BBBBBB")
         for axes, name in zip(grid[:, 0], rows, strict=True):
@@ -357,7 +370,8 @@ def descent(loss, paths: dict[str, np.ndarray], *, reach: float, minimum: tuple[
         side = np.linspace(-reach, reach, 41)
         surface = np.array([[loss(np.array([a, b])) for a in side] for b in side])
         left.contour(side, side, np.sqrt(surface), levels=14, colors="#BBBBBB", linewidths=0.8)
-        for (name, path), colour, marker in zip(paths.items(), (RED, ORANGE, GREEN, BLUE, GREY), "sD^ov", strict=False):
+        styles = zip(_colours(RED, ORANGE, GREEN, BLUE, GREY), itertools.cycle("sD^ov"), strict=False)
+        for (name, path), (colour, marker) in zip(paths.items(), styles, strict=False):
             outside = np.flatnonzero(np.abs(path).max(1) > reach)
             inside = path[: outside[0] + 1] if len(outside) else path
             left.plot(*inside.T, color=colour, marker=marker, markersize=3.5, linewidth=1)
@@ -386,7 +400,8 @@ def kernel_learning(kernels: dict[str, np.ndarray], losses: dict[str, np.ndarray
             _numbers(axes, kernel, **colours)
             axes.set_title(name, fontsize=9.5, loc="center")
         axes = lower.subplots()
-        for (name, loss), colour, style in zip(losses.items(), (BLUE, ORANGE), ("-", "--"), strict=False):
+        styles = zip(_colours(), itertools.cycle(("-", "--")), strict=False)
+        for (name, loss), (colour, style) in zip(losses.items(), styles, strict=False):
             axes.plot(np.arange(1, len(loss) + 1), loss, style, color=colour, label=name)
         axes.set(xscale="log", yscale="log", xlabel="step", ylabel="loss")
         axes.legend(frameon=False, fontsize=9)

@@ -62,7 +62,12 @@ def plain(name: str, length: int) -> str:
 
 
 def curves(history: dict[str, list[float]], best_epoch: int | None = None) -> Figure:
-    """Loss and accuracy by epoch, training and validation; history as in a run's history.csv."""
+    """Loss and accuracy by epoch, training and validation.
+
+    Args:
+        history: {"epoch": [1, 2, …], "loss": […], "accuracy": […], "val_loss": […], …}, as a run has it.
+        best_epoch: the one whose weights were kept, marked by a line; None: no line.
+    """
     with new_figure(9, 3.4) as figure:
         epochs = history["epoch"]
         for axes, key, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("", " (%)"), strict=True):
@@ -82,7 +87,12 @@ def curves(history: dict[str, list[float]], best_epoch: int | None = None) -> Fi
 
 
 def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
-    """A confusion matrix: rows are true classes, columns predicted ones, colour the share of the row."""
+    """A confusion matrix: rows are true classes, columns predicted ones, colour the share of the row.
+
+    Args:
+        matrix: counts of images, (classes, classes), as evaluate returns them.
+        class_names: by label. They are written up to 40 classes, the counts up to 20.
+    """
     matrix = np.asarray(matrix)
     count = len(class_names)
     side = min(12, max(4.2, 1.8 + 0.42 * count))
@@ -114,7 +124,15 @@ def mistakes(
     rows: int = 3,
     columns: int = 8,
 ) -> Figure:
-    """The test images that the model is most wrong about: highest probability for a wrong class first."""
+    """The test images that the model is most wrong about: highest probability for a wrong class first.
+
+    Args:
+        images: uint8, or floats in [0, 1], (n, height, width, channels).
+        labels: true ones, (n,).
+        probabilities: of the classes, (n, classes).
+        class_names: by label.
+        rows, columns: how many images to show at most.
+    """
     predicted = probabilities.argmax(1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][: rows * columns]
@@ -125,7 +143,7 @@ def mistakes(
     captions = []
     for i in worst:
         true, wrongly = (plain(class_names[label], 12) for label in (labels[i], predicted[i]))
-        captions.append(f"{true}\n→ {wrongly} {100 * probabilities[i, predicted[i]]:.0f} %")
+        captions.append(f"{true}\n→ {wrongly} ({100 * probabilities[i, predicted[i]]:.0f} %)")
     title = f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class"
     return gallery(images[worst], captions, columns, title)
 
@@ -206,7 +224,14 @@ def _boxes(model) -> list[dict]:
 
 
 def gallery(images: np.ndarray, captions: list[str], columns: int = 8, title: str | None = None) -> Figure:
-    """Images (n, height, width, channels), each with its caption above it, in as many rows as they need."""
+    """Images, each with its caption above it, in as many rows as they need.
+
+    Args:
+        images: uint8, or floats in [0, 1], (n, height, width, channels).
+        captions: one for each; may be of several lines.
+        columns: images in a row.
+        title: of the figure.
+    """
     rows = math.ceil(len(images) / columns)
     lines = max(caption.count("\n") + 1 for caption in captions)
     column, row = 1.15, 1.1 + 0.17 * lines  # inches

@@ -50,7 +50,7 @@ def test_curves_confusion_and_mistakes_hold_their_numbers():
     images, labels = np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 0, 1, 1])
     sure = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.1, 0.9]])
     (axes,) = plots.mistakes(images, labels, sure, ["a", "b"]).axes
-    assert [text.get_text() for text in axes.texts] == ["a\n→ b 80 %", "b\n→ a 60 %"]  # the surest first
+    assert [text.get_text() for text in axes.texts] == ["a\n→ b (80 %)", "b\n→ a (60 %)"]  # the surest first
     assert len(axes.images) == 2
     perfect = plots.mistakes(images, labels, np.eye(2)[labels], ["a", "b"])
     assert "no test image is misclassified" in perfect.texts[0].get_text()
