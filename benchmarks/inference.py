@@ -37,7 +37,7 @@ def measure(name: str, many: int, repeats: int) -> dict:
     predict(model, images)
     predict(model, images)
     single = alternate({key: lambda way=way: way(one) for key, way in ways.items()}, repeats, block=0.2)
-    batch = alternate({key: lambda way=way: way(images) for key, way in ways.items()}, max(1, repeats // 5))
+    batch = alternate({key: lambda way=way: way(images) for key, way in ways.items()}, repeats)
     medians = {key: statistics.median(times) for key, times in single.items()}
     expected = model.predict(images, verbose=0)
     alone = np.concatenate([model_probabilities(model, image[None]) for image in images[:100]])
