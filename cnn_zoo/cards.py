@@ -95,6 +95,9 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     Args:
         model: a name, with build_model's arguments, or any built Keras model made of standard layers; or a Run.
 
+    Returns:
+        A ModelCard: .parameters, .trainable, .macs, .layers, .paper and more; as text a table, in notebooks HTML.
+
     Raises:
         UsageError: as build_model does; or a layer of a kind whose cost is not known here, a layer that is used more
             than once, images of any size, or several inputs or outputs.

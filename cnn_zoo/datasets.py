@@ -28,6 +28,9 @@ _SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged
 class Data:
     """Images and labels as tf.data pipelines; made by load_data.
 
+    `train`, `validation` and `test`, as what `epochs` and `ordered` return, are tf.data.Datasets of batches: images,
+    float32 in [0, 1] of shape (batch, height, width, channels), and labels, int64 of shape (batch,).
+
     Attributes:
         name: of the data set, or the folder's path; "arrays".
         folder: the absolute path of a folder; "" for other sets.
@@ -92,7 +95,11 @@ class Data:
         batch_size: int | None = None,
         seed: int | None = None,
     ) -> tf.data.Dataset:
-        """The training batches of epochs start … stop - 1, one after another; what is None is as load_data was told."""
+        """The training batches of epochs start … stop - 1 in one dataset; what is None is as load_data was told.
+
+        Raises:
+            UsageError: numbers that are none, or `stop` before `start`.
+        """
         how = self.augment if augment is None else Augment.of(augment)
         seed = self.seed if seed is None else check_seed(seed)
         start = check_number("start", start, whole=True)
@@ -105,7 +112,7 @@ class Data:
         return -(-len(self.splits["train"]) // self._size(batch_size))
 
     def ordered(self, split: str, batch_size: int | None = None) -> tf.data.Dataset:
-        """The batches of a split in fixed order, without augmentation."""
+        """The batches of a split, "train", "validation" or "test", in fixed order, without augmentation."""
         indices, size = tf.constant(self._indices(split)), self._size(batch_size)
         steps = -(-len(indices) // size)
 

@@ -119,8 +119,9 @@ def fill(model, path: str | Path) -> None:
 def load_model(path: str | Path):
     """A model that model.save wrote into a .keras file: keras.models.load_model, which knows what the zoo defines.
 
-    A program that does not call this imports cnn_zoo.layers and cnn_zoo.optimization first. Keras' safe mode is on: no
-    Lambda layers. Such a file has no names of classes: set `model.class_names` again.
+    It is compiled, with its optimizer as it was, if it was compiled then. A program that does not call this imports
+    cnn_zoo.layers and cnn_zoo.optimization first. Keras' safe mode is on: no Lambda layers. Such a file has no names of
+    classes: set `model.class_names` again.
 
     Raises:
         MissingError, RunError: no such file, or one that cannot be read.
