@@ -161,7 +161,13 @@ def architecture(model) -> Figure:
     boxes = _boxes(model)
     sides = max(box["shape"][0] for box in boxes if len(box["shape"]) == 3)
     most = max(box["shape"][-1] for box in boxes)
-    with new_figure(max(6.0, 0.62 * len(boxes) + 1.2), 4.2) as figure:
+    for box in boxes:
+        count = f" ×{box['count']}" if box["count"] > 1 else ""
+        box["text"] = f"{box['name']}{count}\n{'×'.join(map(str, box['shape']))}"
+    longest = max(len(line) for box in boxes for line in box["text"].splitlines())
+    upright = longest > 9  # a name that is not would reach its neighbour's
+    bottom = -2.05 - (0.11 * longest if upright else 0.5)
+    with new_figure(max(6.0, 0.62 * len(boxes) + 1.2), 0.7 * (2.15 - bottom)) as figure:
         axes, x = figure.subplots(), 0.0
         for box in boxes:
             maps = len(box["shape"]) == 3
@@ -174,9 +180,8 @@ def architecture(model) -> Figure:
             if box["residual"]:
                 arc = {"connectionstyle": "arc3,rad=-0.45", "arrowstyle": "-|>", "mutation_scale": 8, "color": RED}
                 axes.add_patch(FancyArrowPatch((x - 0.1, height / 2), (x + width + 0.1, height / 2), **arc))
-            count = f" ×{box['count']}" if box["count"] > 1 else ""
-            text = f"{box['name']}{count}\n{'×'.join(map(str, box['shape']))}"
-            axes.text(x + width / 2, -1.95, text, rotation=90, ha="center", va="top", fontsize=7.5)
+            label = {"rotation": 90 * upright, "ha": "center", "va": "top", "fontsize": 7.5}
+            axes.text(x + width / 2, -1.95, box["text"], **label)
             axes.plot([x - 0.22, x - 0.02], [0, 0], color=GREY, linewidth=1, zorder=0)
             x += width + 0.24
         kinds = [kind for kind in COLOURS if any(box["kind"] == kind for box in boxes)]
@@ -184,7 +189,7 @@ def architecture(model) -> Figure:
         place = {"ncols": len(kinds), "loc": "lower left", "bbox_to_anchor": (0, 1)}
         axes.legend(handles, kinds, frameon=False, fontsize=8, **place)
         axes.set_title(f"{model.name}: {model.count_params():,} parameters", pad=24)
-        axes.set(xlim=(-0.35, x), ylim=(-3.9, 2.15))
+        axes.set(xlim=(-0.35, x), ylim=(bottom, 2.15))
         axes.set_axis_off()
         return figure
 
