@@ -202,6 +202,12 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
         training._make_folder(None, "conv_stack", "arrays")
 
 
+def test_a_run_of_two_classes_is_read_again(few, tmp_path):
+    even_or_odd = few.images("train"), few.labels[few.splits["train"]] % 2
+    run = train(data=even_or_odd, epochs=1, out=tmp_path / "run", **SMALL)
+    assert load_run(run.path).class_names == ["0", "1"]
+
+
 def test_a_config_names_no_other_file(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "copy")
     for key, option in (("model_options", "weights"), ("data_options", "memory_limit")):
