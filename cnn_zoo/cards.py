@@ -40,7 +40,8 @@ class ModelCard:
         layers: a LayerRow each, in the order of the model.
         paper: its DOI or arXiv number, "" for a net of the zoo's own, None for a model that is not in it.
         accuracy: data set -> test accuracy of the published weights for a model of this name and these parameters.
-        options: the family's own arguments of build_model, with their defaults.
+        options: the family's own arguments of build_model, as they were given or else their defaults; of a model that
+            is not given by name, the defaults.
     """
 
     name: str
@@ -64,7 +65,7 @@ class ModelCard:
         if self.paper:
             facts.append(("paper", self.paper))
         if self.options:
-            facts.append(("options", ", ".join(f"{name}={value!r:.40}" for name, value in self.options.items())))
+            facts.append(("options", ", ".join(f"{name}={_short(value)}" for name, value in self.options.items())))
         return facts + [(f"weights for {data}", accuracy) for data, accuracy in self.accuracy.items()]
 
     def _cells(self) -> list[tuple[str, ...]]:
@@ -125,7 +126,7 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         macs=sum(row.macs for row in rows),
         layers=rows,
         paper=known and known.paper,
-        options={} if known is None else known.options(),
+        options={} if known is None else {o: build_options.get(o, default) for o, default in known.options().items()},
         accuracy={
             data: accuracy_text(record)
             for data, record in records_of(model.name).items()
@@ -215,6 +216,12 @@ MACS: dict[str, Callable] = {
         _free,
     ),
 }
+
+
+def _short(value: Any) -> str:
+    """A value as one would write it, cut to forty characters."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 def shape_text(shape: tuple) -> str:

@@ -270,10 +270,13 @@ def _info(args) -> None:
     options = {**_named(args, "input_shape", "layout"), **dict(args.settings), "num_classes": _classes(args)}
     card = model_card(args.model, **options)
     print(card)
+    others: dict[tuple, list[str]] = {}
     for data, record in records_of(args.model).items():
-        shape = record["config"]["input_shape"]
-        if tuple(shape) != card.input_shape:
-            print(f"\nThere are weights for {data} too, with images of {'x'.join(map(str, shape))}.")
+        others.setdefault(tuple(record["config"]["input_shape"]), []).append(data)
+    for shape, sets in others.items():
+        if shape != card.input_shape:
+            images = "x".join(map(str, shape))
+            print(f"\nThere are weights for {' and '.join(sets)} too, with images of {images}.")
     if args.plot:
         from . import build_model, plots
 
@@ -311,8 +314,11 @@ def _train(args) -> None:
         raise UsageError("--resume needs the run folder: --out FOLDER")
     changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
     get_recipe(args.recipe, **changes)
+    from .runs import DATA_OPTIONS, check_folder, summary
+
+    if args.out:
+        check_folder(args.out, args.resume)
     from . import train
-    from .runs import DATA_OPTIONS, summary
 
     run = train(
         args.model,
@@ -333,6 +339,10 @@ def _reproduce(args) -> int:
     check_model_name(args.model)
     record = find_record(args.model, args.data)
     config, reached = record["config"], list(record["seeds"].values())
+    from .runs import check_folder
+
+    if args.out:
+        check_folder(args.out, args.resume)
     from . import train
 
     run = train(
@@ -401,7 +411,7 @@ def _predict(args) -> int:
     return failed
 
 
-def _data(args) -> None:
+def _data(args) -> int:
     from .sources import EMBEDDED, TFDS, check_data_name
 
     if not args.data:
@@ -409,12 +419,13 @@ def _data(args) -> None:
         print("\nthrough tensorflow_datasets, downloaded at first use:")
         print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
         print("\nor a folder with a sub-folder of images per class")
-        return
+        return 0
     check_data_name(args.data)
     from . import load_data
     from .runs import DATA_OPTIONS
 
-    data = load_data(args.data, **_named(args, *DATA_OPTIONS), progress=functools.partial(print, file=sys.stderr))
+    options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
+    data = load_data(args.data, **options, progress=functools.partial(print, file=sys.stderr))
     from .cards import shape_text, text_table
 
     print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")
@@ -425,4 +436,8 @@ def _data(args) -> None:
     rows = list(zip([*data.class_names, "all"], *texts, strict=True))
     print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
     for line in data.skipped:
-        print(f"skipped {line}")
+        print(f"{'skipped' if args.skip_broken else 'broken:'} {line}")
+    if data.skipped and not args.skip_broken:
+        count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"
+        return _fail(f"{count} cannot be read; mend or remove them, or leave such files out with --skip-broken")
+    return 0

@@ -45,12 +45,14 @@ class TrainingError(ZooError, ArithmeticError):
     """A training that cannot go on, such as a loss that is not a number."""
 
 
-def unknown(kind: str, value: object, choices: Iterable[str]) -> str:
-    """The message for a name that does not exist: the nearest choices, or all of them when none is near."""
+def unknown(kind: str, value: object, choices: Iterable[str], listed_by: str = "") -> str:
+    """The message for a name that does not exist: the nearest choices; if none is near, what lists them, or all."""
     choices = sorted(choices)
     near = difflib.get_close_matches(str(value).lower(), choices, n=3, cutoff=0.5)
     if near:
         return f"unknown {kind} {value!r}; did you mean {' or '.join(near)}?"
+    if listed_by:
+        return f"unknown {kind} {value!r}; {listed_by} lists them"
     return f"unknown {kind} {value!r}; choose from {', '.join(choices)}"
 
 

@@ -82,7 +82,9 @@ def curves(history: dict[str, list[float]], best_epoch: int | None = None) -> Fi
             axes.set_title(key.capitalize() + unit)
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend(frameon=False, loc="lower right" if unit else "upper right")
+            if len(epochs) == 1:
+                axes.set(xlim=(epochs[0] - 1, epochs[0] + 1), xticks=epochs)
+            axes.legend(frameon=False, loc="best")
         return figure
 
 
@@ -140,6 +142,7 @@ def mistakes(
         with new_figure(6, 1) as figure:
             figure.text(0.5, 0.5, "no test image is misclassified", ha="center", va="center")
             return figure
+    columns = math.ceil(len(worst) / math.ceil(len(worst) / columns))  # rows of nearly equal length
     captions = []
     for i in worst:
         true, wrongly = (plain(class_names[label], 12) for label in (labels[i], predicted[i]))

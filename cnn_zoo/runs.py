@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import dataclasses
+import json
 import os
 import platform
 import shlex
@@ -172,7 +173,9 @@ def read_config(path: Path) -> dict[str, Any]:
     if record := _published(path):
         return copy.deepcopy(record["config"])
     if not path.exists():
-        raise MissingError(f"{path}: no such run folder, and no published weights have that name")
+        near = [name for name in pretrained.records() if name.startswith(f"{path}-")]
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise MissingError(f"{path}: no such run folder, and no published weights have that name{hint}")
     if not (path / CONFIG).is_file():
         raise RunError(f"{path} is not a run folder: it has no {CONFIG}")
     config = read_json(path / CONFIG)
@@ -196,6 +199,34 @@ def read_config(path: Path) -> dict[str, Any]:
     except UsageError as error:
         raise RunError(f"{path / CONFIG}: {error}") from None
     return config
+
+
+def check_folder(folder: str | Path, resume: bool, config: dict[str, Any] | None = None) -> None:
+    """Refuse an output folder that holds something else or cannot be written, before any work is done."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; a run needs a folder")
+    present = folder.is_dir() and [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if present and not (folder / CONFIG).is_file():
+        raise RunError(f"{folder} is not empty and not a run folder; choose another one for the run")
+    if present and not resume:
+        raise RunError(f"{folder} already holds a run; choose another folder, or resume it (--resume)")
+    if present and config:
+        old = read_config(folder)
+        for key in config:
+            if key != "versions" and old.get(key) != config[key]:
+                raise RunError(f"{folder} holds another run: its {_difference(key, old.get(key), config[key])}")
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(parent, os.W_OK):
+        raise RunError(f"no permission to write in {parent}")
+
+
+def _difference(key: str, old: Any, new: Any) -> str:
+    """The first thing that two values do not have in common."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        inner = next(name for name in {**old, **new} if old.get(name) != new.get(name))
+        return _difference(f"{key} {inner}", old.get(inner), new.get(inner))
+    return f"{key} is {json.dumps(old):.60}, not {json.dumps(new):.60}"
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -241,7 +272,8 @@ def summary(run: Run) -> list[tuple[str, str]]:
     ]
     if "test_accuracy" in metrics:
         facts.append(("test accuracy", share_text(metrics["test_accuracy"], metrics["test_images"])))
-        facts.append(("test loss", f"{metrics['test_loss']:.4f}"))
+        smoothed = ", without the label smoothing of the training" * bool(config["recipe"].get("label_smoothing"))
+        facts.append(("test loss", f"{metrics['test_loss']:.4f}{smoothed}"))
     return facts
 
 
@@ -269,6 +301,7 @@ def write_report(run: Run, data, result: dict[str, Any]) -> None:
         ("versions", ", ".join(f"{key} {value}" for key, value in run.config["versions"].items() if value)),
     ]
     often = f"Most often {run.class_names[worst[0]]} is taken for {run.class_names[worst[1]]}: {confused.max()} times."
+    once = "No class is taken for the same other one more than once."
     folder = shlex.quote(str(run.path))
     paragraphs = [
         f"# {run.config['model']} on {Path(run.config['data']).name}",
@@ -277,9 +310,9 @@ def write_report(run: Run, data, result: dict[str, Any]) -> None:
         "alone leaves open; other seeds differ too.",
         "## How it went",
         "![Loss and accuracy by epoch](curves.png)",
-        "The losses of the training are smoothed, those of the test are not." if smoothed else "",
+        "The losses of the training are those with label smoothing, which are larger." if smoothed else "",
         "## What it confuses",
-        often if confused.max() else "Nothing.",
+        (often if confused.max() > 1 else once) if confused.any() else "Nothing.",
         "![Confusion matrix](confusion.png)",
         "" if images is None else "## Where it is surest and wrong\n\n![Misclassified test images](mistakes.png)",
         f"## Use it\n\n```bash\ncnn-zoo predict {folder} photo.png\ncnn-zoo evaluate {folder}\n```",

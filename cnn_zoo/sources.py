@@ -109,7 +109,9 @@ def check_data_name(name: str | Path) -> str | Path:
         raise DataError(f"{text}: not a folder; give a folder with one sub-folder of images per class")
     if os.sep in text or text.startswith(".") or isinstance(name, Path):
         raise MissingError(f"{text}: no such folder")
-    raise UsageError(unknown("data set", text, list_datasets()) + " (nor is there a folder of that name)")
+    raise UsageError(
+        f"{unknown('data set', text, list_datasets(), 'cnn-zoo data')}; nor is there a folder of that name"
+    )
 
 
 def read_source(
@@ -211,6 +213,10 @@ def _read_arrays(pair, size, channels, memory_limit, progress) -> Source:
     if labels.min() < 0 or labels.max() >= len(labels) or len(np.unique(labels)) < 2:
         found = f"these are from {labels.min()} to {labels.max()} for {len(labels)} images"
         raise DataError(f"labels must be 0, 1, 2 … of at least two classes; {found}")
+    if labels.min():
+        warnings.warn(
+            f"no image has the label 0, which is a class all the same; the least is {labels.min()}", stacklevel=4
+        )
     class_names = [str(label) for label in range(int(labels.max()) + 1)]
     adapted = adapt(images, size, channels, memory_limit)
     if adapted is images:  # perhaps the caller's own, who may go on to change it
@@ -354,7 +360,7 @@ def _read_folder(root: Path, size, channels, memory_limit, progress, *, skip_bro
         with open_image(path) as image:
             images[i] = to_array(image, size, channels)
 
-    results = for_each_file(decode, paths, lambda done: progress(f"{root}: {done:,} of {len(paths):,} images read"))
+    results = for_each_file(decode, paths, lambda done: progress(f"{root}: {done:,} of {len(paths):,} files looked at"))
     broken = [result for result in results if result is not None]
     if broken and not skip_broken:
         more = f" (and {len(broken) - 1:,} more)" if len(broken) > 1 else ""

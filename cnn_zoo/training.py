@@ -8,7 +8,6 @@ import importlib.util
 import itertools
 import json
 import math
-import os
 import signal
 import sys
 import threading
@@ -24,7 +23,7 @@ from . import runs
 from .cards import macs_if_known
 from .checkpoints import State
 from .datasets import Data, load_data
-from .errors import RunError, TrainingError, UsageError, check_choice, check_flag, check_seed, unknown
+from .errors import TrainingError, UsageError, check_choice, check_flag, check_seed, unknown
 from .files import check_seal, checksum, only_writer, write_csv, write_json
 from .inference import BATCH, evaluate
 from .layers import Whitening
@@ -32,7 +31,7 @@ from .precision import choose_precision, set_precision
 from .quiet import lacks_kernels
 from .recipes import Augment, Recipe, get_recipe
 from .registry import build_model, check_model_name, compile_model, entry
-from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run
+from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run, check_folder
 from .sources import may_mirror
 from .weights import save_weights
 
@@ -128,7 +127,7 @@ def train(
     if lacks_kernels() and keras.backend.backend() == "tensorflow":
         say("TensorFlow was imported before cnn_zoo, without kernels that train up to twice as fast here")
     if out is not None:
-        _check_folder(Path(out), resume)
+        check_folder(out, resume)
     if not isinstance(data, Data):
         for option in data_options or {}:
             if option not in DATA_OPTIONS:
@@ -144,9 +143,10 @@ def train(
     net = _compiled_model(data, recipe, config)  # before there is a folder: an option may be wrong
     folder = _make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
     with only_writer(folder):
-        _check_folder(folder, resume, config)
+        check_folder(folder, resume, config)
         if resume and runs.read_metrics(folder).get("status") == "complete":
             State.remove_from(folder)
+            say(f"{folder} is complete: there is nothing left to train")
             return runs.load_run(folder)
         state = State(net, folder, recipe.early_stopping)
         if resume and (folder / CONFIG).is_file() and state.restore(say):
@@ -280,7 +280,7 @@ def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: i
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(state.folder / "tensorboard"))
     if verbose:
-        say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} steps")
+        say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} step{'s' * (steps > 1)}")
 
     def batches(until):
         options = {"augment": recipe.augment, "batch_size": recipe.batch_size, "seed": config["seed"]}
@@ -302,7 +302,7 @@ def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: i
         _write(state, config, data, status="interrupted")
         interrupt.add_note(
             f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were; "
-            f"go on with: the same command and --out {state.folder} --resume"
+            f"the same command goes on with --out {state.folder} --resume"
         )
         raise
     except _Diverged as what:
@@ -407,30 +407,3 @@ def _make_folder(out: str | Path | None, model: str, data: str) -> Path:
             return folder
         except FileExistsError:
             continue
-
-
-def _check_folder(folder: Path, resume: bool, config: dict | None = None) -> None:
-    """Refuse an output folder that holds something else or cannot be written, before any work is done."""
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file; a run needs a folder")
-    present = folder.is_dir() and [path for path in folder.iterdir() if not path.name.startswith(".")]
-    if present and not (folder / CONFIG).is_file():
-        raise RunError(f"{folder} is not empty and not a run folder; choose another one for the run")
-    if present and not resume:
-        raise RunError(f"{folder} already holds a run; choose another folder, or resume it (--resume)")
-    if present and config:
-        old = runs.read_config(folder)
-        for key in config:
-            if key != "versions" and old.get(key) != config[key]:
-                raise RunError(f"{folder} holds another run: its {_difference(key, old.get(key), config[key])}")
-    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not os.access(parent, os.W_OK):
-        raise RunError(f"no permission to write in {parent}")
-
-
-def _difference(key: str, old: Any, new: Any) -> str:
-    """The first thing that two values do not have in common."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        inner = next(name for name in {**old, **new} if old.get(name) != new.get(name))
-        return _difference(f"{key} {inner}", old.get(inner), new.get(inner))
-    return f"{key} is {json.dumps(old):.60}, not {json.dumps(new):.60}"

@@ -107,6 +107,14 @@ def test_a_model_of_several_outputs_has_no_card():
         model_card(feature_extractor(build_model("conv_stack")))
 
 
+def test_options_are_those_that_were_given():
+    card = model_card("conv_stack", input_shape=(32, 32, 3), filters=(16, 32), dropout=0.1)
+    assert card.options["filters"] == (16, 32)
+    assert card.options["padding"] == "valid"
+    assert "dropout" not in card.options
+    assert "blocks=(((64, 96, 128, 16, 32, 32), (128, 128,…" in str(model_card("googlenet"))
+
+
 def test_options_need_a_name():
     with pytest.raises(OptionError, match="num_classes: only a model that is given by name"):
         model_card(build_model("lenet5"), num_classes=3)

@@ -49,6 +49,8 @@ def cli(capsys, *arguments):
         (["predict", "runs/none", "x.png"], 1),
         (["train", "--image-size", "1x2x3"], 2),
         (["train", "--set", "filters"], 2),
+        (["train", "--out", os.devnull], 1),
+        (["evaluate", "lenet5"], 1),
     ],
 )
 def test_an_answer_that_needs_no_framework_imports_none(arguments, status, tmp_path):
@@ -133,13 +135,15 @@ def test_training_from_start_to_end_on_a_folder_of_photos(photos, tmp_path, caps
 
 def test_data_says_what_is_in_a_folder_and_which_files_are_broken(photos, capsys):
     (photos / "dim/bad.png").write_bytes(b"x")
+    (photos / "dark/bad.jpg").write_bytes(b"x")
     status, out, err = cli(capsys, "data", photos)
-    assert (status, out) == (1, "")
-    assert "dim/bad.png: not an image" in err.splitlines()[-1]
+    assert status == 1
+    assert re.search(r"^dim +9 +1 +2$", out, re.M)
+    assert re.findall(r"^broken: \S+?(\w+/bad.\w+): not an image", out, re.M) == ["dark/bad.jpg", "dim/bad.png"]
+    assert "2 files cannot be read" in err.splitlines()[-1]
     status, out, err = cli(capsys, "data", photos, "--skip-broken")
     assert status == 0
-    assert re.search(r"^dim +9 +1 +2$", out, re.M)
-    assert "skipped" in out
+    assert out.count("\nskipped ") == 2
 
 
 def test_predict_names_a_broken_file_or_skips_it(run, capsys, tmp_path):

@@ -136,6 +136,12 @@ def test_images_that_were_read_are_not_copied():
     assert int(more) < 150_000  # kB, of 300,000
 
 
+def test_labels_that_begin_with_1_are_told():
+    images, labels = np.zeros((40, 6, 6, 1), np.uint8), np.arange(40) % 2 + 1
+    with pytest.warns(UserWarning, match="no image has the label 0, which is a class all the same; the least is 1"):
+        assert load_data((images, labels)).num_classes == 3
+
+
 def test_arrays_may_change_after_they_were_taken():
     images = np.random.default_rng(0).integers(0, 256, (60, 5, 4, 3), np.uint8)
     frozen = images.copy()

@@ -5,6 +5,8 @@ import configparser
 import graphlib
 import importlib.util
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -92,3 +94,9 @@ def test_modules_import_each_other_in_no_circle():
     assert len(order) == len(imported) > 30
     assert order.index("layers") < order.index("blocks") < order.index("models/resnet")
     assert order.index("registry") < order.index("training")
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path):
+    (tmp_path / "cnn_zoo/cnn_zoo").mkdir(parents=True)  # a clone, beside which a program runs
+    program = "from cnn_zoo import list_models; assert list_models()"
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
