@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import OptionError, UsageError
 from .explain import shapes_only, whole_model
-from .pretrained import accuracy_text, records_of
+from .pretrained import accuracy_text, find_record, names_data, records_of
 from .registry import build_model, entry, list_models
 
 
@@ -40,8 +40,8 @@ class ModelCard:
         layers: a LayerRow each, in the order of the model.
         paper: its DOI or arXiv number, "" for a net of the zoo's own, None for a model that is not in it.
         accuracy: data set -> test accuracy of the published weights for a model of this name and these parameters.
-        options: the family's own arguments of build_model, as they were given or else their defaults; of a model that
-            is not given by name, the defaults.
+        options: the family's own arguments of build_model, as they were given, or those of the weights, or their
+            defaults; of a model that is not given by name, the defaults.
     """
 
     name: str
@@ -104,7 +104,10 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
             than once, images of any size, or several inputs or outputs.
         OptionError: as build_model does; or options of a model that is not given by name.
     """
+    options = dict(build_options)
     if isinstance(model, str):
+        if names_data(build_options.get("weights")):  # whose options are the defaults then
+            options = find_record(model, build_options["weights"])["config"]["model_options"] | options
         with shapes_only():  # counting needs shapes, not 138 million numbers
             model = build_model(model, **build_options | {"compile": False})
     elif build_options:
@@ -126,7 +129,7 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         macs=sum(row.macs for row in rows),
         layers=rows,
         paper=known and known.paper,
-        options={} if known is None else {o: build_options.get(o, default) for o, default in known.options().items()},
+        options={} if known is None else {o: options.get(o, default) for o, default in known.options().items()},
         accuracy={
             data: accuracy_text(record)
             for data, record in records_of(model.name).items()

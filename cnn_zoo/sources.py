@@ -110,7 +110,7 @@ def check_data_name(name: str | Path) -> str | Path:
     if os.sep in text or text.startswith(".") or isinstance(name, Path):
         raise MissingError(f"{text}: no such folder")
     raise UsageError(
-        f"{unknown('data set', text, list_datasets(), 'cnn-zoo data')}; nor is there a folder of that name"
+        f"{unknown('data set', text, list_datasets(), 'cnn-zoo data')} (nor is there a folder of that name)"
     )
 
 

@@ -112,6 +112,7 @@ def test_options_are_those_that_were_given():
     assert card.options["filters"] == (16, 32)
     assert card.options["padding"] == "valid"
     assert "dropout" not in card.options
+    assert model_card("mobilenet_v2", weights="fashion_mnist").options["width"] == 0.35
     assert "blocks=(((64, 96, 128, 16, 32, 32), (128, 128,…" in str(model_card("googlenet"))
 
 
