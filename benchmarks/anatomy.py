@@ -23,8 +23,8 @@ import numpy as np
 import tensorflow as tf
 from common import RESULTS, processor, seconds
 
-from cnn_zoo.precision import choose_precision
-from cnn_zoo.registry import compile_model
+from cnn_zoo.build import compile_model
+from cnn_zoo.nn.precision import choose_precision
 from cnn_zoo.runs import versions
 
 NETS = {

@@ -40,7 +40,7 @@ def once(notebook: Path, run: int) -> None:
     import matplotlib
 
     matplotlib.use("agg")
-    from cnn_zoo import teaching
+    from cnn_zoo.teaching import claims as teaching
 
     def note(statement, value, *, at_least=None, at_most=None):
         print("CLAIM" + json.dumps([statement, float(value), at_least, at_most]), flush=True)

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from cnn_zoo.errors import unknown
-from cnn_zoo.files import write_csv
-from cnn_zoo.precision import processor_flags
+from cnn_zoo.core.errors import unknown
+from cnn_zoo.core.files import write_csv
+from cnn_zoo.core.machine import processor_flags
 from cnn_zoo.runs import versions
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # of x86 processors, the later the faster

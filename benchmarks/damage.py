@@ -23,9 +23,9 @@ from common import write
 from PIL import Image
 
 from cnn_zoo import load_run, predict, train
+from cnn_zoo.build import build_model, compile_model
 from cnn_zoo.checkpoints import CHECKPOINT, State
-from cnn_zoo.errors import DataError, RunError
-from cnn_zoo.registry import build_model, compile_model
+from cnn_zoo.core.errors import DataError, RunError
 
 RUN_FILES = ("config.json", "history.csv", "metrics.json", "model.weights.h5", CHECKPOINT)
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")

@@ -18,7 +18,7 @@ from cnn_zoo import Recipe, build_model, list_models, load_data, model_card
 import keras
 from common import one_of, read_rows, write_rows
 
-from cnn_zoo.registry import compile_model
+from cnn_zoo.build import compile_model
 
 NAMES = (  # one of each builder; the tests take them from the results
     "conv_stack", "lenet5", "alexnet", "alexnet_owt", "vgg11", "googlenet", "inception_v3", "resnet18", "resnet20",

@@ -40,7 +40,7 @@ import torch.nn.functional as F
 from common import ENVIRONMENT, plain_keras, spread, write
 from torch import nn
 
-from cnn_zoo.precision import choose_precision
+from cnn_zoo.nn.precision import choose_precision
 from cnn_zoo.recipes import get_recipe
 
 TARGET = 0.99

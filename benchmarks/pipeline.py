@@ -13,8 +13,8 @@ import statistics
 from common import alternate, seconds, write
 
 from cnn_zoo import Augment, build_model, load_data
+from cnn_zoo.build import compile_model
 from cnn_zoo.recipes import get_recipe
-from cnn_zoo.registry import compile_model
 from cnn_zoo.training import _steps_per_execution
 
 SIZE = 128

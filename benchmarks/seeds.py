@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 from common import commit, one_of, processor, read_rows
 
-from cnn_zoo import Run, build_model, evaluate, load_data, pretrained, save_weights, train
-from cnn_zoo.errors import RunError
-from cnn_zoo.files import checksum, only_writer, read_json, write_csv, write_json
-from cnn_zoo.weights import load_weights
+from cnn_zoo import Run, build_model, evaluate, load_data, save_weights, train
+from cnn_zoo.core.errors import RunError
+from cnn_zoo.core.files import checksum, only_writer, read_json, write_csv, write_json
+from cnn_zoo.weights import pretrained
+from cnn_zoo.weights.files import load_weights
 
 EXPERIMENTS = {  # name -> model, data, validation, arguments of train
     "main": ("conv_stack", "mnist5k", 0.1, {}),

@@ -39,7 +39,7 @@ def plain(model):
     """The same layers, with Keras' own batch normalisation."""
     import keras
 
-    from cnn_zoo.layers import BatchNormalization
+    from cnn_zoo.nn.layers import BatchNormalization
 
     def clone(layer):
         kind = keras.layers.BatchNormalization if isinstance(layer, BatchNormalization) else type(layer)
@@ -72,7 +72,7 @@ def work(label: str, way: str, quick: bool) -> None:
     import keras
     import tensorflow as tf
 
-    from cnn_zoo.registry import compile_model
+    from cnn_zoo.build import compile_model
 
     name, options, size = CASES[label]
     size, rng = 8 if quick else size, np.random.default_rng(0)

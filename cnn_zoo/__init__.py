@@ -6,30 +6,30 @@ Importing this package imports neither TensorFlow nor Keras; the first call that
 __version__ = "0.1.0"
 
 _MODULES = {  # public name -> the module that defines it
-    "Augment": "recipes",
-    "Data": "datasets",
+    "Augment": "data.augment",
+    "Data": "data.pipeline",
     "ModelCard": "cards",
     "Recipe": "recipes",
     "Run": "runs",
-    "ZooError": "errors",
-    "build_model": "registry",
-    "check": "teaching",
-    "claim": "teaching",
+    "ZooError": "core.errors",
+    "build_model": "build",
+    "check": "teaching.claims",
+    "claim": "teaching.claims",
     "evaluate": "inference",
-    "feature_extractor": "explain",
-    "freeze": "transfer",
-    "interval": "intervals",
-    "list_datasets": "sources",
-    "list_models": "registry",
-    "load_data": "datasets",
-    "load_model": "weights",
+    "feature_extractor": "nn.inspection",
+    "freeze": "weights.transfer",
+    "interval": "core.intervals",
+    "list_datasets": "data.sources",
+    "list_models": "models.registry",
+    "load_data": "data.pipeline",
+    "load_model": "weights.files",
     "load_run": "runs",
-    "load_torch_weights": "torch_weights",
+    "load_torch_weights": "weights.torch",
     "model_card": "cards",
-    "over_seeds": "teaching",
+    "over_seeds": "teaching.seeds",
     "predict": "inference",
-    "register": "registry",
-    "save_weights": "weights",
+    "register": "models.registry",
+    "save_weights": "weights.files",
     "train": "training",
 }
 __all__ = sorted(_MODULES)
@@ -41,11 +41,11 @@ def __getattr__(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    from .quiet import quiet_import
+    from .core.quiet import quiet_import
 
     with quiet_import():
         if name not in _NEED_NO_FRAMEWORK:
-            import keras  # noqa: F401 - now, so that a script's own `import keras` after this one is quiet too
+            import keras
         module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     value = globals()[name] = getattr(module, name)
     return value

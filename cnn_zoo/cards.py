@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import html
 import math
-import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import OptionError, UsageError
-from .explain import shapes_only, whole_model
-from .pretrained import accuracy_text, find_record, names_data, records_of
-from .registry import build_model, entry, list_models
+from .build import build_model
+from .core.errors import OptionError, UsageError
+from .models.registry import entry, list_models
+from .nn.costs import MACS
+from .nn.inspection import shapes_only, whole_model
+from .weights.pretrained import accuracy_text, find_record, names_data, records_of
 
 
 @dataclass(frozen=True)
@@ -164,61 +164,6 @@ def _row(layer) -> LayerRow:
             macs = MACS[base.__name__](layer, shape)
             return LayerRow(layer.name, kind, shape, layer.count_params(), macs)
     raise UsageError(f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.cards does not know; add it to MACS there")
-
-
-def _positions(layer, shape: tuple) -> int:
-    """The number of output positions: all dimensions but the channels."""
-    first = getattr(layer, "data_format", "channels_last") == "channels_first"
-    return math.prod(shape[1:] if first else shape[:-1])
-
-
-def _conv(layer, shape):
-    return math.prod(layer.kernel.shape) * _positions(layer, shape)
-
-
-def _conv_transpose(layer, shape):
-    """Every input position is multiplied with the whole kernel."""
-    return math.prod(layer.kernel.shape) * _positions(layer, tuple(layer.input.shape[1:]))
-
-
-def _separable(layer, shape):
-    kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-    return kernels * _positions(layer, shape)
-
-
-def _einsum(layer, shape):
-    """Every weight is used once for each output position that it does not itself span."""
-    if "." in layer.equation:
-        raise UsageError(f"layer {layer.name!r} computes {layer.equation}, whose cost is not counted here")
-    _, kernel, output = re.split(",|->", layer.equation)
-    labels = dict(zip(output[1:], shape, strict=True))
-    return math.prod(layer.kernel.shape) * math.prod(side for label, side in labels.items() if label not in kernel)
-
-
-def _free(layer, shape):
-    return 0
-
-
-# Multiply-accumulates of one image by layer class, as papers count them: additions, comparisons, normalisation
-# (which folds into the convolution before it) and activations are free. The kernel of a grouped convolution is
-# already smaller by the number of groups.
-MACS: dict[str, Callable] = {
-    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "Dense"), _conv),
-    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _conv_transpose),
-    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
-    "EinsumDense": _einsum,
-    **dict.fromkeys(
-        """Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout1D SpatialDropout2D
-        SpatialDropout3D GaussianNoise GaussianDropout Flatten Reshape Permute Identity BatchNormalization
-        LayerNormalization GroupNormalization Add Subtract Multiply Average Maximum Minimum Concatenate
-        MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D
-        GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
-        GlobalMaxPooling2D GlobalMaxPooling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D
-        Cropping3D Channels UpSampling1D UpSampling2D UpSampling3D Rescaling Normalization
-        ActivityRegularization""".split(),
-        _free,
-    ),
-}
 
 
 def _short(value: Any) -> str:

@@ -17,8 +17,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .errors import RunError
-from .files import atomic, check_seal, seal
+from .core.errors import RunError
+from .core.files import atomic, check_seal, seal
 
 CHECKPOINT, PREVIOUS = "checkpoint.npz", "checkpoint-previous.npz"  # there only while a training is unfinished
 

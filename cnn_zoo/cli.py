@@ -18,13 +18,13 @@ import warnings
 from typing import Any
 
 from . import __version__
-from .errors import UsageError, ZooError, check_number, check_seed, unknown
-from .explain import shapes_only
-from .intervals import prediction_interval
-from .precision import PRECISIONS
-from .pretrained import accuracy_text, find_record, names_data, records_of
+from .core.errors import UsageError, ZooError, check_number, check_seed, unknown
+from .core.intervals import prediction_interval
+from .models.registry import LAYOUTS, catalogue, check_model_name, choose_layout, list_models
+from .nn.inspection import shapes_only
+from .nn.precision import PRECISIONS
 from .recipes import RECIPES, Recipe, get_recipe
-from .registry import LAYOUTS, catalogue, check_model_name, choose_layout, list_models
+from .weights.pretrained import accuracy_text, find_record, names_data, records_of
 
 RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
 
@@ -305,7 +305,7 @@ def _named(args, *names: str) -> dict[str, Any]:
 
 
 def _train(args) -> None:
-    from .sources import check_data_name
+    from .data.sources import check_data_name
 
     check_model_name(args.model)
     check_data_name(args.data)
@@ -314,7 +314,8 @@ def _train(args) -> None:
         raise UsageError("--resume needs the run folder: --out FOLDER")
     changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
     get_recipe(args.recipe, **changes)
-    from .runs import DATA_OPTIONS, check_folder, summary
+    from .report import summary
+    from .runs import DATA_OPTIONS, check_folder
 
     if args.out:
         check_folder(args.out, args.resume)
@@ -363,11 +364,12 @@ def _reproduce(args) -> int:
 
 
 def _evaluate(args) -> None:
-    from .sources import check_data_name
+    from .data.sources import check_data_name
 
     if args.data:
         check_data_name(args.data)
-    from .runs import load_run, share_text
+    from .report import share_text
+    from .runs import load_run
 
     run = load_run(args.run_folder)
     from .inference import evaluate
@@ -387,8 +389,8 @@ def _predict(args) -> int:
     from .runs import read_config
 
     height, width, channels = read_config(Path(args.run_folder))["input_shape"]
-    from .errors import DataError, MissingError
-    from .images import read_image
+    from .core.errors import DataError, MissingError
+    from .data.images import read_image
 
     arrays, readable, failed = [], [], 0
     for path in args.images:  # before the framework is loaded: a wrong file name is told at once
@@ -412,7 +414,7 @@ def _predict(args) -> int:
 
 
 def _data(args) -> int:
-    from .sources import EMBEDDED, TFDS, check_data_name
+    from .data.sources import EMBEDDED, TFDS, check_data_name
 
     if not args.data:
         print(f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download")

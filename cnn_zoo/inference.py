@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from .cards import macs_if_known
-from .errors import DataError, UsageError, check_choice, check_flag, check_number
-from .explain import has_logits
-from .images import read_image, to_array
-from .sources import adapt, as_uint8, check_floats
+from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
+from .data.images import read_image, to_array
+from .data.inputs import adapt, as_uint8, check_floats
+from .nn.inspection import has_logits
 
 BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
 

@@ -14,7 +14,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure as PlainFigure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from .files import atomic
+from .core.files import atomic
 
 # Okabe and Ito's colours, which the colour-blind can tell apart
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"

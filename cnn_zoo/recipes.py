@@ -6,60 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
-from .errors import UsageError, check_choice, check_flag, check_number, unknown
-
-
-@dataclasses.dataclass(frozen=True)
-class Augment:
-    """How much training images are changed at random; 0 or False: not at all.
-
-    Attributes:
-        translate: largest shift, as a fraction of the side, by whole pixels; what is uncovered is black.
-        crop: the same with what is uncovered filled by reflection: a random crop of the padded image. Only one of the
-            two can be asked for.
-        flip: left and right exchanged, half of the time; by load_data and train, in every other epoch: which of the
-            two comes first is drawn for each image (arXiv:2404.00498, section 3.6). Never for digits or letters.
-        rotate: largest angle in degrees, either way; bilinear, corners black.
-        zoom: largest change of scale, as a fraction, either way; bilinear, borders black.
-        cutout: side of a black square at a random place, as a fraction of the shorter side (arXiv:1708.04552).
-        brightness: largest number added to all pixels of an image in [0, 1], either way; the result is clipped.
-    """
-
-    translate: float = 0.0
-    crop: float = 0.0
-    flip: bool = False
-    rotate: float = 0.0
-    zoom: float = 0.0
-    cutout: float = 0.0
-    brightness: float = 0.0
-
-    def __post_init__(self):
-        limits = {"translate": 1, "crop": 1, "rotate": 181, "zoom": 1, "cutout": 1, "brightness": 1.01}
-        for name, below in limits.items():
-            check_number(f"augmentation {name}", getattr(self, name), below=below)
-        check_flag("augmentation flip", self.flip)
-        if self.translate and self.crop:
-            raise UsageError("augmentation shifts images by translate or by crop, not both")
-
-    @classmethod
-    def of(cls, value: Augment | dict[str, Any] | None) -> Augment:
-        """An Augment, or one from a dict of its attributes; None: no augmentation."""
-        if isinstance(value, cls):
-            return value
-        if not isinstance(value or {}, dict):
-            raise UsageError(f"augment must be a dict such as {{'flip': True}}; got {value!r:.80}")
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name in value or {}:
-            if name not in names:
-                raise UsageError(unknown("augmentation", name, names))
-        return cls(**(value or {}))
-
-    def changes(self) -> dict[str, Any]:
-        """The attributes that change something."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value}
-
-    def __bool__(self) -> bool:
-        return bool(self.changes())
+from .core.errors import UsageError, check_choice, check_flag, check_number, unknown
+from .data.augment import Augment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +84,7 @@ class Recipe:
 
         rate = self.learning_rate
         if self.schedule == "linear":
-            from .optimization import LinearDecay
+            from .nn.optimization import LinearDecay
 
             rate = LinearDecay(rate, steps, self.warmup)
         options = {"use_ema": bool(self.ema), "ema_momentum": self.ema}
@@ -145,7 +93,7 @@ class Recipe:
         if self.optimizer == "adamw":
             optimizer = keras.optimizers.AdamW(rate, weight_decay=self.weight_decay, **options)
         elif self.optimizer == "muon":
-            from .optimization import Muon
+            from .nn.optimization import Muon
 
             decay = {"weight_decay": self.weight_decay, "adam_weight_decay": self.weight_decay}
             options |= {"exclude_layers": ["predictions"], "iteration_dtype": dtype}

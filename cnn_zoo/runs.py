@@ -8,21 +8,19 @@ import dataclasses
 import json
 import os
 import platform
-import shlex
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from . import pretrained
-from .errors import DataError, MissingError, RunError, UsageError
-from .explain import shapes_only
-from .files import checksum, read_json, read_text, write_text
-from .intervals import wilson
-from .precision import BFLOAT16_FLAGS, PRECISIONS, cores, processor_flags
-from .registry import LARGEST_SIDE, build_model, check_model_name, compile_model
-from .weights import check_weights, fill
+from .build import LARGEST_SIDE, build_model, compile_model
+from .core.errors import DataError, MissingError, RunError, UsageError
+from .core.files import checksum, read_json, read_text
+from .core.machine import BFLOAT16_FLAGS, cores, processor_flags
+from .models.registry import check_model_name
+from .nn.inspection import shapes_only
+from .nn.precision import PRECISIONS
+from .weights import pretrained
+from .weights.files import check_weights, fill
 
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
 RESERVED = {  # arguments of build_model that a training sets itself, or cannot do without
@@ -84,7 +82,7 @@ class Run:
             DataError: what it was trained on has changed since.
             And as load_data does, whose `options` may be given.
         """
-        from .datasets import load_data
+        from .data.pipeline import load_data
 
         own = name is None
         for option in ("image_size", "channels", *["validation"] * own):
@@ -253,68 +251,3 @@ def read_history(path: Path, expected: str | None = None) -> dict[str, list[floa
         return {name: [kinds[i](row[i]) for row in rows] for i, name in enumerate(head)}
     except (ValueError, IndexError, OverflowError, csv.Error) as error:
         raise RunError(f"{path / HISTORY} is damaged ({error})") from None
-
-
-def share_text(share: float, images: int) -> str:
-    """A share of images with its 95 % interval."""
-    low, high = wilson(round(share * images), images)
-    return f"{share:.2%} of {images:,} images (95 % interval {low:.1%} to {high:.1%})"
-
-
-def summary(run: Run) -> list[tuple[str, str]]:
-    """What came out, as (name, text), for the terminal and the report."""
-    metrics, config = run.metrics, run.config
-    epochs = f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] > 1)} in {metrics['fit_seconds']:.1f} s"
-    facts = [
-        ("model", f"{config['model']}, {metrics['parameters']:,} parameters"),
-        ("data", f"{config['data']}, {metrics['train_images']:,} training images in {len(run.class_names)} classes"),
-        ("training", f"{epochs}, seed {config['seed']}, {config['precision']}"),
-    ]
-    if "test_accuracy" in metrics:
-        facts.append(("test accuracy", share_text(metrics["test_accuracy"], metrics["test_images"])))
-        smoothed = ", without the label smoothing of the training" * bool(config["recipe"].get("label_smoothing"))
-        facts.append(("test loss", f"{metrics['test_loss']:.4f}{smoothed}"))
-    return facts
-
-
-def write_report(run: Run, data, result: dict[str, Any]) -> None:
-    """Draw curves.png, confusion.png and mistakes.png, and write report.md, which shows them."""
-    from . import plots
-
-    best = run.metrics.get("best_epoch")
-    plots.save(plots.curves(run.history, best), run.path / "curves.png")
-    plots.save(plots.confusion(result["confusion"], run.class_names), run.path / "confusion.png")
-    images = data.images("test") if len(result["labels"]) <= 20_000 else None
-    if images is not None:
-        figure = plots.mistakes(images, result["labels"], result["probabilities"], run.class_names)
-        plots.save(figure, run.path / "mistakes.png")
-    confused = np.array(result["confusion"])
-    np.fill_diagonal(confused, 0)
-    worst = np.unravel_index(confused.argmax(), confused.shape)
-    smoothed = run.config["recipe"].get("label_smoothing")
-    facts = [
-        *summary(run),
-        (
-            "recipe",
-            ", ".join(f"{key} {value}" for key, value in run.config["recipe"].items() if value and key not in FOUND),
-        ),
-        ("versions", ", ".join(f"{key} {value}" for key, value in run.config["versions"].items() if value)),
-    ]
-    often = f"Most often {run.class_names[worst[0]]} is taken for {run.class_names[worst[1]]}: {confused.max()} times."
-    once = "No class is taken for the same other one more than once."
-    folder = shlex.quote(str(run.path))
-    paragraphs = [
-        f"# {run.config['model']} on {Path(run.config['data']).name}",
-        "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts)]),
-        "The test images were used once, after the training had ended. The interval is what the number of test images "
-        "alone leaves open; other seeds differ too.",
-        "## How it went",
-        "![Loss and accuracy by epoch](curves.png)",
-        "The losses of the training are those with label smoothing, which are larger." if smoothed else "",
-        "## What it confuses",
-        (often if confused.max() > 1 else once) if confused.any() else "Nothing.",
-        "![Confusion matrix](confusion.png)",
-        "" if images is None else "## Where it is surest and wrong\n\n![Misclassified test images](mistakes.png)",
-        f"## Use it\n\n```bash\ncnn-zoo predict {folder} photo.png\ncnn-zoo evaluate {folder}\n```",
-    ]
-    write_text(run.path / "report.md", "\n\n".join(filter(None, paragraphs)) + "\n")

@@ -19,21 +19,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from . import runs
+from . import report, runs
+from .build import build_model, compile_model
 from .cards import macs_if_known
 from .checkpoints import State
-from .datasets import Data, load_data
-from .errors import TrainingError, UsageError, check_choice, check_flag, check_seed, unknown
-from .files import check_seal, checksum, only_writer, write_csv, write_json
+from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_seed, unknown
+from .core.files import check_seal, checksum, only_writer, write_csv, write_json
+from .core.quiet import lacks_kernels
+from .data.pipeline import Data, load_data
+from .data.sources import may_mirror
 from .inference import BATCH, evaluate
-from .layers import Whitening
-from .precision import choose_precision, set_precision
-from .quiet import lacks_kernels
+from .models.registry import check_model_name, entry
+from .nn.layers import Whitening
+from .nn.precision import choose_precision, set_precision
 from .recipes import Augment, Recipe, get_recipe
-from .registry import build_model, check_model_name, compile_model, entry
 from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run, check_folder
-from .sources import may_mirror
-from .weights import save_weights
+from .weights.files import save_weights
 
 SMALL_STEP = 5e8  # multiply-accumulates of a forward pass below which a step takes a hundredth of a second or so
 DATA_OPTIONS = (*runs.DATA_OPTIONS, "memory_limit", "progress")
@@ -360,7 +361,7 @@ def _finish(state: State, data: Data, config: dict) -> Run:
             f"{state.folder} holds the weights"
         )
     run.metrics |= {f"test_{key}": result[key] for key in ("accuracy", "loss", "images")}
-    runs.write_report(run, data, result)
+    report.write_report(run, data, result)
     run.metrics["status"] = "complete"  # last: what is complete has its report
     write_json(run.path / METRICS, run.metrics)
     State.remove_from(run.path)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from cnn_zoo import build_model, list_models, predict, train
-from cnn_zoo.registry import entry
+from cnn_zoo.models.registry import entry
 
 
 def main() -> None:

@@ -44,9 +44,9 @@ def run_cli(*arguments, cwd, timeout=120, **environment):
 def like_torchvision(name):
     """Random weights for a model of the zoo under the names and in the order of torchvision's."""
     from cnn_zoo import build_model
-    from cnn_zoo.explain import shapes_only
-    from cnn_zoo.registry import entry
-    from cnn_zoo.torch_weights import _wanted
+    from cnn_zoo.models.registry import entry
+    from cnn_zoo.nn.inspection import shapes_only
+    from cnn_zoo.weights.torch import _wanted
 
     rng, tensors = np.random.default_rng(0), {}
     with shapes_only():
@@ -84,7 +84,7 @@ def digits():
 def few():
     """200 digits: enough to train on for a second."""
     from cnn_zoo import load_data
-    from cnn_zoo.sources import read_source
+    from cnn_zoo.data.sources import read_source
 
     source = read_source("mnist5k")
     return load_data((source.images[::25], source.labels[::25]), batch_size=32)
@@ -93,9 +93,9 @@ def few():
 @pytest.fixture
 def no_report(monkeypatch):
     """Trainings that draw no figures, which takes longer than a small training."""
-    from cnn_zoo import runs
+    from cnn_zoo import report
 
-    monkeypatch.setattr(runs, "write_report", lambda *_: None)
+    monkeypatch.setattr(report, "write_report", lambda *_: None)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from cnn_zoo import Augment
-from cnn_zoo.augment import _shift_and_flip, _transform, augment, to_float
-from cnn_zoo.errors import UsageError
+from cnn_zoo.core.errors import UsageError
+from cnn_zoo.data.transforms import _shift_and_flip, _transform, augment, to_float
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(1, 256, (64, 12, 10, 3), dtype=np.uint8)

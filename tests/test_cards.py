@@ -6,9 +6,9 @@ import keras
 import pytest
 
 from cnn_zoo import build_model, feature_extractor, list_models, model_card
-from cnn_zoo.errors import OptionError, UsageError
-from cnn_zoo.layers import Channels
-from cnn_zoo.registry import catalogue
+from cnn_zoo.core.errors import OptionError, UsageError
+from cnn_zoo.models.registry import catalogue
+from cnn_zoo.nn.layers import Channels
 from conftest import ROOT
 
 with open(ROOT / "tests/reference/architectures.csv", newline="") as file:

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from cnn_zoo import Augment, Recipe, list_datasets, load_data, train
-from cnn_zoo.errors import DataError, MissingError, UsageError
-from cnn_zoo.sources import _empty
+from cnn_zoo.core.errors import DataError, MissingError, UsageError
+from cnn_zoo.data.memory import empty
 from conftest import clean_environment
 
 
@@ -121,9 +121,9 @@ def test_images_that_were_read_are_not_copied():
     program = (
         "import resource, numpy as np\n"
         "from cnn_zoo import Augment\n"
-        "from cnn_zoo.datasets import Data\n"
-        "from cnn_zoo.sources import Source, _empty\n"
-        "images = _empty(4_000, (160, 160), 3, 1e9)\n"
+        "from cnn_zoo.data.pipeline import Data\n"
+        "from cnn_zoo.data.source import Source; from cnn_zoo.data.memory import empty\n"
+        "images = empty(4_000, (160, 160), 3, 1e9)\n"
         "images[:] = 7\n"
         "source = Source('made up', images, np.arange(4_000) % 2, ['a', 'b'])\n"
         "how = {'batch_size': 8, 'seed': 0, 'how': Augment(crop=0.1), 'options': {'validation': 0}}\n"
@@ -435,7 +435,7 @@ def test_images_larger_than_the_limit_come_from_a_file_and_are_the_same(photos, 
 
 def test_a_file_of_images_that_does_not_fit_the_disk_is_refused():
     with pytest.raises(DataError, match="GB free; ask for smaller ones"):
-        _empty(10**9, (1000, 1000), 3, 0)
+        empty(10**9, (1000, 1000), 3, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot set room aside")

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from cnn_zoo import figures, model_card, plots
+from cnn_zoo import model_card, plots
+from cnn_zoo.teaching import figures
+from cnn_zoo.teaching.figures import networks
 
 
 def test_pooling_windows_hold_the_numbers_and_one_tint_a_window():
@@ -143,8 +145,8 @@ def test_the_line_of_years_is_true_to_scale():
 
 def test_squares_have_numbers_as_areas_at_one_scale():
     small, large = model_card("lenet5"), model_card("alexnet", num_classes=1000)
-    assert [cost[2:] for cost in figures._costs(small)][:2] == [(28 * 28 * 6, 156), (10 * 10 * 16, 2416)]
-    costs = figures._costs(large)
+    assert [cost[2:] for cost in networks._costs(small)][:2] == [(28 * 28 * 6, 156), (10 * 10 * 16, 2416)]
+    costs = networks._costs(large)
     assert len(costs) == 8  # both groups of a layer are one
     assert sum(cost[3] for cost in costs) == large.parameters
     figure = figures.networks_at_scale([("small", small, 2), ("large", large, 1)], "t")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cnn_zoo import ZooError, build_model, list_models, load_data, load_run, predict
-from cnn_zoo.errors import DataError, OptionError, RunError, UsageError
-from cnn_zoo.explain import shapes_only
+from cnn_zoo.core.errors import DataError, OptionError, RunError, UsageError
+from cnn_zoo.nn.inspection import shapes_only
 
 ONCE = {"derandomize": True, "deadline": None, "database": None}
 KEPT = [HealthCheck.function_scoped_fixture]  # what a fixture made is not changed, or put back

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_zoo.errors import DataError, MissingError
-from cnn_zoo.images import for_each_file, open_image, read_image, to_array
+from cnn_zoo.core.errors import DataError, MissingError
+from cnn_zoo.data.images import for_each_file, open_image, read_image, to_array
 
 
 def png_that_claims(width, height):

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cnn_zoo import build_model, evaluate, load_data, predict, sources
-from cnn_zoo.errors import DataError, MissingError, UsageError
+from cnn_zoo import build_model, evaluate, load_data, predict
+from cnn_zoo.core.errors import DataError, MissingError, UsageError
+from cnn_zoo.data import inputs, memory
 from cnn_zoo.inference import as_batch
 
 
@@ -142,8 +143,8 @@ def test_a_model_of_any_size_is_judged(digits):
 
 
 def test_images_are_resized_in_memory_however_many(monkeypatch):
-    limits, empty = [], sources._empty
-    monkeypatch.setattr(sources, "_empty", lambda *shape: limits.append(shape[-1]) or empty(*shape))
+    limits, empty = [], memory.empty
+    monkeypatch.setattr(inputs, "empty", lambda *shape: limits.append(shape[-1]) or empty(*shape))
     assert as_batch(np.zeros((3, 9, 9), np.uint8), (8, 8, 1)).shape == (3, 8, 8, 1)
     assert limits == [float("inf")]
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo import Recipe, build_model, layers, load_model, train
-from cnn_zoo.blocks import apply, conv
-from cnn_zoo.errors import MissingError, RunError, UsageError
-from cnn_zoo.layers import BatchNormalization, Channels, Conv2D, Whitening
-from cnn_zoo.registry import compile_model
-from cnn_zoo.spec import Spec
+from cnn_zoo import Recipe, build_model, load_model, train
+from cnn_zoo.build import compile_model
+from cnn_zoo.core.errors import MissingError, RunError, UsageError
+from cnn_zoo.nn import layers
+from cnn_zoo.nn.blocks import apply, conv
+from cnn_zoo.nn.layers import BatchNormalization, Channels, Conv2D, Whitening
+from cnn_zoo.nn.spec import Spec
 from conftest import clean_environment, equal
 
 

@@ -1,6 +1,8 @@
 """Every model of the registry keeps the contract; options do what they say."""
 
 import csv
+import subprocess
+import sys
 import warnings
 
 import keras
@@ -8,9 +10,9 @@ import numpy as np
 import pytest
 
 from cnn_zoo import build_model, feature_extractor, list_models, model_card, register
-from cnn_zoo.errors import UsageError
-from cnn_zoo.explain import shapes_only, stages
-from cnn_zoo.registry import entry
+from cnn_zoo.core.errors import UsageError
+from cnn_zoo.models.registry import entry
+from cnn_zoo.nn.inspection import shapes_only, stages
 from conftest import ROOT
 
 TINY = {  # options that make a model small enough to train and save many times
@@ -298,7 +300,7 @@ def test_groups_of_channels_do_not_see_each_other():
     """Keras' grouped convolution computes the same as ours, for kernels of any size."""
     from cnn_zoo.models.alexnet import grouped_conv
     from cnn_zoo.models.shufflenet import grouped_pointwise
-    from cnn_zoo.spec import Spec
+    from cnn_zoo.nn.spec import Spec
 
     spec, inputs = Spec("x", (6, 6, 8), activation="linear"), keras.Input((6, 6, 8))
     x = np.random.default_rng(0).random((2, 6, 6, 8), dtype=np.float32)
@@ -422,8 +424,8 @@ def test_too_small_an_image_is_told_the_least_size_that_works(name, options):
 
 
 def test_registering_a_model_of_ones_own(monkeypatch):
-    from cnn_zoo import registry
-    from cnn_zoo.blocks import assemble, head
+    from cnn_zoo.models import registry
+    from cnn_zoo.nn.blocks import assemble, head
 
     monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
 
@@ -436,6 +438,35 @@ def test_registering_a_model_of_ones_own(monkeypatch):
     with pytest.raises(UsageError, match="already registered"):
         register("mine", layouts={"small": (8, 8, 1)}, year=2026, paper="none")(mine)
     assert entry("mine").options().keys() == {"units"}
+
+
+def test_a_name_of_the_zoo_is_refused_before_the_families_are_imported():
+    program = """
+import cnn_zoo
+try:
+    cnn_zoo.register("vgg11", year=2026, paper="")(lambda spec: None)
+except cnn_zoo.ZooError as error:
+    print(error)
+for name in ("lenet5", "vgg11", "zoonet"):
+    cnn_zoo.build_model(name, compile=False)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "a model named 'vgg11' is already registered, by vgg\n"
+
+
+def test_a_family_that_cannot_be_imported_is_imported_anew_the_next_time():
+    program = """
+import sys
+from cnn_zoo.models.registry import entry
+sys.modules["cnn_zoo.models.zoonet"] = None  # which makes the import fail
+try:
+    entry("lenet5")
+except ImportError:
+    del sys.modules["cnn_zoo.models.zoonet"]
+print(entry("lenet5").family, entry("zoonet").family)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "lenet zoonet\n"
 
 
 def test_list_models_takes_a_pattern():

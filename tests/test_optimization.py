@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnn_zoo import Recipe, build_model, precision, quiet
-from cnn_zoo.errors import UsageError
-from cnn_zoo.optimization import Muon, SmoothedCrossentropy
+from cnn_zoo import Recipe, build_model
+from cnn_zoo.core import quiet
+from cnn_zoo.core.errors import UsageError
+from cnn_zoo.nn import precision
+from cnn_zoo.nn.optimization import Muon, SmoothedCrossentropy
 
 
 @pytest.mark.parametrize("from_logits", [True, False])

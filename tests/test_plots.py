@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnn_zoo import build_model, plots
-from cnn_zoo.explain import shapes_only
+from cnn_zoo.nn.inspection import shapes_only
 
 
 def boxes(name, **options):

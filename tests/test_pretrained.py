@@ -22,14 +22,13 @@ from cnn_zoo import (
     load_run,
     model_card,
     predict,
-    pretrained,
     save_weights,
-    transfer,
 )
 from cnn_zoo.cli import main
-from cnn_zoo.errors import MissingError, RunError, UsageError
-from cnn_zoo.files import checksum, read_json, seal
-from cnn_zoo.intervals import prediction_interval
+from cnn_zoo.core.errors import MissingError, RunError, UsageError
+from cnn_zoo.core.files import checksum, read_json, seal
+from cnn_zoo.core.intervals import prediction_interval
+from cnn_zoo.weights import pretrained, transfer
 from conftest import ROOT, equal
 
 RECORDS = pretrained.records()

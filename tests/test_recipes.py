@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from cnn_zoo import Augment, Recipe, build_model
-from cnn_zoo.errors import UsageError
+from cnn_zoo.core.errors import UsageError
+from cnn_zoo.data.sources import may_mirror
 from cnn_zoo.recipes import RECIPES, get_recipe
-from cnn_zoo.sources import may_mirror
 
 
 def test_recipes_choose_epochs_by_the_size_of_the_data_set():

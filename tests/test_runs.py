@@ -21,14 +21,14 @@ from cnn_zoo import (
     load_run,
     load_torch_weights,
     model_card,
-    runs,
+    report,
     save_weights,
     train,
     training,
 )
-from cnn_zoo.errors import DataError, RunError, UsageError
-from cnn_zoo.files import MAX_RECORD, only_writer, read_json, write_json
-from cnn_zoo.intervals import wilson
+from cnn_zoo.core.errors import DataError, RunError, UsageError
+from cnn_zoo.core.files import MAX_RECORD, only_writer, read_json, write_json
+from cnn_zoo.core.intervals import wilson
 from conftest import SMALL, equal
 
 FILES = {
@@ -146,7 +146,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):
 def test_a_run_that_was_stopped_before_its_report_gets_it_on_resuming(few, tmp_path, monkeypatch):
     arguments = {"data": few, "epochs": 1, "out": tmp_path / "run", **SMALL}
     with monkeypatch.context() as patched:
-        patched.setattr(runs, "write_report", lambda *_: (_ for _ in ()).throw(SystemExit))
+        patched.setattr(report, "write_report", lambda *_: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             train(**arguments)
     assert load_run(tmp_path / "run").metrics["status"] == "trained"
@@ -248,7 +248,7 @@ def test_the_interval_of_a_proportion_is_wilsons():
 
 
 def test_two_processes_do_not_write_to_one_run_folder(few, tmp_path):
-    program = "import pathlib; from cnn_zoo.files import only_writer\nwith only_writer(pathlib.Path('run')): 0"
+    program = "import pathlib; from cnn_zoo.core.files import only_writer\nwith only_writer(pathlib.Path('run')): 0"
     (tmp_path / "run").mkdir()
     with only_writer(tmp_path / "run"):
         (tmp_path / "run/.cnn_zoo-12.checkpoint.npz").write_text("half-written by a process that was killed")

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from cnn_zoo import check, claim, interval, over_seeds
-from cnn_zoo.errors import UsageError
+from cnn_zoo.core.errors import UsageError
 
 
 def test_a_claim_that_holds_is_printed_without_what_was_measured(capsys):
@@ -90,24 +90,3 @@ def test_the_interval_is_students():
     assert half == pytest.approx(2.776445 * np.sqrt(2.5 / 5))
     with pytest.raises(UsageError, match="at least two values; got 1"):
         interval([1.0])
-
-
-def test_a_function_that_was_passed_before_is_traced_no_more_unless_it_builds_something_else():
-    from cnn_zoo import teaching
-
-    x, y = np.random.default_rng(0).random((40, 6, 6, 1), np.float32), np.arange(40) % 3
-    units = [4]
-
-    def build():
-        dense = [keras.layers.Dense(units[0], "relu"), keras.layers.Dropout(0.3), keras.layers.Dense(3, "softmax")]
-        model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), *dense])
-        model.compile("adam", "sparse_categorical_crossentropy")
-        return model
-
-    first = over_seeds(build, (x, y), seeds=range(2), epochs=3)["loss"]
-    traced = teaching._TRACED[build][1]
-    assert np.array_equal(over_seeds(build, (x, y), seeds=range(2), epochs=3)["loss"], first)
-    assert teaching._TRACED[build][1] is traced
-    units[0] = 5
-    assert not np.array_equal(over_seeds(build, (x, y), seeds=range(2), epochs=3)["loss"], first)
-    assert teaching._TRACED[build][1] is not traced

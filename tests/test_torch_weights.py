@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from cnn_zoo import build_model, load_torch_weights
-from cnn_zoo.errors import MissingError, RunError, UsageError
+from cnn_zoo.core.errors import MissingError, RunError, UsageError
 from conftest import equal, like_torchvision
 
 

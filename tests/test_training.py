@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import Recipe, build_model, evaluate, files, load_run, runs, train, training
+from cnn_zoo import Recipe, build_model, evaluate, load_run, report, runs, train, training
+from cnn_zoo.build import compile_model
 from cnn_zoo.checkpoints import CHECKPOINT, PREVIOUS, State
-from cnn_zoo.errors import RunError, TrainingError, UsageError
-from cnn_zoo.explain import shapes_only
-from cnn_zoo.files import seal
-from cnn_zoo.registry import compile_model
+from cnn_zoo.core import files
+from cnn_zoo.core.errors import RunError, TrainingError, UsageError
+from cnn_zoo.core.files import seal
+from cnn_zoo.nn.inspection import shapes_only
 from conftest import SMALL, clean_environment, equal
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -35,9 +36,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(few, tmp_p
 
 def test_deterministic_operations_repeat_a_training_with_dropout_bit_for_bit(tmp_path):
     program = (
-        "import sys; from cnn_zoo import runs, train; from cnn_zoo.sources import read_source\n"
+        "import sys; from cnn_zoo import report, train; from cnn_zoo.data.sources import read_source\n"
         "from tensorflow.python.framework.config import is_op_determinism_enabled\n"
-        "source, runs.write_report = read_source('mnist5k'), lambda *_: None\n"
+        "source, report.write_report = read_source('mnist5k'), lambda *_: None\n"
         "data = source.images[::25], source.labels[::25]\n"
         "prints = [train('lenet5', data, epochs=2, deterministic=True, verbose=0, out=f'{sys.argv[1]}/{name}',"
         " model_options={'dropout': 0.2, 'batch_norm': True}).metrics['fingerprint'] for name in 'ab']\n"
@@ -83,7 +84,7 @@ def stopped(few, tmp_path_factory):
             raise SystemExit  # as sudden as it gets without killing pytest
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(runs, "write_report", lambda *_: None)
+        patched.setattr(report, "write_report", lambda *_: None)
         whole = train(out=folder / "whole", **arguments)
         patched.setattr(training._Keeper, "on_epoch_end", stop)
         with pytest.raises(SystemExit):

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from cnn_zoo import figures, widgets
+from cnn_zoo import plots
+from cnn_zoo.teaching import figures, widgets
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def photo():
 
 
 def test_ipywidgets_is_imported_only_when_a_widget_is_made():
-    code = "import sys, cnn_zoo.widgets; sys.exit('ipywidgets' in sys.modules or 'keras' in sys.modules)"
+    code = "import sys, cnn_zoo.teaching.widgets; sys.exit('ipywidgets' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -24,7 +25,7 @@ def test_the_kernel_explorer_shows_the_kernel_of_its_sliders(photo, monkeypatch)
 
     def draw(photo, kernels, stride):
         drawn.append((next(iter(kernels.values())).round(3).tolist(), stride))
-        return figures.Figure()
+        return plots.Figure()
 
     monkeypatch.setattr(figures, "kernel_responses", draw)
     controls, grid, picture = widgets.kernel_explorer(photo).children

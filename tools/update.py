@@ -3,7 +3,7 @@
     python tools/update.py            write
     python tools/update.py --check    say what is stale, exit with 1 if anything is
 
-- cnn_zoo/catalogue.csv, from the family files: parameters and multiply-accumulates of every model as published
+- cnn_zoo/models/catalogue.csv, from the family files: parameters and multiply-accumulates of every model as published
 - tests/reference/layers.csv, from the family files: what their layers are called, and are
 - the table of models in README.md, from the catalogue
 - the section of measurements in README.md, from results/ and benchmarks/results/
@@ -38,15 +38,17 @@ LINKED = ("*.md", "CITATION.cff", "benchmarks/*.md", "notebooks/*.md", "notebook
 @functools.cache
 def published() -> list[tuple]:
     """(entry, layout, model without values) of every model in each of its layouts."""
-    from cnn_zoo import explain, registry
+    from cnn_zoo.build import build_model
+    from cnn_zoo.models import registry
+    from cnn_zoo.nn.inspection import shapes_only
 
     registry.entry("conv_stack")  # imports the families
     built = []
     for name, entry in sorted(registry._ENTRIES.items()):
         for layout, shape in entry.layouts.items():
             options = {"num_classes": 1000 if layout == "paper" else 10, "layout": layout, "dtype": "float32"}
-            with explain.shapes_only():
-                built.append((entry, layout, registry.build_model(name, shape, compile=False, **options)))
+            with shapes_only():
+                built.append((entry, layout, build_model(name, shape, compile=False, **options)))
     return built
 
 
@@ -169,7 +171,7 @@ def accuracy_table() -> str:
 
 def pretrained_table() -> str:
     """The published weights, with accuracies that others published for the same architecture."""
-    from cnn_zoo import pretrained
+    from cnn_zoo.weights import pretrained
 
     with open(ROOT / "results/published.csv", newline="", encoding="utf-8") as file:
         others = list(csv.DictReader(file))
@@ -340,8 +342,8 @@ def repository() -> str:
 
 def wanted_files() -> dict[Path, str]:
     """What each derived file should hold."""
-    files = {ROOT / "cnn_zoo/catalogue.csv": catalogue(), ROOT / "tests/reference/layers.csv": layer_hashes()}
-    rows = list(csv.DictReader(io.StringIO(files[ROOT / "cnn_zoo/catalogue.csv"])))
+    files = {ROOT / "cnn_zoo/models/catalogue.csv": catalogue(), ROOT / "tests/reference/layers.csv": layer_hashes()}
+    rows = list(csv.DictReader(io.StringIO(files[ROOT / "cnn_zoo/models/catalogue.csv"])))
     before = re.search(r"github\.com/([\w.-]+/[\w-]+)", (ROOT / "CITATION.cff").read_text("utf-8"))[1]
     ours = repository()
     for pattern in LINKED:

@@ -13,10 +13,10 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import apply, assemble, conv_norm_act, head, pool
-from ..errors import check_length, check_number
-from ..layers import Channels
-from ..registry import register
+from ..core.errors import check_length, check_number
+from ..nn.blocks import apply, assemble, conv_norm_act, head, pool
+from ..nn.layers import Channels
+from .registry import register
 
 LAYOUTS = {"paper": (227, 227, 3), "small": (32, 32, 3)}
 FILTERS = {"alexnet": (96, 256, 384, 384, 256), "alexnet_owt": (64, 192, 384, 256, 256)}

@@ -4,9 +4,9 @@ No paper has this very net: the pattern is Fukushima's and LeCun's (10.1162/neco
 many tutorials.
 """
 
-from ..blocks import assemble, conv, head, norm_act, pool
-from ..errors import check_choice
-from ..registry import register
+from ..core.errors import check_choice
+from ..nn.blocks import assemble, conv, head, norm_act, pool
+from .registry import register
 
 
 @register("conv_stack", layouts={"small": (28, 28, 1)}, year=1989, paper="10.1162/neco.1989.1.4.541")

@@ -10,9 +10,9 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import apply, assemble, conv, conv_norm_act, head, norm_act, pool
-from ..errors import check_number
-from ..registry import register
+from ..core.errors import check_number
+from ..nn.blocks import apply, assemble, conv, conv_norm_act, head, norm_act, pool
+from .registry import register
 
 IMAGENET = {"densenet121": (6, 12, 24, 16), "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}
 BC = {"densenet_bc_100_12": (16, 16, 16), "densenet_bc_22_16": (3, 3, 3)}  # (100 - 4) / 6 blocks a stage

@@ -9,9 +9,9 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import apply, assemble, conv_norm_act, head, regularizer
-from ..layers import Conv2D
-from ..registry import register
+from ..nn.blocks import apply, assemble, conv_norm_act, head, regularizer
+from ..nn.layers import Conv2D
+from .registry import register
 
 STAGES = (  # expansion, kernel, filters, blocks, strides of a stage
     (1, 3, 16, 1, 1), (6, 3, 24, 2, 2), (6, 5, 40, 2, 2), (6, 3, 80, 3, 2), (6, 5, 112, 3, 1), (6, 5, 192, 4, 2),

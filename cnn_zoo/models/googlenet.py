@@ -9,9 +9,9 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import apply, assemble, conv_norm_act, head, pool
-from ..errors import check_length
-from ..registry import register
+from ..core.errors import check_length
+from ..nn.blocks import apply, assemble, conv_norm_act, head, pool
+from .registry import register
 
 # 1x1, 3x3 after its reduction, 5x5 after its reduction, 1x1 after pooling; a row a block
 BLOCKS = (

@@ -10,8 +10,8 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import apply, assemble, conv_norm_act, head, pool
-from ..registry import register
+from ..nn.blocks import apply, assemble, conv_norm_act, head, pool
+from .registry import register
 
 EPSILON = 1e-3
 

@@ -5,8 +5,8 @@ the paper's table I); subsampling has no trained coefficients (44 fewer); the ou
 softmax (850 more) and not radial basis functions. Hence 61,706 parameters, where the paper has 60,000.
 """
 
-from ..blocks import assemble, conv_norm_act, head, pool
-from ..registry import register
+from ..nn.blocks import assemble, conv_norm_act, head, pool
+from .registry import register
 
 
 @register("lenet5", layouts={"small": (28, 28, 1)}, year=1998, paper="10.1109/5.726791")

@@ -9,9 +9,9 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import EPSILON, apply, assemble, conv_norm_act, head
-from ..errors import check_choice, check_number
-from ..registry import register
+from ..core.errors import check_choice, check_number
+from ..nn.blocks import EPSILON, apply, assemble, conv_norm_act, head
+from .registry import register
 
 V1 = ((1, 64, 1), (2, 128, 2), (2, 256, 2), (6, 512, 2), (2, 1024, 2))  # blocks, filters, strides of a stage
 V2 = (  # expansion, filters, blocks, strides of a stage

@@ -10,9 +10,9 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import apply, assemble, conv, conv_norm_act, head, norm_act, pool
-from ..errors import UsageError, check_choice, check_length
-from ..registry import register
+from ..core.errors import UsageError, check_choice, check_length
+from ..nn.blocks import apply, assemble, conv, conv_norm_act, head, norm_act, pool
+from .registry import register
 
 IMAGENET = {  # block and blocks a stage
     "resnet18": ("basic", (2, 2, 2, 2)),

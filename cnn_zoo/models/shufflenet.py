@@ -9,10 +9,10 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import apply, assemble, conv_norm_act, head, initializer, norm_act, pool, regularizer
-from ..errors import check_choice, check_number
-from ..layers import Channels
-from ..registry import register
+from ..core.errors import check_choice, check_number
+from ..nn.blocks import apply, assemble, conv_norm_act, head, initializer, norm_act, pool, regularizer
+from ..nn.layers import Channels
+from .registry import register
 
 REPEATS = (4, 8, 4)
 V1 = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # groups: channels of stage 1, doubled in each stage after it

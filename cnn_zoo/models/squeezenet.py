@@ -7,9 +7,9 @@ from functools import partial
 
 from keras import layers
 
-from ..blocks import apply, assemble, conv_norm_act, headless, pool, regularizer
-from ..errors import check_length
-from ..registry import register
+from ..core.errors import check_length
+from ..nn.blocks import apply, assemble, conv_norm_act, headless, pool, regularizer
+from .registry import register
 
 VARIANTS = {  # stem filters and kernel; fire modules a stage
     "squeezenet1_0": (96, 7, (3, 4, 1)),

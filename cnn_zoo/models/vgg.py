@@ -6,9 +6,9 @@ small layout has global average pooling in place of the two hidden fully connect
 ours: VGG-11 for small images with fewer filters and batch normalisation.
 """
 
-from ..blocks import assemble, conv_norm_act, head, pool
-from ..errors import check_length
-from ..registry import register
+from ..core.errors import check_length
+from ..nn.blocks import assemble, conv_norm_act, head, pool
+from .registry import register
 
 PAPER = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CONVOLUTIONS = {**PAPER, "vgg_slim": PAPER["vgg11"]}  # of each stage

@@ -10,9 +10,9 @@ your own, call model.get_layer("stem_whitening").adapt(images) first.
 
 import math
 
-from ..blocks import assemble, conv, conv_norm_act, head, norm_act, pool
-from ..layers import Whitening
-from ..registry import register
+from ..nn.blocks import assemble, conv, conv_norm_act, head, norm_act, pool
+from ..nn.layers import Whitening
+from .registry import register
 
 VARIANTS = {  # stem, filters of the first stage, convolutions a stage and in the last one
     "zoonet": ("strided", 32, 1, 2),

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from .errors import DataError, MissingError, reason
-from .precision import cores
+from ..core.errors import DataError, MissingError, reason
+from ..core.machine import cores
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 50_000_000  # 150 MB in colour; a decompression bomb claims more in a few kilobytes

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MissingError, RunError, UsageError, reason
-from .explain import whole_model
-from .registry import SMALL_BELOW, entry, list_models
+from ..core.errors import MissingError, RunError, UsageError, reason
+from ..models.registry import SMALL_BELOW, entry, list_models
+from ..nn.inspection import whole_model
 from .transfer import HEADS
 
 IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only

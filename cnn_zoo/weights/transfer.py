@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from .errors import UsageError, reason, unknown
-from .explain import shapes_only, stages, whole_model
-from .weights import load_weights, read_shapes, shapes_of
+from ..core.errors import UsageError, reason, unknown
+from ..nn.inspection import shapes_only, stages, whole_model
+from .files import load_weights, read_shapes, shapes_of
 
 HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import keras
 from keras import layers
 
-from .errors import check_choice
+from ..core.errors import check_choice
 from .layers import BatchNormalization, Conv2D
 from .spec import Spec
 

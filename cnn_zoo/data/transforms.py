@@ -11,7 +11,7 @@ import math
 
 import tensorflow as tf
 
-from .recipes import Augment
+from .augment import Augment
 
 
 def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor, mirrored: tf.Tensor | None = None) -> tf.Tensor:

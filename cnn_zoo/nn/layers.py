@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from .errors import UsageError
+from ..core.errors import UsageError
 from .precision import processor_is_fast
 
 AT_ONCE = {"float32": 4, "bfloat16": 16, "float16": 16}  # channels that the kernel of BatchNormalization takes

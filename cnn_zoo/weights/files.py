@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import MissingError, RunError, UsageError, check_choice, reason
-from .explain import whole_model
-from .files import atomic, check_seal, seal
+from ..core.errors import MissingError, RunError, UsageError, check_choice, reason
+from ..core.files import atomic, check_seal, seal
+from ..nn.inspection import whole_model
 
 
 def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
@@ -128,7 +128,7 @@ def load_model(path: str | Path):
     """
     import keras
 
-    from . import layers, optimization  # noqa: F401 - registers what they define
+    from ..nn import optimization  # noqa: F401 - registers what they define
 
     if not Path(path).is_file():
         raise MissingError(f"{path}: no such model file")

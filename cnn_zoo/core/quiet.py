@@ -11,7 +11,7 @@ import sys
 import tempfile
 import warnings
 
-from .precision import cores, processor_flags
+from .machine import cores, processor_flags
 
 
 def ask_for_kernels() -> None:

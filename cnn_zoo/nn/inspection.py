@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .errors import UsageError, unknown
-from .quiet import quiet_import
+from ..core.errors import UsageError, unknown
+from ..core.quiet import quiet_import
 
 
 def whole_model(run_or_model: Any):

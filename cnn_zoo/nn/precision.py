@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from pathlib import Path
 
-from .errors import UsageError, unknown
+from ..core.errors import UsageError, unknown
+from ..core.machine import BFLOAT16_FLAGS, processor_flags
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors, as Linux names them
 
 
 def choose_precision(precision: str = "auto") -> str:
@@ -55,20 +54,6 @@ def processor_is_fast() -> bool:
     import tensorflow as tf
 
     return not tf.config.get_visible_devices("GPU")
-
-
-def processor_flags() -> set[str]:
-    """What the processor says it can do; empty where there is no /proc/cpuinfo."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
-
-
-def cores() -> int:
-    """How many this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .augment import augment, to_float
-from .errors import DataError, UsageError, check_choice, check_flag, check_number, check_seed
-from .recipes import Augment
-from .sources import ALIGNMENT, MEMORY_LIMIT, Source, read_source
+from ..core.errors import DataError, UsageError, check_choice, check_flag, check_number, check_seed
+from .augment import Augment
+from .memory import ALIGNMENT, MEMORY_LIMIT
+from .source import Source
+from .sources import read_source
+from .transforms import augment, to_float
 
 TEST_FRACTION = 0.2  # of a set that comes without a test split
 _SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged on the same test images

@@ -1,121 +1,25 @@
-"""The register of models: their names, and build_model, which turns a name into a Keras model.
-
-Listing names imports no framework: they stand in catalogue.csv, which tools/update.py writes from the family files
-and a test compares with them.
-"""
+"""build_model: a name and options in, a Keras model out."""
 
 from __future__ import annotations
 
 import bisect
-import csv
-import fnmatch
-import functools
-import importlib
 import inspect
 import numbers
 import os
-import pkgutil
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import pretrained
-from .errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, reason, unknown
-from .explain import has_logits, shapes_only
-from .precision import choose_precision, policy
-from .quiet import quiet_import
-from .spec import Spec
+from .core.errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, reason, unknown
+from .models.registry import LAYOUTS, Entry, choose_layout, entry
+from .nn.inspection import has_logits, shapes_only
+from .nn.precision import choose_precision, policy
+from .nn.spec import Spec
+from .weights import pretrained
 
 LARGEST_SIDE = 8192  # pixels or channels
-BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most families
-LAYOUTS = ("auto", "paper", "small")
 MOST_BLOCKS = 1_000  # of `depths`, all stages together
-SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a family file registers under one name."""
-
-    name: str
-    family: str
-    build: Callable[..., Any]
-    layouts: dict[str, tuple[int, int, int]]  # layout -> the input shape it is published for
-    year: int
-    paper: str  # DOI or arXiv number; "" for a net of this zoo's own
-    dropout: float = 0.0
-    batch_norm: bool = False
-    activation: str = "relu"
-    torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see torch_weights.py
-    large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
-
-    def options(self) -> dict[str, Any]:
-        """The family's own options, beyond those that every model has, and their defaults."""
-        parameters = inspect.signature(self.build).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-_ENTRIES: dict[str, Entry] = {}
-
-
-def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | None = None, **own: Any) -> Callable:
-    """Register a builder under one or more names.
-
-    Args:
-        names: the names that build_model and list_models know it by.
-        year, paper: of the publication; paper is a DOI or an arXiv number, or "" for a net of this zoo's own.
-        layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
-            the default input shape. None: 224 x 224 and 32 x 32 in colour.
-        dropout, batch_norm, activation: the family's own setting of these options; 0, False and "relu".
-        torch: how the layers are called in torchvision, see torch_weights.py.
-        large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
-
-    The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
-    which variant to build. A name that is taken is a UsageError.
-    """
-
-    def add(build: Callable) -> Callable:
-        family = build.__module__.rpartition(".")[2]
-        for name in names:
-            if name in _ENTRIES:
-                raise UsageError(f"a model named {name!r} is already registered, by {_ENTRIES[name].family}")
-            _ENTRIES[name] = Entry(name, family, build, layouts or BOTH_LAYOUTS, year, paper, **own)
-        return build
-
-    return add
-
-
-@functools.cache
-def catalogue() -> list[dict[str, str]]:
-    """The rows of catalogue.csv: name, layout, family, year, paper, input, classes, parameters, macs."""
-    with open(Path(__file__).with_name("catalogue.csv"), newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models that match a shell pattern such as "*resnet*", sorted."""
-    names = {row["name"] for row in catalogue()} | set(_ENTRIES)
-    return sorted(fnmatch.filter(names, pattern))
-
-
-def check_model_name(name: str) -> str:
-    """Return the name if there is such a model, else raise UsageError naming the closest matches."""
-    if not isinstance(name, str):
-        raise UsageError(f"a model is given by its name; got {type(name).__name__}")
-    if name not in list_models():
-        raise UsageError(unknown("model", name, list_models()))
-    return name
-
-
-def entry(name: str) -> Entry:
-    """The registered entry of a name; imports the family files, and with them Keras."""
-    if isinstance(name, str) and name not in _ENTRIES:
-        with quiet_import():
-            models = importlib.import_module(".models", __package__)
-            for module in pkgutil.iter_modules(models.__path__):
-                importlib.import_module(f"{models.__name__}.{module.name}")
-    return _ENTRIES[check_model_name(name)]
 
 
 def build_model(
@@ -220,7 +124,7 @@ def build_model(
     if record:
         pretrained.load_pretrained(model, record, build_model)
     elif weights is not None:
-        from .transfer import load_own
+        from .weights.transfer import load_own
 
         def same_net(classes):
             whole = replace(spec, num_classes=classes, include_top=True, pooling=None)
@@ -240,7 +144,7 @@ def compile_model(
     import keras
 
     if label_smoothing:
-        from .optimization import SmoothedCrossentropy
+        from .nn.optimization import SmoothedCrossentropy
 
         loss = SmoothedCrossentropy(label_smoothing, from_logits=has_logits(model))
     else:
@@ -297,15 +201,6 @@ def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any]) -> int | N
     sides = range(min(spec.input_shape[:2]) + 1, LARGEST_SIDE + 1)
     first = bisect.bisect_left(sides, True, key=works)
     return sides[first] if first < len(sides) else None
-
-
-def choose_layout(layouts: Collection[str], layout: str, input_shape: tuple[int, int, int]) -> str:
-    """Which of a model's layouts is meant: its only one, the one that is named, or with "auto" that for such images."""
-    if len(layouts) == 1:
-        return next(iter(layouts))
-    if layout == "auto":
-        return "small" if min(input_shape[:2]) < SMALL_BELOW else "paper"
-    return layout
 
 
 def _check_input_shape(shape: Any) -> tuple[int, int, int]:

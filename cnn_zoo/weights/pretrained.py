@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .errors import MissingError, RunError, UsageError, unknown
-from .files import checksum, read_json
+from ..core.errors import MissingError, RunError, UsageError, unknown
+from ..core.files import checksum, read_json
 
 PUBLISHED = Path(__file__).with_name("published")
 MANIFEST = "manifest.json"
@@ -80,8 +80,8 @@ def load_pretrained(model, record: dict[str, Any], build: Callable[..., Any]) ->
         UsageError: the model has other options than the one that was trained.
         RunError, MissingError: the file is not as it was published.
     """
+    from .files import load_weights
     from .transfer import copy_weights
-    from .weights import load_weights
 
     config = record["config"]
     shape, classes = tuple(config["input_shape"]), len(config["class_names"])

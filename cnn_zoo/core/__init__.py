@@ -1,0 +1,1 @@
+"""What needs no framework: errors, files, intervals, the machine, a quiet start."""

@@ -1,0 +1,1 @@
+"""Where inputs and targets come from, and how they become batches."""

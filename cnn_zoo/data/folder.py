@@ -1,0 +1,119 @@
+"""Folders of images: a sub-folder a class, or such folders under train, test and perhaps validation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import DataError
+from .images import for_each_file, lies_on_its_side, open_image, to_array
+from .memory import empty
+from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Source
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+}
+
+
+def read(root: Path, size, channels, memory_limit, progress, *, skip_broken: bool) -> Source:
+    """One sub-folder of images per class, or such folders under train, test and perhaps validation."""
+    class_names, files = _scan(root)
+    paths = [path for path, _, _ in files]
+    progress(f"{root}: {len(paths):,} files, {len(class_names)} classes; checking")
+
+    def header(i, path):
+        with open_image(path, decode=False) as image:
+            size = (image.width, image.height) if lies_on_its_side(image) else (image.height, image.width)
+            return size, image.mode not in ("1", "L", "I;16", "LA")
+
+    headers = for_each_file(header, paths)
+    good = [header for header in headers if not isinstance(header, Exception)]
+    if size is None:
+        sizes = {size for size, _ in good}
+        size = sizes.pop() if len(sizes) == 1 else (DEFAULT_SIDE, DEFAULT_SIDE)
+        size = size if max(size) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
+    if channels is None:
+        channels = 3 if any(colour for _, colour in good) else 1
+    images = empty(len(paths), size, channels, memory_limit)
+
+    def decode(i, path):
+        if isinstance(headers[i], Exception):
+            return headers[i]
+        with open_image(path) as image:
+            images[i] = to_array(image, size, channels)
+
+    results = for_each_file(decode, paths, lambda done: progress(f"{root}: {done:,} of {len(paths):,} files looked at"))
+    broken = [result for result in results if result is not None]
+    if broken and not skip_broken:
+        more = f" (and {len(broken) - 1:,} more)" if len(broken) > 1 else ""
+        raise DataError(
+            f"{broken[0]}{more}; mend or remove it, or leave such files out with skip_broken (--skip-broken)"
+        )
+    labels = np.array([label for _, label, _ in files], np.int64)
+    kept = np.array([result is None for result in results])
+    for label, class_name in enumerate(class_names):
+        if not (kept & (labels == label)).any():
+            raise DataError(f"{root}: class {class_name!r} has no readable image")
+    split_of = np.array([split for _, _, split in files])
+    splits = {split: np.flatnonzero(kept & (split_of == split)) for split in dict.fromkeys(split_of)}
+    skipped = [str(error) for error in broken]
+    return Source(os.fspath(root), images, labels, class_names, splits, skipped, os.path.abspath(root))
+
+
+def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
+    """Class names, and (path, label, split) of every file, in an order that depends on the names alone.
+
+    Without folders for splits, every file is in the split "all".
+    """
+    tops = _folders(root)
+    splits = [SPLIT_FOLDERS.get(top.name.lower()) for top in tops]
+    others = {"test", "validation"} & set(splits)
+    if "train" in splits and (others or len(splits) == 1):  # else "train" is a class
+        if None in splits:
+            strange = tops[splits.index(None)].name
+            raise DataError(f"{root}: {strange!r} is neither a class nor a split; beside train go test and validation")
+        split_roots = dict(zip(splits, tops, strict=True))
+        if len(split_roots) < len(tops):
+            raise DataError(f"{root}: two folders for one split among {', '.join(top.name for top in tops)}")
+    else:
+        split_roots = {"all": root}
+    class_names = [folder.name for folder in _folders(split_roots.get("train", root))]
+    if len(class_names) < 2:
+        found = f"only one, {class_names[0]!r}" if class_names else "none"
+        raise DataError(f"{root}: needs a sub-folder of images for each of at least two classes; found {found}")
+    files = []
+    for split, split_root in split_roots.items():
+        inside = {folder.name for folder in _folders(split_root)}
+        if not inside:
+            raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
+        extra = inside - set(class_names)
+        if extra:
+            raise DataError(f"{split_root}: class {sorted(extra)[0]!r} is not among the training classes")
+        for label, class_name in enumerate(class_names):
+            if not class_name.isprintable():
+                raise DataError(f"{root}: the folder name {class_name!r} cannot be printed; rename it")
+            inside = sorted(p for p in (split_root / class_name).rglob("*") if p.is_file() and not _ignored(p))
+            if not inside and split in ("all", "train"):
+                raise DataError(f"{split_root / class_name}: no images; every class needs some")
+            files += [(path, label, split) for path in inside]
+    return class_names, files
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not _ignored(path))
+    except PermissionError:
+        raise DataError(f"{root}: no permission to read this folder") from None
+
+
+def _ignored(path: Path) -> bool:
+    """What file managers leave behind."""
+    return path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini", "__MACOSX")

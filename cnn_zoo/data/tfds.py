@@ -1,0 +1,124 @@
+"""The image-classification sets of tensorflow_datasets."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import DataError, MissingError, UsageError, reason
+from ..core.quiet import quiet_import
+from .inputs import adapt
+from .memory import empty
+from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Progress, Source
+
+# The image-classification sets of tensorflow_datasets 4.9.10: those whose supervised pair is an Image and a
+# ClassLabel. A configuration is written as "emnist/letters".
+TFDS = frozenset(
+    """beans binary_alpha_digits caltech101 caltech_birds2010 caltech_birds2011 cars196 cassava cats_vs_dogs
+    cifar10 cifar100 cifar10_1 cifar10_corrupted citrus_leaves cmaterdb coil100 colorectal_histology
+    controlled_noisy_web_labels cycle_gan deep_weeds dmlab domainnet emnist eurosat fashion_mnist food101
+    geirhos_conflict_stimuli horses_or_humans i_naturalist2017 i_naturalist2018 imagenet2012
+    imagenet2012_corrupted imagenet2012_fewshot imagenet2012_subset imagenet_a imagenet_lt imagenet_r
+    imagenet_resized imagenet_sketch imagenet_v2 imagenette imagewang kmnist malaria mnist mnist_corrupted
+    omniglot oxford_flowers102 oxford_iiit_pet patch_camelyon plant_leaves plant_village plantae_k
+    pneumonia_mnist quickdraw_bitmap resisc45 rock_paper_scissors siscore smallnorb so2sat stanford_dogs stl10
+    svhn_cropped tf_flowers uc_merced visual_domain_decathlon wake_vision""".split()
+)
+# Sets whose classes are not the same in a mirror: writing, chests, rooms with a way out on one side.
+HANDED = frozenset(
+    """binary_alpha_digits cmaterdb dmlab emnist kmnist mnist mnist_corrupted omniglot pneumonia_mnist svhn_cropped
+    visual_domain_decathlon""".split()
+)
+
+
+def read(name, size, channels, memory_limit, progress) -> Source:
+    """A set of tensorflow_datasets, its official test split (or else its validation split) as the test set."""
+    with quiet_import():
+        import tensorflow_datasets as tfds
+    tfds.disable_progress_bar()
+    builder = _prepared(tfds, name, progress)
+    image_key, label_key = builder.info.supervised_keys
+    feature, label = builder.info.features[image_key], builder.info.features[label_key]
+    if "train" not in builder.info.splits:
+        raise DataError(f"{name} has no training images; its splits are {', '.join(builder.info.splits)}")
+    if feature.shape[2] not in (None, 1, 3, 4) or feature.np_dtype != np.uint8:
+        raise DataError(
+            f"{name} has no 8-bit images in grey or colour, but {feature.np_dtype} of {feature.shape[2]} channels"
+        )
+    fixed = feature.shape[:2] if None not in feature.shape[:2] else None
+    own = fixed if fixed and max(fixed) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
+    size, channels = size or own, channels or feature.shape[2] or 3
+    ours = {"train": "train", "test": next((s for s in ("test", "validation") if s in builder.info.splits), None)}
+    counts = {split: builder.info.splits[theirs].num_examples for split, theirs in ours.items() if theirs}
+    images = empty(sum(counts.values()), size, channels, memory_limit)
+    labels = np.empty(len(images), np.int64)
+    order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)  # one file after another: always alike
+    splits, done = {}, 0
+    for split, count in counts.items():
+        progress(f"reading {name}: {ours[split]}, {count:,} images")
+        dataset = builder.as_dataset(split=ours[split], shuffle_files=False, read_config=order)
+        dataset = dataset.map(lambda row: (row[image_key], row[label_key])).batch(512 if fixed else 1)
+        splits[split] = np.arange(done, done + count)
+        for batch, batch_labels in dataset.as_numpy_iterator():
+            for image in adapt(batch, size, channels, math.inf):
+                images[done] = image
+                done += 1
+            labels[done - len(batch_labels) : done] = batch_labels
+    kept = np.flatnonzero(labels >= 0)  # tfds marks missing labels with -1
+    splits = {split: np.intersect1d(indices, kept) for split, indices in splits.items()}
+    labelled = {split: indices for split, indices in splits.items() if len(indices)}
+    return Source(name, images, labels, list(label.names), labelled)
+
+
+def _prepared(tfds, name: str, progress: Progress):
+    """The builder of a set whose files are there, downloaded now if they were not."""
+    import absl.logging
+    from tensorflow_datasets.core.download import downloader
+    from tensorflow_datasets.core.utils import gcs_utils
+
+    gcs_utils._is_gcs_disabled = True  # else a set that is not there first asks a bucket, at length
+    retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 0  # else a dead network is tried for 200 s
+    level = absl.logging.get_verbosity()
+    absl.logging.set_verbosity("error")
+    builder = None
+    try:
+        builder = tfds.builder(name)
+        if not builder.is_prepared():
+            progress(f"downloading {name} to {builder.data_dir}")
+        with contextlib.redirect_stdout(io.StringIO()):  # tfds prints there, results do too
+            builder.download_and_prepare()
+        return builder
+    except Exception as error:
+        if builder is None:
+            raise UsageError(f"{name}: {reason(error)}") from error
+        _remove_debris(Path(builder.data_dir), Path(tfds.core.constants.DATA_DIR))
+        if isinstance(
+            error, AssertionError
+        ):  # with which tfds says where such files are to be had, and where to put them
+            raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
+        folder = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+        raise MissingError(
+            f"{name} is not in {folder} and could not be downloaded ({type(error).__name__}); "
+            f"connect to the network once, or copy a prepared {name.split('/')[0]} folder there, "
+            "or set TFDS_DATA_DIR to a folder that has it"
+        ) from error
+    finally:
+        downloader.MAX_RETRIES = retries
+        absl.logging.set_verbosity(level)
+
+
+def _remove_debris(folder: Path, root: Path) -> None:
+    """What a download that failed leaves behind: partial files, and folders that are then empty."""
+    name = folder.parent.name
+    for part in (root / "downloads" / name).glob("*.tmp.*"):
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    downloads = root / "downloads"
+    for left in (folder, folder.parent, downloads / name, downloads / "extracted", downloads, root):
+        with contextlib.suppress(OSError):
+            left.rmdir()  # only if nothing is in it

@@ -1,0 +1,128 @@
+"""The register of models: names, and what the family files say of them.
+
+Listing names imports no framework: they stand in catalogue.csv, which tools/update.py writes from the family files
+and a test compares with them.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import functools
+import importlib
+import inspect
+import os
+import pkgutil
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import UsageError, unknown
+from ..core.quiet import quiet_import
+
+BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most families
+LAYOUTS = ("auto", "paper", "small")
+SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a family file registers under one name."""
+
+    name: str
+    family: str
+    build: Callable[..., Any]
+    layouts: dict[str, tuple[int, int, int]]  # layout -> the input shape it is published for
+    year: int
+    paper: str  # DOI or arXiv number; "" for a net of this zoo's own
+    dropout: float = 0.0
+    batch_norm: bool = False
+    activation: str = "relu"
+    torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see torch_weights.py
+    large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
+
+    def options(self) -> dict[str, Any]:
+        """The family's own options, beyond those that every model has, and their defaults."""
+        parameters = inspect.signature(self.build).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | None = None, **own: Any) -> Callable:
+    """Register a builder under one or more names.
+
+    Args:
+        names: the names that build_model and list_models know it by.
+        year, paper: of the publication; paper is a DOI or an arXiv number, or "" for a net of this zoo's own.
+        layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
+            the default input shape. None: 224 x 224 and 32 x 32 in colour.
+        dropout, batch_norm, activation: the family's own setting of these options; 0, False and "relu".
+        torch: how the layers are called in torchvision, see torch_weights.py.
+        large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
+
+    The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
+    which variant to build. A name that is taken is a UsageError.
+    """
+
+    def add(build: Callable) -> Callable:
+        family = build.__module__.rpartition(".")[2]
+        known = {} if build.__module__.startswith(f"{__package__}.") else {row["name"]: row for row in catalogue()}
+        for name in names:
+            if name in known or name in _ENTRIES:
+                owner = known[name]["family"] if name in known else _ENTRIES[name].family
+                raise UsageError(f"a model named {name!r} is already registered, by {owner}")
+        _ENTRIES.update(
+            {name: Entry(name, family, build, layouts or BOTH_LAYOUTS, year, paper, **own) for name in names}
+        )
+        return build
+
+    return add
+
+
+@functools.cache
+def catalogue() -> list[dict[str, str]]:
+    """The rows of catalogue.csv: name, layout, family, year, paper, input, classes, parameters, macs."""
+    with open(Path(__file__).with_name("catalogue.csv"), newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that match a shell pattern such as "*resnet*", sorted."""
+    names = {row["name"] for row in catalogue()} | set(_ENTRIES)
+    return sorted(fnmatch.filter(names, pattern))
+
+
+def check_model_name(name: str) -> str:
+    """Return the name if there is such a model, else raise UsageError naming the closest matches."""
+    if not isinstance(name, str):
+        raise UsageError(f"a model is given by its name; got {type(name).__name__}")
+    if name not in list_models():
+        raise UsageError(unknown("model", name, list_models()))
+    return name
+
+
+def entry(name: str) -> Entry:
+    """The registered entry of a name; imports the family files, and with them Keras."""
+    if isinstance(name, str) and name not in _ENTRIES:
+        with quiet_import():
+            for module in pkgutil.iter_modules([os.path.dirname(__file__)]):
+                before = dict(_ENTRIES)
+                try:
+                    importlib.import_module(f"{__package__}.{module.name}")
+                except BaseException:  # Ctrl-C, say: what failed is imported anew the next time
+                    _ENTRIES.clear()
+                    _ENTRIES.update(before)
+                    raise
+    return _ENTRIES[check_model_name(name)]
+
+
+def choose_layout(layouts: Collection[str], layout: str, input_shape: tuple[int, int, int]) -> str:
+    """Which of a model's layouts is meant: its only one, the one that is named, or with "auto" that for such images."""
+    if len(layouts) == 1:
+        return next(iter(layouts))
+    if layout == "auto":
+        return "small" if min(input_shape[:2]) < SMALL_BELOW else "paper"
+    return layout

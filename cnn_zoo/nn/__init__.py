@@ -1,0 +1,1 @@
+"""What nets are made of: blocks, layers, optimizers, precision; and looking at nets."""

@@ -1,0 +1,1 @@
+"""What the notebooks say things with: claims, exercises, repeated trainings, figures and widgets."""

@@ -1,0 +1,58 @@
+"""Claims that a measured value confirms, and exercises that are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.errors import UsageError
+
+
+def claim(statement: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
+    """Print a statement that a measured value confirms, or stop with the value when it does not.
+
+    The measured digits are not printed, so that a notebook's output is the same on every machine; draw them instead.
+
+    Args:
+        statement: what is claimed, in words.
+        value: what was measured.
+        at_least, at_most: the bounds that make the statement true; at least one of them.
+
+    Raises:
+        AssertionError: with the value and the bound that it misses.
+        UsageError: neither bound is given.
+    """
+    if at_least is None and at_most is None:
+        raise UsageError("claim needs at_least or at_most")
+    if at_least is not None and not value >= at_least:
+        raise AssertionError(f"not confirmed: {statement} (measured {value:.6g}, needed at least {at_least:.6g})")
+    if at_most is not None and not value <= at_most:
+        raise AssertionError(f"not confirmed: {statement} (measured {value:.6g}, needed at most {at_most:.6g})")
+    print(f"✓ {statement}")
+
+
+def check(attempt: Any, conditions: dict[str, Callable[[Any], bool]]) -> None:
+    """Say in one line whether the answer to an exercise is right, or why not.
+
+    Args:
+        attempt: the learner's function, number, model, …; None or ..., or a function that raises NotImplementedError,
+            is one that was not attempted yet.
+        conditions: what a right answer fulfils, in words, and a function of the attempt that says whether it does;
+            tried in order.
+    """
+    if attempt is None or attempt is ...:
+        print("○ not attempted yet")
+        return
+    for words, holds in conditions.items():
+        try:
+            right = bool(holds(attempt))
+        except NotImplementedError:
+            print("○ not attempted yet")
+            return
+        except Exception as error:
+            print(f"✗ not yet: {words} ({type(error).__name__}: {error})")
+            return
+        if not right:
+            print(f"✗ not yet: {words}")
+            return
+    print("✓ right")

@@ -1,0 +1,1 @@
+"""Weights: files of them, those that are published, those of other nets and of PyTorch."""
