@@ -58,11 +58,11 @@ def catalogue() -> str:
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("name", "layout", "family", "year", "paper", "input", "classes", "parameters", "macs"))
+    writer.writerow(("name", "layout", "family", "task", "year", "paper", "input", "classes", "parameters", "macs"))
     for entry, layout, model in published():
         card = cards.model_card(model)
         facts = (cards.shape_text(card.input_shape), card.output_shape[-1], card.parameters, card.macs)
-        writer.writerow((entry.name, layout, entry.family, entry.year, entry.paper, *facts))
+        writer.writerow((entry.name, layout, entry.family, entry.task, entry.year, entry.paper, *facts))
     return out.getvalue()
 
 

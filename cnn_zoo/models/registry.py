@@ -39,7 +39,8 @@ class Entry:
     dropout: float = 0.0
     batch_norm: bool = False
     activation: str = "relu"
-    torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see torch_weights.py
+    torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see weights/torch.py
+    task: str = "classification"
     large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
 
     def options(self) -> dict[str, Any]:
@@ -60,7 +61,8 @@ def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | Non
         layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
             the default input shape. None: 224 x 224 and 32 x 32 in colour.
         dropout, batch_norm, activation: the family's own setting of these options; 0, False and "relu".
-        torch: how the layers are called in torchvision, see torch_weights.py.
+        torch: how the layers are called in torchvision, see weights/torch.py.
+        task: what the net is for, a name in tasks.TASKS.
         large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
 
     The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
@@ -84,15 +86,15 @@ def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | Non
 
 @functools.cache
 def catalogue() -> list[dict[str, str]]:
-    """The rows of catalogue.csv: name, layout, family, year, paper, input, classes, parameters, macs."""
+    """The rows of catalogue.csv: name, layout, family, task, year, paper, input, classes, parameters, macs."""
     with open(Path(__file__).with_name("catalogue.csv"), newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models that match a shell pattern such as "*resnet*", sorted."""
-    names = {row["name"] for row in catalogue()} | set(_ENTRIES)
-    return sorted(fnmatch.filter(names, pattern))
+def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
+    """Names of the models that match a shell pattern such as "*resnet*", of one task or of all, sorted."""
+    tasks = {row["name"]: row["task"] for row in catalogue()} | {e.name: e.task for e in _ENTRIES.values()}
+    return sorted(name for name in fnmatch.filter(tasks, pattern) if task in (None, tasks[name]))
 
 
 def check_model_name(name: str) -> str:
