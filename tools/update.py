@@ -186,12 +186,11 @@ def pretrained_table() -> str:
     heads = ("model", "weights", "images", "parameters", "file", "recipe", "test accuracy %")
     with open(ROOT / "results/published.csv", newline="", encoding="utf-8") as file:
         others = sorted(csv.DictReader(file), key=lambda row: (row["model"], row["data"]))
-    found = [
-        (f"`{row['model']}`", f"`{row['data']}`", row["accuracy"], f"[{row['protocol']}]({row['source']})")
+    found = (
+        f"- `{row['model']}`, `{row['data']}`: {row['accuracy']} % ([{row['protocol']}]({row['source']}))"
         for row in others
-    ]
-    below = table(("model", "data", "test accuracy %", "published by others"), found, "  r ")
-    return f"{table(heads, rows, '   rr r')}\n\n{below}"
+    )
+    return "\n".join((table(heads, rows, "   rr r"), "\nPublished by others for the same architecture, where nothing else is said:\n", *found))
 
 
 def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2, split=dict.items) -> str:
