@@ -18,7 +18,7 @@ from cnn_zoo import Recipe, build_model, list_models, load_data, model_card
 import keras
 from common import one_of, read_rows, write_rows
 
-from cnn_zoo.build import compile_model
+from cnn_zoo.tasks import CLASSIFICATION
 
 NAMES = (  # one of each builder; the tests take them from the results
     "conv_stack", "lenet5", "alexnet", "alexnet_owt", "vgg11", "googlenet", "inception_v3", "resnet18", "resnet20",
@@ -48,7 +48,7 @@ def learn(name: str, data, images: int, epochs: int) -> dict:
     """Train one model; the first epoch, which also traces the graph, does not count for the time."""
     keras.utils.set_random_seed(0)
     model, watch = build_model(name, data.input_shape, data.num_classes), Losses()
-    compile_model(model, Recipe(learning_rate=3e-4).make_optimizer(1))
+    CLASSIFICATION.compile(model, Recipe(learning_rate=3e-4).make_optimizer(1))
     steps = images // data.batch_size
     model.fit(data.epochs(0, epochs), epochs=epochs, steps_per_epoch=steps, callbacks=[watch], shuffle=False, verbose=0)
     tenth = max(1, len(watch.losses) // 10)

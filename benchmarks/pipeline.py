@@ -13,8 +13,8 @@ import statistics
 from common import alternate, seconds, write
 
 from cnn_zoo import Augment, build_model, load_data
-from cnn_zoo.build import compile_model
 from cnn_zoo.recipes import get_recipe
+from cnn_zoo.tasks import CLASSIFICATION
 from cnn_zoo.training import _steps_per_execution
 
 SIZE = 128
@@ -42,7 +42,7 @@ def measure(name: str, repeats: int, epochs: int) -> dict:
     for model in ("lenet5", "conv_stack"):
         net = build_model(model, data.input_shape, dtype="auto", compile=False)
         together = _steps_per_execution(net, SIZE, steps)
-        compile_model(net, get_recipe("fast").make_optimizer(steps), steps_per_execution=together)
+        CLASSIFICATION.compile(net, get_recipe("fast").make_optimizer(steps), steps_per_execution=together)
 
         def fit(augmented: bool, net=net) -> None:
             net.fit(data.epochs(0, epochs, augment=HOW[name]) if augmented else held, verbose=0, shuffle=False)

@@ -26,6 +26,7 @@ from .nn.precision import PRECISIONS
 from .recipes import RECIPES, Recipe, get_recipe
 from .weights.pretrained import accuracy_text, find_record, names_data, records_of
 
+DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")
 RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
 
 
@@ -153,7 +154,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_out(add)
     add.set_defaults(run=_reproduce)
 
-    add = commands.add_parser("evaluate", help="accuracy of a run on its test set, or on another data set")
+    add = commands.add_parser("evaluate", help="judge a run on its test set, or on another data set")
     add.add_argument("run_folder", metavar="RUN", help=RUN_HELP)
     add.add_argument("--data", help="default: what it was trained on")
     add.add_argument("--split", choices=("train", "validation", "test"), default="test")
@@ -162,14 +163,15 @@ def _make_parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser(
         "predict",
-        help="name the class of image files",
-        description="Name the most probable classes of image files. Images of any size, grey or colour, are brought to "
-        "the size and channels that the model was trained with. Brightness is not guessed: the digits of MNIST are "
-        "light on dark, so for ink on paper use --invert.",
+        help="say what image files show",
+        description="Name the most probable classes of image files, or of their pixels. Images of any size, grey or "
+        "colour, are brought to the size and channels that the model was trained with. Brightness is not guessed: the "
+        "digits of MNIST are light on dark, so for ink on paper use --invert.",
     )
     add.add_argument("run_folder", metavar="RUN", help=RUN_HELP)
     add.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, BMP, GIF or WebP")
-    add.add_argument("--top", type=int, default=3, help="how many classes (default: %(default)s)")
+    add.add_argument("--top", type=int, default=3, help="how many classes of an image (default: %(default)s)")
+    add.add_argument("--draw", metavar="FILE", type=_png, help="draw what was found in the image into a PNG file")
     add.add_argument("--invert", action="store_true", help="exchange black and white first")
     add.add_argument("--skip-broken", action="store_true", help="report files that cannot be read and go on")
     add.set_defaults(run=_predict)
@@ -315,7 +317,7 @@ def _train(args) -> None:
     changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
     get_recipe(args.recipe, **changes)
     from .report import summary
-    from .runs import DATA_OPTIONS, check_folder
+    from .runs import check_folder
 
     if args.out:
         check_folder(args.out, args.resume)
@@ -368,48 +370,55 @@ def _evaluate(args) -> None:
 
     if args.data:
         check_data_name(args.data)
-    from .report import share_text
+    from .inference import evaluate
     from .runs import load_run
+    from .tasks import get_task
 
     run = load_run(args.run_folder)
-    from .inference import evaluate
 
     options = {"skip_broken": True} if args.skip_broken else {}
     data = run.load_data(args.data, **options)
     result = evaluate(run, data, args.split)
     print(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split")
-    print(f"accuracy  {share_text(result['accuracy'], result['images'])}")
-    print(f"loss      {result['loss']:.4f}")
+    lines = get_task(run.config["task"]).lines(result)
+    width = 2 + max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:{width}}{text}")
 
 
 def _predict(args) -> int:
     check_number("--top", args.top, 1, whole=True)
-    from pathlib import Path
-
-    from .runs import read_config
-
-    height, width, channels = read_config(Path(args.run_folder))["input_shape"]
     from .core.errors import DataError, MissingError
-    from .data.images import read_image
+    from .data.images import open_image, read_image
 
-    arrays, readable, failed = [], [], 0
+    readable, failed = [], 0
     for path in args.images:  # before the framework is loaded: a wrong file name is told at once
         try:
-            arrays.append(read_image(path, (height, width), channels))
-            readable.append(path)
+            with open_image(path, decode=args.skip_broken):
+                readable.append(path)
         except (DataError, MissingError) as error:
             if not args.skip_broken:
                 raise
             failed = _fail(f"skipped {error}")
-    if not arrays:
+    if not readable:
         raise DataError("none of the files could be read")
-    from .inference import predict
+    if args.draw and len(readable) > 1:
+        raise UsageError(f"--draw is for one image; got {len(readable)}")
+    from .inference import predictions
     from .runs import load_run
+    from .tasks import get_task
 
-    longest = max(map(len, readable))
-    named = predict(load_run(args.run_folder), arrays, **_named(args, "top", "invert"))
-    for path, best in zip(readable, named, strict=True):
-        print(f"{path:{longest}}  " + "   ".join(f"{name} {probability:.1%}" for name, probability in best))
+    run = load_run(args.run_folder)
+    task, longest = get_task(run.config["task"]), max(map(len, readable))
+    if args.draw and not task.draw:
+        raise UsageError(f"--draw: there is nothing to draw of {task.name}")
+    options = _named(args, *task.options, "invert")
+    for path, found in zip(readable, predictions(run, readable, **options), strict=True):
+        print(f"{path:{longest}}  {task.text(found, run.class_names)}")
+        if args.draw:
+            from . import plots
+
+            plots.save(task.draw(read_image(path), found, run.class_names), args.draw)
     return failed
 
 
@@ -424,7 +433,6 @@ def _data(args) -> int:
         return 0
     check_data_name(args.data)
     from . import load_data
-    from .runs import DATA_OPTIONS
 
     options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
     data = load_data(args.data, **options, progress=functools.partial(print, file=sys.stderr))
