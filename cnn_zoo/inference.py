@@ -259,8 +259,7 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
     if not hasattr(data, "splits"):
         raise UsageError("evaluate(model) needs data from load_data; only a run knows its own")
     check_choice("split", split, data.splits)
-    labels = data.labels[data.splits[split]]
-    if not len(labels):
+    if not len(data.splits[split]):
         raise DataError(f"{data.name} has no images in its {split} split")
     classes = model.output_shape[-1]
     if data.num_classes > classes:
@@ -279,8 +278,17 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
             if not hasattr(run_or_model, "load_data"):  # a model, whose names are its owner's to change
                 known += "; if it was trained on others since, set model.class_names"
             raise DataError(f"{data.name} has a class {strange[0]!r}, which {model.name} does not know: {known}")
+    labels = []
+
+    def batches():
+        for batch, numbers in data.batches(split, batch_size=BATCH):
+            labels.append(numbers.numpy())
+            yield batch, numbers
+
+    probabilities = model_probabilities(model, batches())
+    labels = np.concatenate(labels)
+    if names and names != data.class_names:
         labels = np.array([names.index(name) for name in data.class_names])[labels]
-    probabilities = model_probabilities(model, data.ordered(split, BATCH))
     predicted = probabilities.argmax(1)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)

@@ -190,7 +190,7 @@ def read_config(path: Path) -> dict[str, Any]:
     whole = len(sides) == 3 and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides)
     if not whole or sides[2] not in (1, 3, 4):
         raise RunError(f"{path / CONFIG}: 'input_shape' must be height, width and 1, 3 or 4 channels")
-    if config["data_options"].keys() - set(DATA_OPTIONS) or config["model_options"].keys() & RESERVED.keys():
+    if config["data_options"].keys() - {"target", *DATA_OPTIONS} or config["model_options"].keys() & RESERVED.keys():
         raise RunError(f"{path / CONFIG}: has options of data or model that train does not write")
     try:
         check_model_name(config["model"])

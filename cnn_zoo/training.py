@@ -27,7 +27,6 @@ from .core.errors import TrainingError, UsageError, check_choice, check_flag, ch
 from .core.files import check_seal, checksum, only_writer, write_csv, write_json
 from .core.quiet import lacks_kernels
 from .data.pipeline import Data, load_data
-from .data.sources import may_mirror
 from .inference import BATCH, evaluate
 from .models.registry import check_model_name, entry
 from .nn.layers import Whitening
@@ -72,7 +71,7 @@ def train(
         seed: of the weights, the order of the images and their augmentation.
         epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's. With another batch size
             the learning rate of "sgd" changes in proportion, unless one is given; with `augment` the images are changed
-            so whatever the data set and the number of epochs, which the recipe's mirror and vary_after look at.
+            so whatever the data set and the number of epochs, which the recipe's flip and vary_after look at.
         precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, whatever Keras' global
             policy is; see precision.choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
@@ -113,7 +112,7 @@ def train(
         "early_stopping": early_stopping,
     }
     if augment is not None:
-        changes |= {"augment": augment, "vary_after": 0, "mirror": False}
+        changes |= {"augment": augment, "vary_after": 0, "flip": False}
     recipe = get_recipe(recipe, large_steps=entry(model).large_steps, **changes)
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
         precision = runs.read_config(Path(out)).get("precision", precision)  # as it was begun, perhaps elsewhere
@@ -139,7 +138,7 @@ def train(
 
     if recipe.early_stopping and not len(data.splits["validation"]):
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
-    recipe = recipe.for_data(len(data.splits["train"]), not data.folder and may_mirror(data.name))
+    recipe = recipe.for_data(len(data.splits["train"]), data.mirrored)
     config = _config(model, data, recipe, seed, precision, deterministic, model_options)
     net = _compiled_model(data, recipe, config)  # before there is a folder: an option may be wrong
     folder = _make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
@@ -285,7 +284,7 @@ def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: i
 
     def batches(until):
         options = {"augment": recipe.augment, "batch_size": recipe.batch_size, "seed": config["seed"]}
-        return data.epochs(state.epoch, until, **options)
+        return data.batches("train", epochs=(state.epoch, until), **options)
 
     try:
         with _interruptible() as keeper.interrupted:
@@ -295,7 +294,9 @@ def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: i
                 initial_epoch=state.epoch,
                 steps_per_epoch=steps,
                 shuffle=False,  # the pipeline shuffles; Keras warns otherwise
-                validation_data=data.ordered("validation", BATCH) if len(data.splits["validation"]) else None,
+                validation_data=data.batches("validation", batch_size=BATCH)
+                if len(data.splits["validation"])
+                else None,
                 callbacks=callbacks,
                 verbose=1 if verbose == 1 else 0,
             )

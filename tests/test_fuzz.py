@@ -121,7 +121,7 @@ def test_load_data_reads_a_folder_or_says_what_is_wrong(tmp_path_factory, folder
         assert sum(images) <= written
         assert sum(images) == written or skip_broken
         assert data.images("train").shape[1:] == data.input_shape
-        assert set(np.unique(data.labels)) <= set(range(data.num_classes))
+        assert set(np.unique(data.targets("train"))) <= set(range(data.num_classes))
     assert good
 
 

@@ -105,7 +105,7 @@ def test_what_was_measured_is_what_keras_measures(run, digits):
     assert result["accuracy"] == run.metrics["test_accuracy"]
     assert result["confusion"].sum() == 1000
     expected = np.zeros((10, 10), int)
-    np.add.at(expected, (digits.labels[digits.splits["test"]], result["probabilities"].argmax(1)), 1)
+    np.add.at(expected, (digits.targets("test"), result["probabilities"].argmax(1)), 1)
     assert np.array_equal(result["confusion"], expected)  # rows are true classes
     np.fill_diagonal(expected, 0)
     true, predicted = divmod(int(expected.argmax()), 10)
@@ -173,7 +173,7 @@ def test_a_run_of_a_folder_judges_others_by_the_names_of_classes_and_not_itself_
         with pytest.raises(UsageError, match=f"{option} is the run's own; got 3"):
             run.load_data(name, **{option: 3})
     result = evaluate(run, other)
-    names = [other.class_names[label] for label in other.labels[other.splits["test"]]]
+    names = [other.class_names[label] for label in other.targets("test")]
     assert [run.class_names[label] for label in result["labels"]] == names
     (tmp_path / "two/dim").rename(tmp_path / "two/unheard")
     with pytest.raises(DataError, match="a class 'unheard', which conv_stack does not know: it knows dark, dim, light"):
@@ -203,7 +203,7 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
 
 
 def test_a_run_of_two_classes_is_read_again(few, tmp_path):
-    even_or_odd = few.images("train"), few.labels[few.splits["train"]] % 2
+    even_or_odd = few.images("train"), few.targets("train") % 2
     run = train(data=even_or_odd, epochs=1, out=tmp_path / "run", **SMALL)
     assert load_run(run.path).class_names == ["0", "1"]
 

@@ -39,7 +39,7 @@ def test_deterministic_operations_repeat_a_training_with_dropout_bit_for_bit(tmp
         "import sys; from cnn_zoo import report, train; from cnn_zoo.data.sources import read_source\n"
         "from tensorflow.python.framework.config import is_op_determinism_enabled\n"
         "source, report.write_report = read_source('mnist5k'), lambda *_: None\n"
-        "data = source.images[::25], source.labels[::25]\n"
+        "data = source.images[::25], source.targets[::25]\n"
         "prints = [train('lenet5', data, epochs=2, deterministic=True, verbose=0, out=f'{sys.argv[1]}/{name}',"
         " model_options={'dropout': 0.2, 'batch_norm': True}).metrics['fingerprint'] for name in 'ab']\n"
         "assert is_op_determinism_enabled() and prints[0] == prints[1], prints"
@@ -51,7 +51,7 @@ def test_augmentation_that_is_given_replaces_the_recipes(few, tmp_path):
     options = {"recipe": "accurate", "epochs": 1, "augment": {"rotate": 5, "zoom": 0}}
     run = train(data=few, out=tmp_path / "run", **options, **SMALL)
     assert run.config["recipe"]["augment"] == {"rotate": 5}
-    assert not run.config["recipe"]["mirror"]
+    assert not run.config["recipe"]["flip"]
     assert not run.config["recipe"]["vary_after"]
 
 
@@ -254,7 +254,7 @@ def test_a_resume_under_other_circumstances_says_so(few, tmp_path, monkeypatch, 
 
 
 def test_weights_that_the_last_step_destroyed_are_noticed(few, tmp_path):
-    images = few.images("train"), few.labels[few.splits["train"]]
+    images = few.images("train"), few.targets("train")
     arguments = {"data": images, "precision": "float32", "verbose": 0, "data_options": {"validation": 0.0}}
     huge = Recipe(optimizer="sgd", learning_rate=1e300, batch_size=500, epochs=1)
     with pytest.raises(TrainingError, match="weights are not a number any more in epoch 1, step 1 of 1"):
