@@ -71,7 +71,7 @@ def train(
         seed: of the weights, the order of the images and their augmentation.
         epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's. With another batch size
             the learning rate of "sgd" changes in proportion, unless one is given; with `augment` the images are changed
-            so whatever the data set and the number of epochs, which the recipe's mirror and vary_after look at.
+            so whatever the data set and the number of epochs, which the recipe's flip and vary_after look at.
         precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, whatever Keras' global
             policy is; see precision.choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
@@ -107,7 +107,7 @@ def train(
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
     changes = _named(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, early_stopping=early_stopping)
     if augment is not None:
-        changes |= {"augment": augment, "vary_after": 0, "mirror": False}
+        changes |= {"augment": augment, "vary_after": 0, "flip": False}
     recipe = get_recipe(recipe, large_steps=found.large_steps, own=task.recipes, **changes)
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
         precision = runs.read_config(Path(out))["precision"]  # as it was begun, perhaps elsewhere

@@ -50,7 +50,7 @@ def test_augmentation_that_is_given_replaces_the_recipes(few, tmp_path):
     options = {"recipe": "accurate", "epochs": 1, "augment": {"rotate": 5, "zoom": 0}}
     run = train(data=few, out=tmp_path / "run", **options, **SMALL)
     assert run.config["recipe"]["augment"] == {"rotate": 5}
-    assert not run.config["recipe"]["mirror"]
+    assert not run.config["recipe"]["flip"]
     assert not run.config["recipe"]["vary_after"]
 
 

@@ -22,6 +22,16 @@ def adapt(images: np.ndarray, size: tuple[int, int] | None, channels: int | None
     return adapted
 
 
+def adapt_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Masks (n, h, w) of that (height, width): of each pixel the class at its centre."""
+    if masks.shape[1:] == size:
+        return masks
+    (rows, columns) = (
+        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, masks.shape[1:], strict=True)
+    )
+    return masks[:, rows[:, None], columns]
+
+
 def as_uint8(images: np.ndarray) -> np.ndarray:
     """uint8 as it is; floats in [0, 1] to the nearest of 256 steps; anything else is a DataError."""
     if images.dtype == np.uint8:
