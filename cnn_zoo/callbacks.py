@@ -43,7 +43,7 @@ class Keeper(keras.callbacks.Callback):
         for key, value in row.items():
             state.history.setdefault(key, []).append(value)
         if state.best_epoch == epoch + 1:
-            state.best = state.weights()
+            state.best = state.model.get_weights()
         self.model.stop_training = state.out_of_patience
         if self.say:
             shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "seconds"))

@@ -17,7 +17,7 @@ def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[
     """Write arrays, and texts about them, as a whole or not at all."""
     from safetensors.numpy import save_file
 
-    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = about or {}
     with atomic(path) as temporary:
         save_file(tensors, temporary, about | {CHECKSUM: digest(tensors, about)})
@@ -56,5 +56,5 @@ def digest(tensors: dict[str, np.ndarray], about: dict[str, str]) -> str:
     found = hashlib.sha256(repr(sorted(about.items())).encode())
     for name, array in sorted(tensors.items()):
         found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b"")
+        found.update(array.tobytes())
     return found.hexdigest()
