@@ -338,10 +338,12 @@ def _data(args) -> int:
 
     List the names of the data sets; or check one, or a folder of images, and say what is in it.
     """
-    from .data.sources import EMBEDDED, TFDS, check_data_name
+    from .data.sources import check_data_name
+    from .data.tfds import TFDS
 
     if not args.data:
-        print(f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download")
+        print("mnist5k: 5,000 MNIST digits, embedded, no download")
+        print("scenes: 5,000 scenes of those, with masks")
         print("\nthrough tensorflow_datasets, downloaded at first use:")
         print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
         print("\nor a folder with a sub-folder of images per class")

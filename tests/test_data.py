@@ -425,7 +425,7 @@ def test_folders_that_are_no_data_set(tmp_path):
         ({"memory_limit": "much"}, "memory_limit must be a number of at least 0; got 'much'"),
         ({"channels": 2}, "channels must be one of None, 1, 3, 4; got 2"),
         ({"name": 7}, "a data set is a name, a folder, a pair of arrays or a Source; got int"),
-        ({"target": "masks"}, "mnist5k has labels; no data set here has 'masks'"),
+        ({"target": "masks"}, "mnist5k has labels; masks are in: scenes"),
         ({"target": "boxs"}, "mnist5k has labels; no data set here has 'boxs'"),
     ],
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError, MissingError, OptionError, UsageError, unknown
-from . import arrays, digits, folder, tfds
+from . import arrays, digits, folder, scenes, tfds
 from .inputs import adapt, adapt_masks
 from .memory import MEMORY_LIMIT
 from .source import Source
@@ -61,6 +61,7 @@ def add_source(
 
 
 add_source(digits.EMBEDDED, digits.read)
+add_source("scenes", scenes.read, targets=("masks",))
 for _name in tfds.TFDS:
     add_source(_name, tfds.read, mirrored=_name not in tfds.HANDED)
 
