@@ -6,11 +6,12 @@ import math
 import os
 from collections.abc import Iterable
 from typing import Any
-from PIL import Image
+
 import numpy as np
+from PIL import Image
 
 from ..core.errors import DataError, UsageError
-from .images import to_array, read_image
+from .images import read_image, to_array
 from .memory import empty
 
 
@@ -64,7 +65,7 @@ def batches_of(images, input_shape, batch_size):
     height, width = input_shape[:2]
     sizes = [(height, width)] * len(batch)
     for start in range(0, len(batch), batch_size):
-        yield batch[start:start+batch_size], sizes[start:start+batch_size]
+        yield batch[start : start + batch_size], sizes[start : start + batch_size]
 
 
 def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
@@ -128,5 +129,3 @@ def _floats(stack: np.ndarray, size: tuple[int, int] | None, channels: int) -> n
         return check_floats(stack).astype(np.float32, copy=False)
     pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
     return (pixels if fits else adapt(pixels, size, channels, math.inf)).astype(np.float32) / np.float32(255)
-
-

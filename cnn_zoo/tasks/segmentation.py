@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UsageError
+from ..data.source import NOT_JUDGED
 from ..nn.inspection import has_logits, probabilities
 from ..recipes import Recipe
 from .base import Section, Task, add_task
 
-IGNORED = 255  # the number of pixels that are not judged, as in Pascal VOC
 SHOWN = 6  # images in the report
 LEAST = 1e-7  # of a probability in the loss, as Keras clips it
 
@@ -24,13 +24,13 @@ def losses(model, recipe=None) -> dict[str, Any]:
     from ..nn.optimization import PixelCrossentropy
 
     classes = model.output_shape[-1]
-    if classes > IGNORED:
-        raise UsageError(f"segmentation takes {IGNORED} classes at most; {model.name} has {classes}")
+    if classes > NOT_JUDGED:
+        raise UsageError(f"segmentation takes {NOT_JUDGED} classes at most; {model.name} has {classes}")
     if recipe is None:  # for what is saved: Keras' own
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model), ignore_class=IGNORED)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model), ignore_class=NOT_JUDGED)
     else:
-        loss = PixelCrossentropy(recipe.background_weight, from_logits=has_logits(model), ignore_class=IGNORED)
-    iou = keras.metrics.MeanIoU(classes, name="mean_iou", ignore_class=IGNORED, sparse_y_pred=False)
+        loss = PixelCrossentropy(recipe.background_weight, from_logits=has_logits(model), ignore_class=NOT_JUDGED)
+    iou = keras.metrics.MeanIoU(classes, name="mean_iou", ignore_class=NOT_JUDGED, sparse_y_pred=False)
     return {"loss": loss, "metrics": [iou]}
 
 
@@ -44,7 +44,7 @@ class Judge:
 
     def add(self, inputs, targets, outputs) -> None:
         found = probabilities(self.model, outputs)
-        predicted, judged = found.argmax(-1).astype(np.uint8), targets != IGNORED
+        predicted, judged = found.argmax(-1).astype(np.uint8), targets != NOT_JUDGED
         classes = len(self.confusion)
         pairs = targets[judged].astype(np.int64) * classes + predicted[judged]
         self.confusion += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
