@@ -23,9 +23,9 @@ import numpy as np
 import tensorflow as tf
 from common import RESULTS, processor, seconds
 
-from cnn_zoo.build import compile_model
 from cnn_zoo.nn.precision import choose_precision
 from cnn_zoo.runs import versions
+from cnn_zoo.tasks import CLASSIFICATION
 
 NETS = {
     "conv_stack with batch norm, 28x28x1, batches of 256": ("conv_stack", (28, 28, 1), 256, {"batch_norm": True}),
@@ -91,7 +91,7 @@ def step(name: str, shape: tuple, batch: int, options: dict, steps: int) -> tupl
     """Seconds of a step, milliseconds of each kind of operation in it, multiply-accumulates of it."""
     keras.utils.set_random_seed(0)
     model = build_model(name, shape, compile=False, dtype="auto", **options)
-    compile_model(model, keras.optimizers.SGD(0.01, momentum=0.9))
+    CLASSIFICATION.compile(model, keras.optimizers.SGD(0.01, momentum=0.9))
     rng = np.random.default_rng(0)
     images, labels = rng.random((batch, *shape), np.float32), rng.integers(0, 10, batch)
     off = tf.data.Options()

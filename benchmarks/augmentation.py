@@ -60,10 +60,10 @@ def keras_layers(images, labels):
 def measure(images, labels, repeats: int) -> dict:
     """Images a second of the three."""
     side = images.shape[1]
-    ours = load_data(
-        (images, labels), batch_size=BATCH, validation=0, augment={"translate": PIXELS / side, "flip": True}
-    )
-    chosen = ours.splits["train"]
+    data = load_data((images, labels), validation=0)
+    chosen = data.splits["train"]
+    changes = {"translate": PIXELS / side, "flip": True}
+    ours = data.batches("train", batch_size=BATCH, epochs=(0, EPOCHS), augment=changes)
     images, labels = images[chosen], labels[chosen].astype(np.int64)
 
     def drain(dataset, times=1):
@@ -75,7 +75,7 @@ def measure(images, labels, repeats: int) -> dict:
                 pass
 
     ways = {
-        "whole batches": lambda: drain(ours.epochs(0, EPOCHS)),
+        "whole batches": lambda: drain(ours),
         "single images": lambda: drain(per_sample(images, labels), EPOCHS),
         "Keras layers": lambda: drain(keras_layers(images, labels), EPOCHS),
     }

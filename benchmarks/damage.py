@@ -23,11 +23,12 @@ from common import write
 from PIL import Image
 
 from cnn_zoo import load_run, predict, train
-from cnn_zoo.build import build_model, compile_model
+from cnn_zoo.build import build_model
 from cnn_zoo.checkpoints import CHECKPOINT, State
 from cnn_zoo.core.errors import DataError, RunError
+from cnn_zoo.tasks import CLASSIFICATION
 
-RUN_FILES = ("config.json", "history.csv", "metrics.json", "model.weights.h5", CHECKPOINT)
+RUN_FILES = ("config.json", "history.csv", "metrics.json", "model.safetensors", CHECKPOINT)
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 
 
@@ -58,7 +59,7 @@ def run_folder(top: Path):
     arguments = {"model": "conv_stack", "epochs": 1, "verbose": 0, "model_options": options}
     run = train(data="mnist5k", out=top / "run", precision="float32", **arguments)
     model = build_model("conv_stack", compile=False, **options)
-    compile_model(model)
+    CLASSIFICATION.compile(model)
     state = State(model, run.path, 0)
     state.history = run.history
     state.save()

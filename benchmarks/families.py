@@ -18,7 +18,7 @@ from cnn_zoo import Recipe, build_model, list_models, load_data, model_card
 import keras
 from common import one_of, read_rows, write_rows
 
-from cnn_zoo.build import compile_model
+from cnn_zoo.tasks import CLASSIFICATION
 
 NAMES = (  # one of each builder; the tests take them from the results
     "conv_stack", "lenet5", "alexnet", "alexnet_owt", "vgg11", "googlenet", "inception_v3", "resnet18", "resnet20",
@@ -44,19 +44,23 @@ class Losses(keras.callbacks.Callback):
         self.times.append(time.perf_counter())
 
 
+BATCH = 32
+
+
 def learn(name: str, data, images: int, epochs: int) -> dict:
     """Train one model; the first epoch, which also traces the graph, does not count for the time."""
     keras.utils.set_random_seed(0)
     model, watch = build_model(name, data.input_shape, data.num_classes), Losses()
-    compile_model(model, Recipe(learning_rate=3e-4).make_optimizer(1))
-    steps = images // data.batch_size
-    model.fit(data.epochs(0, epochs), epochs=epochs, steps_per_epoch=steps, callbacks=[watch], shuffle=False, verbose=0)
+    CLASSIFICATION.compile(model, Recipe(learning_rate=3e-4).make_optimizer(1))
+    steps = images // BATCH
+    batches = data.batches("train", batch_size=BATCH, epochs=(0, epochs))
+    model.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[watch], shuffle=False, verbose=0)
     tenth = max(1, len(watch.losses) // 10)
     card = model_card(model)
     return {
         "model": name,
         "data": data.name,
-        "images": steps * data.batch_size,
+        "images": steps * BATCH,
         "parameters": card.parameters,
         "macs": card.macs,
         "first_loss": round(sum(watch.losses[:tenth]) / tenth, 4),
@@ -77,7 +81,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", type=one_of("model", names), help=f"of {', '.join(names)}")
     args = parser.parse_args()
     images, epochs = (96, 2) if args.quick else (args.images, args.epochs)
-    data = load_data("mnist5k" if args.quick else args.data, batch_size=32)
+    data = load_data("mnist5k" if args.quick else args.data)
     rows = {row["model"]: row for row in read_rows(RESULTS)}  # what is not measured anew stays
     for name in args.models or NAMES[: 2 if args.quick else None]:
         rows[name] = learn(name, data, images, epochs)

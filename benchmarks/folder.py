@@ -61,11 +61,12 @@ def measure(folder: str, limit: int) -> dict:
 
     memory, begun = Peak(), time.perf_counter()
     before = memory.most
-    data = load_data(folder, batch_size=128, memory_limit=limit)
+    data = load_data(folder, memory_limit=limit)
     load_seconds, images, epochs = time.perf_counter() - begun, len(data.splits["train"]), []
+    batches = data.batches("train", batch_size=128)
     for _ in range(2):
         begun = time.perf_counter()
-        for _ in data.train:
+        for _ in batches:
             pass
         epochs.append(round(images / (time.perf_counter() - begun)))
     total = sum(len(indices) for indices in data.splits.values())

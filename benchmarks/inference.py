@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from common import alternate, spread, write
 
-from cnn_zoo.inference import model_probabilities
+from cnn_zoo.nn.calls import call
 
 NAMES = ("lenet5", "conv_stack", "zoonet", "resnet20")
 
@@ -40,14 +40,14 @@ def measure(name: str, many: int, repeats: int) -> dict:
     batch = alternate({key: lambda way=way: way(images) for key, way in ways.items()}, repeats)
     medians = {key: statistics.median(times) for key, times in single.items()}
     expected = model.predict(images, verbose=0)
-    alone = np.concatenate([model_probabilities(model, image[None]) for image in images[:100]])
+    alone = np.concatenate([call(model, image[None]) for image in images[:100]])
     return {
         "one_image_milliseconds": {key: spread([1e3 * t for t in times]) for key, times in single.items()},
         "thousand_images_a_second": {key: spread([many / t / 1e3 for t in times], 2) for key, times in batch.items()},
         "model.predict / cnn_zoo.predict": round(medians["model.predict"] / medians["cnn_zoo.predict"], 1),
         "largest_difference": float(
             max(
-                np.abs(model_probabilities(model, images) - expected).max(),
+                np.abs(call(model, images) - expected).max(),
                 np.abs(alone - expected[:100]).max(),
             )
         ),

@@ -207,7 +207,7 @@ def arrays(data):
     """Training and test images, float32 in [0, 1], and labels."""
     parts = []
     for split in ("train", "test"):
-        parts += [data.images(split).astype(np.float32) / 255, data.labels[data.splits[split]]]
+        parts += [data.images(split).astype(np.float32) / 255, data.targets(split)]
     return parts
 
 

@@ -13,12 +13,12 @@ import statistics
 from common import alternate, seconds, write
 
 from cnn_zoo import Augment, build_model, load_data
-from cnn_zoo.build import compile_model
 from cnn_zoo.recipes import get_recipe
+from cnn_zoo.tasks import CLASSIFICATION
 from cnn_zoo.training import _steps_per_execution
 
 SIZE = 128
-HOW = {
+CHANGES = {
     "mnist5k": Augment(translate=0.04, rotate=10.0, zoom=0.1),
     "cifar10": Augment(crop=0.125, flip=True),
 }
@@ -26,26 +26,29 @@ HOW = {
 
 def measure(name: str, repeats: int, epochs: int) -> dict:
     """Images a second from one data set."""
-    data = load_data(name, batch_size=SIZE)
-    steps, images = epochs * data.steps(), epochs * len(data.splits["train"])
+    data = load_data(name)
+    steps, images = epochs * data.steps(SIZE), epochs * len(data.splits["train"])
 
-    def drain(how: Augment) -> None:
-        for _ in data.epochs(0, epochs, augment=how):
+    def batches(count: int, changes: Augment = CHANGES[name]):
+        return data.batches("train", batch_size=SIZE, epochs=(0, count), augment=changes)
+
+    def drain(changes: Augment) -> None:
+        for _ in batches(epochs, changes):
             pass
 
     row = {
         "pipeline": round(images / seconds(lambda: drain(Augment()), repeats)),
-        "pipeline, augmented": round(images / seconds(lambda: drain(HOW[name]), repeats)),
+        "pipeline, augmented": round(images / seconds(lambda: drain(CHANGES[name]), repeats)),
     }
     # not one batch again and again: what no longer changes makes moments of Adam so small that the processor is slow
-    held = data.epochs(0, 1, augment=HOW[name]).cache().repeat(epochs)
+    held = batches(1).cache().repeat(epochs)
     for model in ("lenet5", "conv_stack"):
         net = build_model(model, data.input_shape, dtype="auto", compile=False)
         together = _steps_per_execution(net, SIZE, steps)
-        compile_model(net, get_recipe("fast").make_optimizer(steps), steps_per_execution=together)
+        CLASSIFICATION.compile(net, get_recipe("fast").make_optimizer(steps), steps_per_execution=together)
 
         def fit(augmented: bool, net=net) -> None:
-            net.fit(data.epochs(0, epochs, augment=HOW[name]) if augmented else held, verbose=0, shuffle=False)
+            net.fit(batches(epochs) if augmented else held, verbose=0, shuffle=False)
 
         times = alternate({"from memory": lambda: fit(False), "augmented": lambda: fit(True)}, repeats)
         for way, found in times.items():

@@ -22,6 +22,9 @@ from collections import Counter
 from pathlib import Path
 
 from common import write
+from safetensors.numpy import load_file
+
+from cnn_zoo.checkpoints import CHECKPOINT, PREVIOUS
 
 TRAINING = {
     "model": "conv_stack",
@@ -32,7 +35,7 @@ TRAINING = {
     "verbose": 0,
     "model_options": {"filters": [8, 16], "units": [32], "dropout": 0.3, "batch_norm": True},
 }
-CHANGES = {"optimizer": "adamw", "schedule": "linear", "warmup": 0.2, "ema": 0.9, "early_stopping": 3, "batch_size": 64}
+CHANGES = {"optimizer": "adamw", "schedule": "linear", "warmup": 0.2, "early_stopping": 3, "batch_size": 64}
 AUGMENT = {"translate": 0.1, "rotate": 10.0, "zoom": 0.1}
 MOMENTS = ("random", "checkpoint", "random", "judging", "random", "report")  # in turn
 
@@ -52,7 +55,7 @@ def start(folder: Path, epochs: int) -> subprocess.Popen:
 def come(moment: str, folder: Path) -> bool:
     """Whether a moment has come, seen from outside."""
     if moment == "checkpoint":  # a later one than the first, half-written
-        return (folder / "checkpoint-previous.npz").exists() and any(folder.glob(".*.checkpoint.npz"))
+        return (folder / PREVIOUS).exists() and any(folder.glob(f".*.{CHECKPOINT}"))
     if moment == "judging":
         return (folder / "metrics.json").exists()
     return (folder / "curves.png").exists()
@@ -72,14 +75,10 @@ def killed(process: subprocess.Popen, moment: str, folder: Path, within: tuple[f
 
 def left(folder: Path) -> dict:
     """What a finished training left that must be equal: everything but the clock."""
-    import h5py
-
     metrics = json.loads((folder / "metrics.json").read_text())
     with open(folder / "history.csv", newline="") as file:
         history = [{name: text for name, text in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-    arrays = {}
-    with h5py.File(folder / "model.weights.h5") as file:
-        file.visititems(lambda name, item: arrays.update({name: item[()].tobytes()} if hasattr(item, "shape") else {}))
+    arrays = {name: array.tobytes() for name, array in load_file(folder / "model.safetensors").items()}
     clock = ("fit_seconds", "images_per_second", "history_sha256", "weights_sha256", "sha256")
     kept = {name: value for name, value in metrics.items() if name not in clock}
     names = sorted(path.name for path in folder.iterdir())

@@ -13,10 +13,13 @@ from typing import Any
 
 from .core.errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, reason, unknown
 from .models.registry import LAYOUTS, Entry, choose_layout, entry
-from .nn.inspection import has_logits, shapes_only
+from .nn.inspection import shapes_only
 from .nn.precision import choose_precision, policy
 from .nn.spec import Spec
+from .tasks import get_task
 from .weights import pretrained
+from .weights.files import read_weights
+from .weights.transfer import ModelMismatch, copy_weights
 
 LARGEST_SIDE = 8192  # pixels or channels
 MOST_BLOCKS = 1_000  # of `depths`, all stages together
@@ -50,7 +53,7 @@ def build_model(
         name: one of list_models().
         input_shape: (height, width, channels); None is that of the weights' images, or the usual one of the family
             and layout.
-        num_classes: at least 2.
+        num_classes: at least 2; without softmax 1, of a regression.
         layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
             side is below 96 pixels. A family with one layout ignores it.
         weights: None for random ones; the name of a data set for those that the zoo trained on it, of which a model
@@ -69,8 +72,7 @@ def build_model(
             None is the family's own.
         dtype: "float32", "mixed_bfloat16", which computes in 16 bits, or "auto", the faster of them on this machine;
             None is Keras' global dtype policy. Probabilities and logits are float32 in any case.
-        compile: with Adam at Keras' default rate, sparse categorical cross-entropy that matches the head, and
-            accuracy.
+        compile: with Adam at Keras' default rate and the loss and metric of the family's task.
         **family_options: such as filters=(32, 64) or padding="same"; print(model_card(name)) lists them, the family's
             file explains them.
 
@@ -83,35 +85,26 @@ def build_model(
         MissingError, RunError: no such weights file, or one that is damaged or of another net.
     """
     found = entry(name)
-    options = found.options()
     check_flag("compile", compile)
     check_choice("layout", layout, LAYOUTS)
     if weights is not None and not isinstance(weights, str | os.PathLike):
         raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
     record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
-    if record:
-        trained = record["config"]["model_options"]
-        family_options = {option: trained[option] for option in options if option in trained} | family_options
-    for option in family_options:
-        if option not in options:
-            common = [p for p in inspect.signature(build_model).parameters if p not in ("name", "family_options")]
-            raise OptionError(f"{name}: {unknown('option', option, [*options, *common])}")
-    family_options = {
-        option: _check_family_option(name, option, value, options[option]) for option, value in family_options.items()
-    }
+    family_options = _family_options(found, family_options, record)
     if input_shape is None:
         usual = found.layouts.get(layout) or next(iter(found.layouts.values()))
         input_shape = record["config"]["input_shape"] if record else usual
     input_shape = _check_input_shape(input_shape)
+    check_choice("classifier_activation", classifier_activation, ("softmax", None))
     spec = Spec(
         name=name,
         input_shape=input_shape,
-        num_classes=check_number("num_classes", num_classes, 2, whole=True),
+        num_classes=check_number("num_classes", num_classes, 2 if classifier_activation else 1, whole=True),
         layout=choose_layout(found.layouts, layout, input_shape),
         include_top=check_flag("include_top", include_top),
         pooling=check_choice("pooling", pooling, (None, "avg", "max")),
         activation=_check_activation(found.activation if activation is None else activation),
-        classifier_activation=check_choice("classifier_activation", classifier_activation, ("softmax", None)),
+        classifier_activation=classifier_activation,
         dropout=check_number("dropout", found.dropout if dropout is None else dropout, below=1),
         l1=check_number("l1", l1),
         l2=check_number("l2", l2),
@@ -122,36 +115,31 @@ def build_model(
     with policy(None if dtype is None else choose_precision(dtype)):
         model = _build(found, spec, family_options)
     if record:
-        pretrained.load_pretrained(model, record, build_model)
+        origin = f"{name} for {record['config']['data']}"
+        try:
+            filled = copy_weights(model, read_weights(pretrained.weights_file(record)), origin)
+        except ModelMismatch as error:
+            raise UsageError(str(error)) from None
+        if filled:
+            model.class_names = list(record["config"]["class_names"])
     elif weights is not None:
-        from .weights.transfer import load_own
-
-        def same_net(classes):
-            whole = replace(spec, num_classes=classes, include_top=True, pooling=None)
-            with policy("float32"):
-                return _build(found, whole, family_options)
-
-        load_own(model, weights, same_net)
+        copy_weights(model, read_weights(weights), os.fspath(weights))
     if compile and include_top:
-        compile_model(model)
+        get_task(found.task).compile(model)
     return model
 
 
-def compile_model(
-    model, optimizer: Any = "adam", *, label_smoothing: float = 0.0, steps_per_execution: int = 1
-) -> None:
-    """Compile a classifier of the zoo with the loss that matches its head, and accuracy."""
-    import keras
-
-    if label_smoothing:
-        from .nn.optimization import SmoothedCrossentropy
-
-        loss = SmoothedCrossentropy(label_smoothing, from_logits=has_logits(model))
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model))
-    # a metric by its name would make its variables in the first step, and TensorFlow would trace that step twice
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy], steps_per_execution=steps_per_execution)
+def _family_options(found: Entry, given: dict[str, Any], record: dict[str, Any] | None) -> dict[str, Any]:
+    """The family's own options that were given, or with which published weights were trained, checked."""
+    known = found.options()
+    if record:
+        trained = record["config"]["model_options"]
+        given = {option: trained[option] for option in known if option in trained} | given
+    for option in given:
+        if option not in known:
+            common = [p for p in inspect.signature(build_model).parameters if p not in ("name", "family_options")]
+            raise OptionError(f"{found.name}: {unknown('option', option, [*known, *common])}")
+    return {option: _check_family_option(found.name, option, value, known[option]) for option, value in given.items()}
 
 
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):

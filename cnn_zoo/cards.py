@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import html
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from .build import build_model
-from .core.errors import OptionError, UsageError
+from .core.errors import OptionError
 from .models.registry import entry, list_models
-from .nn.costs import MACS
+from .nn.costs import LayerRow, layer_rows
 from .nn.inspection import shapes_only, whole_model
 from .weights.pretrained import accuracy_text, find_record, names_data, records_of
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One layer of a card. `macs` are for one image; `output_shape` is without the batch."""
-
-    name: str
-    type: str
-    output_shape: tuple[int | None, ...]
-    parameters: int
-    macs: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +26,7 @@ class ModelCard:
         trainable: those that training changes.
         macs: multiply-accumulates for one image; one is a multiplication and an addition, 2 FLOP.
         layers: a LayerRow each, in the order of the model.
+        task: what it is for; None for a model that is not in the zoo.
         paper: its DOI or arXiv number, "" for a net of the zoo's own, None for a model that is not in it.
         accuracy: data set -> test accuracy of the published weights for a model of this name and these parameters.
         options: the family's own arguments of build_model, as they were given, or those of the weights, or their
@@ -52,6 +41,7 @@ class ModelCard:
     macs: int
     layers: tuple[LayerRow, ...]
     paper: str | None
+    task: str | None
     accuracy: dict[str, str]
     options: dict[str, Any]
 
@@ -113,12 +103,7 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     elif build_options:
         raise OptionError(f"{', '.join(build_options)}: only a model that is given by name can take options")
     model = whole_model(model)
-    if len(model.inputs) > 1 or len(model.outputs) > 1:
-        counts = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
-        raise UsageError(f"{model.name} has {counts}; a card is of a model with one of each")
-    if None in model.input_shape[1:]:
-        raise UsageError(f"{model.name} takes images of any size; what it costs depends on that")
-    rows = tuple(_row(layer) for layer in _flat(model) if type(layer).__name__ != "InputLayer")
+    rows = layer_rows(model)
     known = entry(model.name) if model.name in list_models() else None
     return ModelCard(
         name=model.name,
@@ -129,6 +114,7 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         macs=sum(row.macs for row in rows),
         layers=rows,
         paper=known and known.paper,
+        task=known and known.task,
         options={} if known is None else {o: options.get(o, default) for o, default in known.options().items()},
         accuracy={
             data: accuracy_text(record)
@@ -136,34 +122,6 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
             if record["parameters"] == model.count_params()
         },
     )
-
-
-def macs_if_known(model) -> float:
-    """Multiply-accumulates of an image; infinity where they cannot be counted: strange layers, images of any size."""
-    try:
-        return model_card(model).macs
-    except (AttributeError, TypeError, UsageError):
-        return math.inf
-
-
-def _flat(model) -> list:
-    """The layers of a model, with those of models inside it in their place; UsageError if one is used repeatedly."""
-    graph = getattr(model, "_functional", None) or model  # what a Sequential is inside; Keras has no public name for it
-    uses = Counter(node.operation.name for nodes in getattr(graph, "_nodes_by_depth", {}).values() for node in nodes)
-    for name, times in uses.items():
-        if times > 1:
-            raise UsageError(f"layer {name!r} is used {times} times, which is not counted here")
-    return [inner for layer in model.layers for inner in (_flat(layer) if hasattr(layer, "layers") else [layer])]
-
-
-def _row(layer) -> LayerRow:
-    kind = type(layer).__name__
-    shape = tuple(layer.output.shape[1:])
-    for base in type(layer).__mro__:  # a subclass costs what its base does
-        if base.__name__ in MACS and base.__module__.startswith(("keras.", f"{__package__}.")):
-            macs = MACS[base.__name__](layer, shape)
-            return LayerRow(layer.name, kind, shape, layer.count_params(), macs)
-    raise UsageError(f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.cards does not know; add it to MACS there")
 
 
 def _short(value: Any) -> str:

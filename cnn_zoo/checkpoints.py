@@ -1,16 +1,14 @@
 """Checkpoints: where a training stands, in one file from which it goes on to the same bits.
 
-No pickle. The file ends in its checksum, is written beside the old one and renamed, and the one before it is kept: a
+No pickle. The file carries its checksum, is written beside the old one and renamed, and the one before it is kept: a
 crash at any moment leaves at least one that is whole.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +16,10 @@ import keras
 import numpy as np
 
 from .core.errors import RunError
-from .core.files import atomic, check_seal, seal
+from .core.tensors import digest, read_tensors, write_tensors
 
-CHECKPOINT, PREVIOUS = "checkpoint.npz", "checkpoint-previous.npz"  # there only while a training is unfinished
+# there only while a training is unfinished
+CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 
 
 class State:
@@ -58,45 +57,29 @@ class State:
     def out_of_patience(self) -> bool:
         return bool(self.best_epoch) and self.epoch - self.best_epoch >= self.patience
 
-    def weights(self) -> list[np.ndarray]:
-        """The weights with which a training that ended now would end: averaged ones, if the optimizer averages."""
-        optimizer, weights = self.model.optimizer, self.model.get_weights()
-        if optimizer.use_ema:
-            # Keras has no public name for either; its callback SwapEMAWeights takes them so too
-            averages = map(keras.ops.convert_to_numpy, optimizer._model_variables_moving_average)
-            averaged = {id(v): a for v, a in zip(optimizer._trainable_variables, averages, strict=True)}
-            weights = [averaged.get(id(v), w) for v, w in zip(self.model.weights, weights, strict=True)]
-        return weights
+    def _variables(self) -> list:
+        return [*self.model.variables, *self.model.optimizer.variables]  # with the states of random generators
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        variables = [*self.model.variables, *self.model.optimizer.variables]  # with the states of random generators
-        arrays = {f"variable{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+        arrays = {f"variable{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
         return arrays | {f"best{i}": value for i, value in enumerate(self.best or [])}
 
     def fingerprint(self) -> str:
         """SHA-256 of everything but the clock: equal for two trainings that went the same way to the bit."""
-        digest, arrays = hashlib.sha256(), self._arrays()
         history = {name: values for name, values in self.history.items() if name != "seconds"}
-        digest.update(json.dumps([history, list(arrays)], sort_keys=True).encode())
-        for array in arrays.values():
-            digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return digest(self._arrays(), {"history": json.dumps(history, sort_keys=True)})
 
     def save(self) -> None:
         """Write a checkpoint; the one that is there becomes the previous one."""
-        path = self.folder / CHECKPOINT
-        about = json.dumps({"history": self.history, "seconds": self.seconds}).encode()
-        with atomic(path) as temporary:
-            with open(temporary, "wb") as file:
-                np.savez(file, about=np.frombuffer(about, np.uint8), **self._arrays())
-            seal(temporary)
-            if path.exists():  # under two names for a moment, so that there is never none
-                (self.folder / PREVIOUS).unlink(missing_ok=True)
-                try:
-                    os.link(path, self.folder / PREVIOUS)
-                except OSError:  # a file system without hard links
-                    shutil.copyfile(path, self.folder / PREVIOUS)
+        path, previous = self.folder / CHECKPOINT, self.folder / PREVIOUS
+        if path.exists():  # under two names for a moment, so that there is never none
+            previous.unlink(missing_ok=True)
+            try:
+                os.link(path, previous)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(path, previous)
+        about = {"history": self.history, "seconds": self.seconds}
+        write_tensors(path, self._arrays(), {name: json.dumps(value) for name, value in about.items()})
 
     def restore(self, say: Callable[[str], None]) -> bool:
         """Go back to the last checkpoint that is whole; False where there is none.
@@ -121,21 +104,16 @@ class State:
         return False
 
     def _read(self, path: Path) -> None:
-        variables = [*self.model.variables, *self.model.optimizer.variables]
-        check_seal(path)
+        variables = self._variables()
+        arrays, about = read_tensors(path)
         try:
-            with zipfile.ZipFile(path) as archive:
-                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                    raise ValueError("compressed, which ours are not")  # it could be far larger than the file
-            with np.load(path, allow_pickle=False) as arrays:
-                about = json.loads(arrays["about"].tobytes())
-                values = [arrays[f"variable{i}"] for i in range(len(variables))]
-                best = [arrays[f"best{i}"] for i in range(len(self.model.weights))] if "best0" in arrays else None
-            history, seconds = about["history"], float(about["seconds"])
+            history, seconds = json.loads(about["history"]), float(json.loads(about["seconds"]))
             if len({len(column) for column in history.values()}) > 1:
                 raise ValueError("columns of its history differ in length")
             [float(value) for column in history.values() for value in column]
-        except Exception as error:  # NumPy, zip and JSON each have their own
+            values = [arrays[f"variable{i}"] for i in range(len(variables))]
+            best = [arrays[f"best{i}"] for i in range(len(self.model.weights))] if "best0" in arrays else None
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise RunError(f"{path}: not a checkpoint of this training ({error})") from None
         wanted = [tuple(variable.shape) for variable in [*variables, *(self.model.weights if best else ())]]
         if [value.shape for value in [*values, *(best or ())]] != wanted:

@@ -26,7 +26,7 @@ from .nn.precision import PRECISIONS
 from .recipes import RECIPES, Recipe, get_recipe
 from .weights.pretrained import accuracy_text, find_record, names_data, records_of
 
-RUN_HELP = "a run folder, or published weights such as lenet5-mnist"
+DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,127 +87,15 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cnn-zoo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-
-    add = commands.add_parser("list", help="the models", description="List the models of the zoo.")
-    add.add_argument("pattern", nargs="?", default="*", help='a shell pattern such as "vgg*"')
-    add.set_defaults(run=_list)
-
-    add = commands.add_parser(
-        "info",
-        help="layers, parameters and cost of a model",
-        description="Say what a model is: its layers, parameters, cost, options, and the weights that come with it.",
-    )
-    add.add_argument("model", help="see cnn-zoo list")
-    add.add_argument("--input-shape", type=_shape, metavar="HxWxC", help="such as 32x32x3; default: the family's own")
-    add.add_argument("--num-classes", type=int, help="default: as published")
-    add.add_argument("--layout", choices=LAYOUTS, default="auto", help="auto: small below 96 pixels")
-    add.add_argument("--plot", metavar="FILE", type=_png, help="draw the architecture into a PNG file")
-    _add_set(add)
-    add.set_defaults(run=_info)
-
-    add = commands.add_parser(
-        "train",
-        help="train a model and write a run folder",
-        description="Train a model on a data set, judge it on the test set and write a run folder with the weights, "
-        "the history, figures and a report.",
-    )
-    add.add_argument("model", nargs="?", default="conv_stack", help="see cnn-zoo list (default: %(default)s)")
-    add.add_argument(
-        "--data",
-        default="mnist5k",
-        help="a data set (see cnn-zoo data) or a folder with a sub-folder of images per class (default: %(default)s)",
-    )
-    _add_out(add)
-    add.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default: %(default)s)")
-    add.add_argument("--epochs", type=int, help="default: by the recipe and the size of the data set")
-    add.add_argument("--batch-size", type=int, help="default: the recipe's")
-    add.add_argument("--learning-rate", type=float, help="the largest of the training; default: the recipe's")
-    add.add_argument(
-        "--early-stopping",
-        type=int,
-        metavar="N",
-        help="stop after N epochs without a lower validation loss, keep the best",
-    )
-    add.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: %(default)s)")
-    add.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="what to compute in: auto is 16-bit where the processor is faster so (default: %(default)s)",
-    )
-    add.add_argument("--deterministic", action="store_true", help="the same weights from the same seed on this machine")
-    add.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard into the run folder")
-    _add_set(add)
-    _add_data_options(add)
-    add.set_defaults(run=_train)
-
-    add = commands.add_parser(
-        "reproduce",
-        help="train published weights again and compare with the record",
-        description="Train a model with the recipe and options of its published weights, and compare the test accuracy "
-        "with those on record. Exits with 1 when it is not within the 99 % interval that they give for another seed.",
-    )
-    add.add_argument("model", help="see cnn-zoo list")
-    add.add_argument("data", help="the data set; cnn-zoo list shows which models have weights for which")
-    add.add_argument("--seed", type=int, help="default: one that is not on record yet")
-    _add_out(add)
-    add.set_defaults(run=_reproduce)
-
-    add = commands.add_parser("evaluate", help="accuracy of a run on its test set, or on another data set")
-    add.add_argument("run_folder", metavar="RUN", help=RUN_HELP)
-    add.add_argument("--data", help="default: what it was trained on")
-    add.add_argument("--split", choices=("train", "validation", "test"), default="test")
-    add.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be read")
-    add.set_defaults(run=_evaluate)
-
-    add = commands.add_parser(
-        "predict",
-        help="name the class of image files",
-        description="Name the most probable classes of image files. Images of any size, grey or colour, are brought to "
-        "the size and channels that the model was trained with. Brightness is not guessed: the digits of MNIST are "
-        "light on dark, so for ink on paper use --invert.",
-    )
-    add.add_argument("run_folder", metavar="RUN", help=RUN_HELP)
-    add.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, BMP, GIF or WebP")
-    add.add_argument("--top", type=int, default=3, help="how many classes (default: %(default)s)")
-    add.add_argument("--invert", action="store_true", help="exchange black and white first")
-    add.add_argument("--skip-broken", action="store_true", help="report files that cannot be read and go on")
-    add.set_defaults(run=_predict)
-
-    add = commands.add_parser(
-        "data",
-        help="the data sets, or what is in one",
-        description="List the names of the data sets; or check one, or a folder of images, and say what is in it.",
-    )
-    add.add_argument("data", nargs="?", help="a data set or a folder")
-    _add_data_options(add)
-    add.set_defaults(run=_data)
+    for run, names in COMMANDS.items():
+        about = run.__doc__.partition("\n\n")
+        description = " ".join((about[2] or about[0]).split())
+        add = commands.add_parser(run.__name__[1:], help=about[0][0].lower() + about[0][1:-1], description=description)
+        for name in names.split():
+            option = OPTIONS.get(f"{run.__name__[1:]} {name}", OPTIONS.get(name))
+            add.add_argument(name, **option)
+        add.set_defaults(run=run)
     return parser
-
-
-def _add_out(parser) -> None:
-    parser.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/MODEL-DATA, -2 …)")
-    parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in --out")
-
-
-def _add_set(parser) -> None:
-    parser.add_argument(
-        "--set", action="append", default=[], type=_setting, metavar="OPTION=VALUE", dest="settings",
-        help="an argument of build_model, such as filters=32,64 or dropout=0.5; may be repeated",
-    )  # fmt: skip
-
-
-def _add_data_options(parser) -> None:
-    parser.add_argument(
-        "--validation",
-        type=float,
-        default=0.1,
-        metavar="FRACTION",
-        help="of the training images to set aside, where there are no validation images (default: %(default)s)",
-    )
-    parser.add_argument("--image-size", type=_size, metavar="N or HxW", help="resize images to this")
-    parser.add_argument("--channels", type=int, choices=(1, 3, 4), help="1 grey, 3 colour, 4 with opacity")
-    parser.add_argument("--skip-broken", action="store_true", help="leave out files that cannot be read")
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -241,9 +129,13 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _list(args) -> None:
+    """The models.
+
+    List the models of the zoo.
+    """
     from .cards import text_table
 
-    names = list_models(args.pattern)
+    names = list_models(args.pattern, args.task)
     if not names:
         raise UsageError(unknown("model", args.pattern, list_models()))
     heads = ("model", "family", "layout", "input", "classes", "parameters", "MACs", "year", "paper", "weights")
@@ -258,6 +150,10 @@ def _list(args) -> None:
 
 
 def _info(args) -> None:
+    """Layers, parameters and cost of a model.
+
+    Say what a model is: its layers, parameters, cost, options, and the weights that come with it.
+    """
     check_model_name(args.model)
     flags = {"name": "MODEL", "input_shape": "--input-shape", "num_classes": "--num-classes", "layout": "--layout"}
     for option, _ in args.settings:
@@ -305,6 +201,11 @@ def _named(args, *names: str) -> dict[str, Any]:
 
 
 def _train(args) -> None:
+    """Train a model and write a run folder.
+
+    Train a model on a data set, judge it on the test set and write a run folder with the weights, the history, figures
+    and a report.
+    """
     from .data.sources import check_data_name
 
     check_model_name(args.model)
@@ -315,7 +216,7 @@ def _train(args) -> None:
     changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
     get_recipe(args.recipe, **changes)
     from .report import summary
-    from .runs import DATA_OPTIONS, check_folder
+    from .runs import check_folder
 
     if args.out:
         check_folder(args.out, args.resume)
@@ -337,6 +238,11 @@ def _train(args) -> None:
 
 
 def _reproduce(args) -> int:
+    """Train published weights again and compare with the record.
+
+    Train a model with the recipe and options of its published weights, and compare the test accuracy with those on
+    record. Exits with 1 when it is not within the 99 % interval that they give for another seed.
+    """
     check_model_name(args.model)
     record = find_record(args.model, args.data)
     config, reached = record["config"], list(record["seeds"].values())
@@ -364,67 +270,86 @@ def _reproduce(args) -> int:
 
 
 def _evaluate(args) -> None:
+    """Judge a run on its test set, or on another data set."""
     from .data.sources import check_data_name
 
     if args.data:
         check_data_name(args.data)
-    from .report import share_text
+    from .inference import evaluate
     from .runs import load_run
+    from .tasks import get_task
 
     run = load_run(args.run_folder)
-    from .inference import evaluate
 
     options = {"skip_broken": True} if args.skip_broken else {}
     data = run.load_data(args.data, **options)
     result = evaluate(run, data, args.split)
     print(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split")
-    print(f"accuracy  {share_text(result['accuracy'], result['images'])}")
-    print(f"loss      {result['loss']:.4f}")
+    lines = get_task(run.config["task"]).lines(result)
+    width = 2 + max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:{width}}{text}")
 
 
 def _predict(args) -> int:
+    """Say what image files show.
+
+    Name the most probable classes of image files, or of their pixels. Images of any size, grey or colour, are brought
+    to the size and channels that the model was trained with. Brightness is not guessed: the digits of MNIST are light
+    on dark, so for ink on paper use --invert.
+    """
     check_number("--top", args.top, 1, whole=True)
-    from pathlib import Path
-
-    from .runs import read_config
-
-    height, width, channels = read_config(Path(args.run_folder))["input_shape"]
     from .core.errors import DataError, MissingError
-    from .data.images import read_image
+    from .data.images import open_image, read_image
 
-    arrays, readable, failed = [], [], 0
+    readable, failed = [], 0
     for path in args.images:  # before the framework is loaded: a wrong file name is told at once
         try:
-            arrays.append(read_image(path, (height, width), channels))
-            readable.append(path)
+            with open_image(path, decode=args.skip_broken):
+                readable.append(path)
         except (DataError, MissingError) as error:
             if not args.skip_broken:
                 raise
             failed = _fail(f"skipped {error}")
-    if not arrays:
+    if not readable:
         raise DataError("none of the files could be read")
-    from .inference import predict
+    if args.draw and len(readable) > 1:
+        raise UsageError(f"--draw is for one image; got {len(readable)}")
+    from .inference import predictions
     from .runs import load_run
+    from .tasks import get_task
 
-    longest = max(map(len, readable))
-    named = predict(load_run(args.run_folder), arrays, **_named(args, "top", "invert"))
-    for path, best in zip(readable, named, strict=True):
-        print(f"{path:{longest}}  " + "   ".join(f"{name} {probability:.1%}" for name, probability in best))
+    run = load_run(args.run_folder)
+    task, longest = get_task(run.config["task"]), max(map(len, readable))
+    if args.draw and not task.draw:
+        raise UsageError(f"--draw: there is nothing to draw of {task.name}")
+    options = _named(args, *task.options, "invert")
+    for path, found in zip(readable, predictions(run, readable, **options), strict=True):
+        print(f"{path:{longest}}  {task.text(found, run.class_names)}")
+        if args.draw:
+            from . import plots
+
+            plots.save(task.draw(read_image(path), found, run.class_names), args.draw)
     return failed
 
 
 def _data(args) -> int:
-    from .data.sources import EMBEDDED, TFDS, check_data_name
+    """The data sets, or what is in one.
+
+    List the names of the data sets; or check one, or a folder of images, and say what is in it.
+    """
+    from .data.sources import check_data_name
+    from .data.tfds import TFDS
 
     if not args.data:
-        print(f"{EMBEDDED}: 5,000 MNIST digits, embedded, no download")
+        print("mnist5k: 5,000 MNIST digits, embedded, no download")
+        print("scenes: 5,000 scenes of those, with masks")
         print("\nthrough tensorflow_datasets, downloaded at first use:")
         print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
         print("\nor a folder with a sub-folder of images per class")
         return 0
     check_data_name(args.data)
     from . import load_data
-    from .runs import DATA_OPTIONS
 
     options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
     data = load_data(args.data, **options, progress=functools.partial(print, file=sys.stderr))
@@ -443,3 +368,69 @@ def _data(args) -> int:
         count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"
         return _fail(f"{count} cannot be read; mend or remove them, or leave such files out with --skip-broken")
     return 0
+
+
+FLAG = {"action": "store_true"}
+OPTIONS = {  # of commands; some are another thing in one of them
+    "pattern": {"nargs": "?", "default": "*", "help": 'a shell pattern such as "vgg*"'},
+    "model": {"help": "see cnn-zoo list"},
+    "train model": {"nargs": "?", "default": "conv_stack", "help": "see cnn-zoo list (default: %(default)s)"},
+    "run_folder": {"metavar": "RUN", "help": "a run folder, or published weights such as lenet5-mnist"},
+    "images": {"nargs": "+", "metavar": "IMAGE", "help": "PNG, JPEG, BMP, GIF or WebP"},
+    "data": {"nargs": "?", "help": "a data set or a folder"},
+    "reproduce data": {"help": "the data set; cnn-zoo list shows which models have weights for which"},
+    "--data": {"help": "default: what it was trained on"},
+    "train --data": {
+        "default": "mnist5k",
+        "help": "a data set (see cnn-zoo data) or a folder with a sub-folder of images a class (default: %(default)s)",
+    },
+    "--task": {"help": "list those for it alone, such as segmentation"},
+    "--split": {"choices": ("train", "validation", "test"), "default": "test"},
+    "--input-shape": {"type": _shape, "metavar": "HxWxC", "help": "such as 32x32x3; default: the family's own"},
+    "--num-classes": {"type": int, "help": "default: as published"},
+    "--layout": {"choices": LAYOUTS, "default": "auto", "help": "auto: small below 96 pixels"},
+    "--plot": {"metavar": "FILE", "type": _png, "help": "draw the architecture into a PNG file"},
+    "--out": {"metavar": "FOLDER", "help": "the run folder (default: runs/MODEL-DATA, -2 …)"},
+    "--resume": {**FLAG, "help": "go on with the unfinished run in --out"},
+    "--recipe": {"default": "fast", "help": f"{', '.join(RECIPES)} (default: %(default)s)"},
+    "--epochs": {"type": int, "help": "default: by the recipe and the size of the data set"},
+    "--batch-size": {"type": int, "help": "default: the recipe's"},
+    "--learning-rate": {"type": float, "help": "the largest of the training; default: the recipe's"},
+    "--early-stopping": {
+        "type": int, "metavar": "N", "help": "stop after N epochs without a lower validation loss, keep the best"
+    },
+    "--seed": {"type": int, "help": "default: one that is not on record yet"},
+    "train --seed": {"type": int, "default": 0, "help": "of weights, order and augmentation (default: %(default)s)"},
+    "--precision": {
+        "choices": PRECISIONS,
+        "default": "auto",
+        "help": "what to compute in: auto is 16-bit where the processor is faster so (default: %(default)s)",
+    },
+    "--deterministic": {**FLAG, "help": "the same weights from the same seed on this machine"},
+    "--tensorboard": {**FLAG, "help": "write logs for TensorBoard into the run folder"},
+    "--set": {
+        "action": "append", "default": [], "type": _setting, "metavar": "OPTION=VALUE", "dest": "settings",
+        "help": "an argument of build_model, such as filters=32,64 or dropout=0.5; may be repeated",
+    },
+    "--validation": {
+        "type": float, "default": 0.1, "metavar": "FRACTION",
+        "help": "of the training images to set aside, where there are no validation images (default: %(default)s)",
+    },
+    "--image-size": {"type": _size, "metavar": "N or HxW", "help": "resize images to this"},
+    "--channels": {"type": int, "choices": (1, 3, 4), "help": "1 grey, 3 colour, 4 with opacity"},
+    "--skip-broken": {**FLAG, "help": "leave out files that cannot be read"},
+    "--top": {"type": int, "default": 3, "help": "how many classes of an image (default: %(default)s)"},
+    "--draw": {"metavar": "FILE", "type": _png, "help": "draw what was found in the image into a PNG file"},
+    "--invert": {**FLAG, "help": "exchange black and white first"},
+}  # fmt: skip
+DATA = "--validation --image-size --channels --skip-broken"
+COMMANDS = {  # their docstrings are what --help says
+    _list: "pattern --task",
+    _info: "model --input-shape --num-classes --layout --plot --set",
+    _train: "model --data --out --resume --recipe --epochs --batch-size --learning-rate --early-stopping --seed "
+    f"--precision --deterministic --tensorboard --set {DATA}",
+    _reproduce: "model data --seed --out --resume",
+    _evaluate: "run_folder --data --split --skip-broken",
+    _predict: "run_folder images --top --draw --invert --skip-broken",
+    _data: f"data {DATA}",
+}

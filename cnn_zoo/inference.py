@@ -1,23 +1,22 @@
-"""Using a trained model: predict the class of images, evaluate on a data set."""
+"""Using a trained model: predict what images show, evaluate on a data set. Both go batch by batch."""
 
 from __future__ import annotations
 
 import math
 import os
-import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from .cards import macs_if_known
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
-from .data.images import read_image, to_array
-from .data.inputs import adapt, as_uint8, check_floats
+from .data.inputs import batches_of
+from .nn.calls import call
 from .nn.inspection import has_logits
+from .tasks import task_of
 
 BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
+NUMBERS = 2**22  # at a time at most: 27 images of 224 x 224 pixels in colour
 
 
 def predict(
@@ -28,58 +27,72 @@ def predict(
     class_names: list[str] | None = None,
     invert: bool = False,
 ) -> list:
-    """Name the class of images.
+    """Say what images show.
 
     Args:
-        run_or_model: a Run, or a classifier of the zoo (or any Keras model that ends in softmax or logits).
+        run_or_model: a Run, or a model of the zoo (or any Keras model of images that ends in softmax or logits).
         images: a path, a Pillow image, or a list or array of these; or an array, uint8 or float in [0, 1], of shape
             (height, width), (height, width, channels), (n, height, width) or (n, height, width, channels), or a list
             of arrays of single images. Grey becomes colour and colour grey as the model needs; sizes are stretched to
             the model's.
-        top: None gives one pair an image; a number gives a list of that many pairs, the most probable first.
+        top: of a classifier, None gives one pair an image; a number gives a list of that many pairs, the most probable
+            first.
         class_names: for a model that does not know its own: a run does, and so does a model with published weights,
             which has an attribute class_names. Default: the labels as text.
         invert: exchange black and white first, for dark digits on light paper.
 
     Returns:
-        For each image (class name, probability), or a list of such pairs.
+        A list with, for each image, of a classifier (class name, probability), or a list of such pairs; of a
+        segmentation net the class numbers of the pixels, uint8 (height, width) in the image's own size.
 
     Raises:
         MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
-        UsageError: no classifier of images, or another number of names than it has classes.
+        UsageError: no model of images, or another number of names than it has classes.
     """
-    model = image_classifier(run_or_model)
-    if top is not None:
-        check_number("top", top, 1, whole=True)
+    return list(predictions(run_or_model, images, top=top, class_names=class_names, invert=invert))
+
+
+def predictions(
+    run_or_model: Any, images: Any, *, top: int | None = None, class_names: Any = None, invert: bool = False
+) -> Iterator:
+    """What predict returns, one by one, with no more than a batch of images in memory."""
+    model, task = image_model(run_or_model), task_of(run_or_model)
+    options = {} if top is None else {"top": check_number("top", top, 1, whole=True)}
+    if options.keys() - set(task.options):
+        raise UsageError(f"top is for classifiers; {model.name} is for {task.name}")
     check_flag("invert", invert)
-    names = _class_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
-    batch = as_batch(images, tuple(model.inputs[0].shape[1:]))
-    if invert:
-        colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
-        batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
-    probabilities = model_probabilities(model, batch)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
-    pairs = [[(names[j], float(row[j])) for j in best] for best, row in zip(order, probabilities, strict=True)]
-    return pairs if top else [best[0] for best in pairs]
+    names = known_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
+    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), batch_size(model.input_shape[1:])):
+        if invert:
+            colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
+            batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
+        yield from task.decode(model, call(model, batch), names, sizes, **options)
 
 
-def image_classifier(run_or_model: Any):
-    """The model, if it is a classifier of images, built and all."""
+def batch_size(input_shape: tuple[int | None, ...]) -> int:
+    """How many images to compute with at a time."""
+    return max(1, min(BATCH, NUMBERS // math.prod(side or 256 for side in input_shape)))
+
+
+def image_model(run_or_model: Any):
+    """The model, if it takes images and returns one thing, built and all."""
     model = getattr(run_or_model, "model", run_or_model)
     tensors = [getattr(model, name, None) or () for name in ("inputs", "outputs")]
-    if [len(side) for side in tensors] != [1, 1] or [len(side[0].shape) for side in tensors] != [4, 2]:
-        raise UsageError(f"needs a run or a classifier of images (height, width, channels); got {run_or_model!r:.100}")
+    ranks = [[len(tensor.shape) for tensor in side] for side in tensors]
+    if ranks[0] != [4] or ranks[1] not in ([2], [4]):
+        raise UsageError(f"needs a run or a model of images (height, width, channels); got {run_or_model!r:.100}")
     channels = model.inputs[0].shape[-1]
     if channels not in (1, 3, 4):
         raise UsageError(f"{model.name} takes {channels} channels; images have 1, 3 or 4")
-    has_logits(model)
+    if task_of(run_or_model).least:
+        has_logits(model)
     return model
 
 
-def _class_names(run_or_model: Any, model, given: Any = None) -> list[str] | None:
+def known_names(run_or_model: Any, model, given: Any = None) -> list[str] | None:
     """The names of the model's classes: those given, else those that the run or the model knows, if it does."""
     names = getattr(run_or_model, "class_names", None) if given is None else given
-    if names is None:
+    if names is None or (given is None and not names):
         return None
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise UsageError(f"class_names must be a list of names; got {names!r:.80}")
@@ -89,207 +102,63 @@ def _class_names(run_or_model: Any, model, given: Any = None) -> list[str] | Non
     return names
 
 
-def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
-    """Images of any kind that predict takes, as float32 in [0, 1] of shape (n, *input_shape)."""
-    height, width, channels = input_shape
-    size = (height or None) and (height, width)
-    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
-        images = np.asarray(images)
-        if images.dtype.kind not in "OU":
-            stack = _image_array(images)
-            return _floats(stack, size, channels) if len(stack) else _no_images(input_shape)
-        images = images.tolist()  # paths or Pillow images
-    if isinstance(images, str | os.PathLike | Image.Image):
-        images = [images]
-    if hasattr(images, "element_spec"):
-        raise UsageError("a tf.data.Dataset has labels too: use evaluate, or the images that Data.images returns")
-    if not isinstance(images, Iterable):
-        raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
-    batch = [_one(image, size, channels) for image in images]
-    if not batch:
-        return _no_images(input_shape)
-    if len({image.shape for image in batch}) > 1:
-        raise DataError("images of different sizes need a model with a fixed input size")
-    return np.stack(batch)
-
-
-def _no_images(input_shape: tuple[int | None, ...]) -> np.ndarray:
-    return np.empty((0, *(side or 1 for side in input_shape)), np.float32)
-
-
-def _image_array(array: np.ndarray) -> np.ndarray:
-    """An array of images as (n, height, width, channels)."""
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
-        array = array[None]
-    elif array.ndim == 3 and array.shape[2] == 2:
-        raise DataError(f"an image has 1, 3 or 4 channels; got {array.shape}")
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape[1:]:
-        raise DataError(
-            f"an array of images is (height, width), (height, width, channels), (n, height, width) or "
-            f"(n, height, width, channels) with 1, 3 or 4 channels; got {array.shape}"
-        )
-    return array
-
-
-def _one(image: Any, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    if isinstance(image, str | os.PathLike | Image.Image):
-        read = to_array if isinstance(image, Image.Image) else read_image
-        return read(image, size, channels).astype(np.float32) / np.float32(255)
-    stack = _image_array(np.asarray(image))
-    if len(stack) != 1:
-        raise DataError(f"a list holds one image an entry; one has shape {np.shape(image)}")
-    return _floats(stack, size, channels)[0]
-
-
-def _floats(stack: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    """Images (n, height, width, channels) as a model needs them."""
-    fits = stack.shape[1:] == (*(size or stack.shape[1:3]), channels)
-    if fits and stack.dtype != np.uint8:
-        return check_floats(stack).astype(np.float32, copy=False)
-    pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
-    return (pixels if fits else adapt(pixels, size, channels, math.inf)).astype(np.float32) / np.float32(255)
-
-
-def model_probabilities(model, images: Any) -> np.ndarray:
-    """Class probabilities (n, classes) of float images (n, …) or of a dataset of (images, labels)."""
-    import keras
-
-    if hasattr(images, "shape"):
-        batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    else:
-        batches = (batch for batch, _ in images)
-    parts = [keras.ops.convert_to_numpy(_call(model, batch)) for batch in batches]
-    if not parts:
-        return np.empty((0, model.output_shape[-1]), np.float32)
-    outputs = np.concatenate(parts).astype(np.float32, copy=False)
-    if has_logits(model):
-        outputs = np.exp(outputs - outputs.max(1, keepdims=True))
-        outputs /= outputs.sum(1, keepdims=True)
-    return outputs
-
-
-_CALLS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # model -> what _call knows of it
-EAGER_CALLS = 3  # a model that is called more often is compiled
-ONE_IMAGE_MACS = 5e7  # below, one image through XLA is faster than operation by operation
-
-
-def _call(model, batch: Any):
-    """The outputs of a model in inference mode.
-
-    `model.predict` takes tens of milliseconds for an image, most of it for setting up a loop over batches, and
-    `model(batch)` some. A compiled function takes a fraction of one, but compiling costs more than a few calls do: it
-    is made when a model is called repeatedly. It reads the model's variables, so that later training is seen, and is
-    made anew when the layers are others.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return model(batch, training=False)
-    import tensorflow as tf
-
-    known = _CALLS.get(model)
-    if known is None or known["made of"] != _made_of(model):
-        known = _CALLS[model] = {"made of": _made_of(model), "dtype": model.inputs[0].dtype, "calls": 0}
-    known["calls"] += 1
-    if known["calls"] <= EAGER_CALLS:
-        return model(batch, training=False)
-    one = len(batch) == 1
-    if one not in known:
-        known[one] = _compile(model, 1 if one else None)
-    return known[one](tf.constant(batch, known["dtype"]))
-
-
-def _made_of(model) -> list:
-    """What a compiled function depends on beside the values of the weights."""
-    return [(weakref.ref(layer), getattr(layer, "activation", None), layer.dtype_policy) for layer in model.layers]
-
-
-def _compile(model, size: int | None):
-    """A function of a batch of `size` images, or of any number."""
-    import tensorflow as tf
-
-    itself = weakref.ref(model)  # the function must not keep the model alive, whose entry in _CALLS it is
-    shape = tf.TensorSpec((size, *model.input_shape[1:]), model.inputs[0].dtype)
-
-    def function(jit_compile):
-        traced = tf.function(lambda batch: itself()(batch, training=False), jit_compile=jit_compile)
-        concrete = traced.get_concrete_function(shape)
-        variables = concrete.captured_inputs
-        # a call of `concrete` itself binds its one argument anew each time, which takes 0.07 ms
-        return lambda batch: concrete._call_flat([batch], variables)
-
-    if size == 1 and macs_if_known(model) < ONE_IMAGE_MACS and not _has_grouped(model):
-        try:
-            compiled = function(True)
-            compiled(tf.zeros(shape.shape, shape.dtype))
-            return compiled
-        except Exception:
-            pass
-    return function(False)
-
-
-def _has_grouped(model) -> bool:
-    """Whether a convolution is depthwise or in groups, with which XLA takes several times as long."""
-    layers = model._flatten_layers()
-    return any(getattr(layer, "depth_multiplier", 0) or getattr(layer, "groups", 1) > 1 for layer in layers)
-
-
 def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[str, Any]:
-    """Accuracy and loss on a split of a data set.
+    """Judge a model on a split of a data set.
 
     Args:
-        run_or_model: a Run, or a classifier.
+        run_or_model: a Run, or a model of images.
         data: what load_data returned; for a Run also a name or a folder, or None, the data set it was trained on.
         split: "train", "validation" or "test".
 
     Returns:
-        {"accuracy": share of the images, "loss": mean cross-entropy in nats, "images": their number, "confusion":
-        int64 (classes, classes), true by predicted, "labels": int64 (images,), "probabilities": float32
-        (images, classes)}.
+        {"loss": mean cross-entropy in nats, "images": their number, "confusion": int64 (classes, classes), true by
+        predicted, and of a classifier "accuracy", of a segmentation net "mean_iou", "iou" (of each class),
+        "pixel_accuracy" and what all background would get; and more that the report draws}.
 
     Raises:
-        UsageError: no classifier, no data, or no such split.
+        UsageError: no such model, no data, targets of another kind, or no such split.
         DataError: an empty split, or images or classes that the model does not know.
     """
-    model = image_classifier(run_or_model)
+    model = image_model(run_or_model)
     if hasattr(run_or_model, "load_data") and (data is None or isinstance(data, str | os.PathLike)):
         data = run_or_model.load_data(data)
     if not hasattr(data, "splits"):
         raise UsageError("evaluate(model) needs data from load_data; only a run knows its own")
     check_choice("split", split, data.splits)
-    labels = data.labels[data.splits[split]]
-    if not len(labels):
+    if not len(data.splits[split]):
         raise DataError(f"{data.name} has no images in its {split} split")
-    classes = model.output_shape[-1]
-    if data.num_classes > classes:
-        raise DataError(f"{data.name} has {data.num_classes} classes, {model.name} only {classes}: labels out of range")
+    task = task_of(run_or_model, data)
+    task.check_data(data)
     sides = zip(model.input_shape[1:], data.input_shape, strict=True)
     if any(wanted not in (None, found) for wanted, found in sides):  # None: a model that takes any
         raise DataError(
             f"{data.name} has images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}; "
             "load them with that image_size and channels"
         )
-    names = _class_names(run_or_model, model)
-    if names and names != data.class_names:  # the classes of a folder are numbered in its own order
-        strange = [name for name in data.class_names if name not in names]
-        if strange:
-            known = f"it knows {', '.join(names)}"
-            if not hasattr(run_or_model, "load_data"):  # a model, whose names are its owner's to change
-                known += "; if it was trained on others since, set model.class_names"
-            raise DataError(f"{data.name} has a class {strange[0]!r}, which {model.name} does not know: {known}")
-        labels = np.array([names.index(name) for name in data.class_names])[labels]
-    probabilities = model_probabilities(model, data.ordered(split, BATCH))
-    predicted = probabilities.argmax(1)
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
-    likelihood = np.maximum(probabilities[np.arange(len(labels)), labels], 1e-7)  # as Keras clips it
-    return {
-        "accuracy": float((predicted == labels).mean()),
-        "loss": float(-np.log(likelihood).mean()),
-        "images": len(labels),
-        "confusion": confusion,
-        "labels": labels,
-        "probabilities": probabilities,
-    }
+    numbers = _numbers(run_or_model, model, data)
+    judge = task.judge(model, known_names(run_or_model, model) or data.class_names)
+    for inputs, targets in data.batches(split, batch_size=batch_size(data.input_shape)):
+        targets = targets.numpy()
+        judge.add(inputs.numpy(), targets if numbers is None else numbers[targets], call(model, inputs))
+    return judge.result()
+
+
+def _numbers(run_or_model: Any, model, data) -> np.ndarray | None:
+    """The model's number of each class of the data, which numbers them in its own order; None if it is the same."""
+    if not data.class_names:
+        return None
+    classes = model.output_shape[-1]
+    if data.num_classes > classes:
+        raise DataError(f"{data.name} has {data.num_classes} classes, {model.name} only {classes}: labels out of range")
+    names = known_names(run_or_model, model)
+    if not names or names == data.class_names:
+        return None
+    strange = [name for name in data.class_names if name not in names]
+    if strange:
+        known = f"it knows {', '.join(names)}"
+        if not hasattr(run_or_model, "load_data"):  # a model, whose names are its owner's to change
+            known += "; if it was trained on others since, set model.class_names"
+        raise DataError(f"{data.name} has a class {strange[0]!r}, which {model.name} does not know: {known}")
+    numbers = np.arange(max(256, classes))  # beyond the classes: pixels that are not judged
+    numbers[: data.num_classes] = [names.index(name) for name in data.class_names]
+    return numbers

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure as PlainFigure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
@@ -61,16 +61,19 @@ def plain(name: str, length: int) -> str:
     return name.replace("$", r"\$")
 
 
-def curves(history: dict[str, list[float]], best_epoch: int | None = None) -> Figure:
-    """Loss and accuracy by epoch, training and validation.
+def curves(history: dict[str, list[float]], best_epoch: int | None = None, score: str = "accuracy") -> Figure:
+    """Loss and a score by epoch, training and validation.
 
     Args:
         history: {"epoch": [1, 2, …], "loss": […], "accuracy": […], "val_loss": […], …}, as a run has it.
         best_epoch: the one whose weights were kept, marked by a line; None: no line.
+        score: a column between 0 and 1, if there is one of that name.
     """
-    with new_figure(9, 3.4) as figure:
+    columns = {"loss": ""} | ({score: " (%)"} if score in history else {})
+    with new_figure(4.5 * len(columns), 3.4) as figure:
         epochs = history["epoch"]
-        for axes, key, unit in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("", " (%)"), strict=True):
+        plots = figure.subplots(1, len(columns), squeeze=False)[0]
+        for axes, (key, unit) in zip(plots, columns.items(), strict=True):
             series = [(key, "training", BLUE, "-"), (f"val_{key}", "validation", ORANGE, "--")]
             for column, label, colour, line in series:
                 if column in history:
@@ -79,7 +82,7 @@ def curves(history: dict[str, list[float]], best_epoch: int | None = None) -> Fi
                     axes.plot(epochs, values, line, color=colour, marker="o", markersize=3, label=label)
             if best_epoch:
                 axes.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":", label="best epoch, kept")
-            axes.set_title(key.capitalize() + unit)
+            axes.set_title(key[0].upper() + key[1:].replace("_", " ") + unit)
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             if len(epochs) == 1:
@@ -125,6 +128,7 @@ def mistakes(
     class_names: list[str],
     rows: int = 3,
     columns: int = 8,
+    total: int | None = None,
 ) -> Figure:
     """The test images that the model is most wrong about: highest probability for a wrong class first.
 
@@ -134,8 +138,9 @@ def mistakes(
         probabilities: of the classes, (n, classes).
         class_names: by label.
         rows, columns: how many images to show at most.
+        total: how many mistakes there are, if not all of them are given.
     """
-    predicted = probabilities.argmax(1)
+    predicted = probabilities.argmax(1) if len(labels) else labels
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][: rows * columns]
     if not len(worst):
@@ -147,7 +152,7 @@ def mistakes(
     for i in worst:
         true, wrongly = (plain(class_names[label], 12) for label in (labels[i], predicted[i]))
         captions.append(f"{true}\n→ {wrongly} ({100 * probabilities[i, predicted[i]]:.0f} %)")
-    title = f"Surest mistakes, {len(worst)} of {len(wrong):,}: true class → predicted class"
+    title = f"Surest mistakes, {len(worst)} of {total or len(wrong):,}: true class → predicted class"
     return gallery(images[worst], captions, columns, title)
 
 
@@ -256,4 +261,58 @@ def gallery(images: np.ndarray, captions: list[str], columns: int = 8, title: st
         top = 0.57 + 0.17 * lines
         axes.set(xlim=(-column / 2, (columns - 0.5) * column), ylim=(top - row * rows, top))
         axes.set_axis_off()
+        return figure
+
+
+def shares(names: list[str], values: list[float | None], title: str, baseline: float | None = None) -> Figure:
+    """A share for each name, as bars, beside a line for what can be had without any effort."""
+    with new_figure(7, 0.9 + 0.26 * len(names)) as figure:
+        axes = figure.subplots()
+        found = [0 if value is None else value for value in values]
+        axes.barh(range(len(names)), found, color=BLUE, height=0.7)
+        for place, value in enumerate(values):
+            label = "none" if value is None else f"{value:.2f}"
+            axes.text((value or 0) + 0.01, place, label, va="center", fontsize=8)
+        if baseline is not None:
+            axes.axvline(baseline, color=RED, linewidth=1, linestyle="--", label="mean of all background")
+            axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8)
+        axes.set_yticks(range(len(names)), [plain(name, 24) for name in names])
+        axes.set(xlim=(0, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel=title)
+        axes.invert_yaxis()
+        return figure
+
+
+def masks(
+    images: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, class_names: list[str], most: int = 6
+) -> Figure:
+    """Images over the masks that are right, if they are known, and those that were predicted.
+
+    Args:
+        images: uint8, or floats in [0, 1], (n, height, width, channels).
+        truth, predicted: class numbers (n, height, width); what is 255 is not judged, and white.
+        class_names: by number; the first is the background.
+        most: images that are shown.
+    """
+    rows = {"image": images} | ({} if truth is None else {"mask": truth}) | {"predicted": predicted}
+    count = min(len(images), most)
+    shown = sorted({int(label) for part in (truth, predicted) if part is not None for label in np.unique(part[:count])})
+    # the background is black; the others are as far from each other as there is room
+    hues = colormaps["gist_rainbow"](np.linspace(0, 1, max(1, len(class_names) - 1)))[:, :3]
+    palette = np.ones((256, 3))
+    palette[: len(class_names)] = np.concatenate([np.zeros((1, 3)), hues])[: len(class_names)]
+    with new_figure(1.15 + 1.3 * count, 0.5 + 1.35 * len(rows)) as figure:
+        grid = figure.subplots(len(rows), count, squeeze=False)
+        for line, (name, values) in zip(grid, rows.items(), strict=True):
+            for axes, value in zip(line, values, strict=False):
+                grey = value[..., 0] if value.ndim == 3 and value.shape[-1] == 1 else value
+                limit = 255 if value.dtype == np.uint8 else 1
+                shown_as = {"cmap": "gray", "vmin": 0, "vmax": limit}
+                axes.imshow(palette[value] if name != "image" else grey, **shown_as, interpolation="nearest")
+                axes.set(xticks=[], yticks=[])
+            line[0].set_ylabel(name)
+        known = [label for label in shown if label < len(class_names)]
+        handles = [Rectangle((0, 0), 1, 1, facecolor=palette[label], edgecolor=GREY) for label in known]
+        names = [plain(class_names[label], 12) for label in known]
+        place = {"loc": "outside lower center", "ncols": min(len(names), 6), "frameon": False, "fontsize": 8}
+        figure.legend(handles, names, **place)
         return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from .core.errors import UsageError, check_choice, check_flag, check_number, unknown
@@ -24,11 +25,10 @@ class Recipe:
         images, least, most: see epochs.
         weight_decay: of the kernels, times the learning rate; not with "adam" (arXiv:1711.05101).
         label_smoothing: part of the probability that is spread over all classes (arXiv:1512.00567).
+        background_weight: of background pixels in the loss of a segmentation; others have 1.
         augment: changes to the training images, an Augment or a dict of its attributes; kept as a dict.
         vary_after: epochs; a training that is not longer sees the images as they are.
-        mirror: flip images as well where the data set is known to have no left and right.
-        ema: momentum, below 1, of a moving average of the weights, which is what is validated and kept; 0: none
-            (as arXiv:1512.00567 evaluates, section 8).
+        flip: flip images as well where they are known to be of the same class then, as Data.mirrored says.
         early_stopping: stop after so many epochs without a lower validation loss, and keep the best; 0: never.
     """
 
@@ -43,10 +43,10 @@ class Recipe:
     most: int = 100
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    background_weight: float = 1.0
     augment: dict[str, Any] = dataclasses.field(default_factory=dict)
     vary_after: int = 0
-    mirror: bool = False
-    ema: float = 0.0
+    flip: bool = False
     early_stopping: int = 0
 
     def __post_init__(self):
@@ -55,10 +55,16 @@ class Recipe:
         counts = {"batch_size": 1, "images": 1, "least": 1, "most": self.least, "early_stopping": 0, "vary_after": 0}
         for name, least in (counts if self.epochs is None else counts | {"epochs": 1}).items():
             check_number(name, getattr(self, name), least, whole=True)
-        limits = {"learning_rate": math.inf, "weight_decay": math.inf, "warmup": 1, "label_smoothing": 1, "ema": 1}
+        limits = {
+            "learning_rate": math.inf,
+            "background_weight": math.inf,
+            "weight_decay": math.inf,
+            "warmup": 1,
+            "label_smoothing": 1,
+        }
         for name, below in limits.items():
             check_number(name, getattr(self, name), below=below)
-        check_flag("mirror", self.mirror)
+        check_flag("flip", self.flip)
         if self.weight_decay and self.optimizer == "adam":
             raise UsageError(f'weight_decay must be 0 with "adam", else use "adamw"; got {self.weight_decay!r}')
         if self.warmup and self.schedule == "constant":
@@ -71,12 +77,12 @@ class Recipe:
             return self.epochs
         return min(max(math.ceil(self.images / train_images), self.least), self.most)
 
-    def for_data(self, train_images: int, may_mirror: bool) -> Recipe:
-        """This recipe with the epochs and the augmentation for a data set of that size."""
+    def for_data(self, train_images: int, mirrored: bool) -> Recipe:
+        """This recipe with the epochs and the augmentation for a data set of that size; mirrored: see Data."""
         epochs = self.epochs_for(train_images)
-        flip = {"flip": True} if self.mirror and may_mirror else {}
+        flip = {"flip": True} if self.flip and mirrored else {}
         augment = {**self.augment, **flip} if epochs > self.vary_after else {}
-        return dataclasses.replace(self, epochs=epochs, augment=augment, vary_after=0, mirror=False)
+        return dataclasses.replace(self, epochs=epochs, augment=augment, vary_after=0, flip=False)
 
     def make_optimizer(self, steps: int, dtype: str = "float32"):
         """A Keras optimizer for a training of that many steps, whose model computes in that dtype."""
@@ -87,20 +93,19 @@ class Recipe:
             from .nn.optimization import LinearDecay
 
             rate = LinearDecay(rate, steps, self.warmup)
-        options = {"use_ema": bool(self.ema), "ema_momentum": self.ema}
         if self.optimizer == "adam":
-            return keras.optimizers.Adam(rate, **options)
+            return keras.optimizers.Adam(rate)
         if self.optimizer == "adamw":
-            optimizer = keras.optimizers.AdamW(rate, weight_decay=self.weight_decay, **options)
+            optimizer = keras.optimizers.AdamW(rate, weight_decay=self.weight_decay)
         elif self.optimizer == "muon":
             from .nn.optimization import Muon
 
             decay = {"weight_decay": self.weight_decay, "adam_weight_decay": self.weight_decay}
-            options |= {"exclude_layers": ["predictions"], "iteration_dtype": dtype}
-            optimizer = Muon(rate, momentum=0.9, **decay, **options)
+            last = ["predictions"]
+            optimizer = Muon(rate, momentum=0.9, exclude_layers=last, iteration_dtype=dtype, **decay)
         else:
             decay = self.weight_decay or None
-            optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay, **options)
+            optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
         if self.weight_decay:
             optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer
@@ -134,7 +139,7 @@ RECIPES = {
         weight_decay=0.3,
         label_smoothing=0.1,
         augment={"translate": 0.04},
-        mirror=True,
+        flip=True,
     ),
     # For colour photos in few epochs: see optimization.Muon. Chosen on CIFAR-10 with zoonet_large alone, by hand
     # (benchmarks/README.md); on Fashion-MNIST conv_stack does without the shifts.
@@ -148,7 +153,7 @@ RECIPES = {
         weight_decay=0.1,
         label_smoothing=0.1,
         augment={"crop": 0.0625},  # two pixels of 32; 87.0 % of held-out images, 86.7 without
-        mirror=True,
+        flip=True,
     ),
     # Almost four times as long, over more varied images. Chosen with zoonet_large too, by 5,000 held-out images of
     # CIFAR-10, single seeds of 24 epochs; thirty are what twelve minutes of two cores with AMX hold.
@@ -162,7 +167,7 @@ RECIPES = {
         weight_decay=0.1,
         label_smoothing=0.1,
         augment={"crop": 0.125, "cutout": 0.25},  # four and eight pixels of 32; 93.2 %, without cutout 92.8
-        mirror=True,
+        flip=True,
     ),
 }
 # What these names stand for when the model was seen to bear far larger steps. "fast" was chosen by validation accuracy
@@ -190,25 +195,29 @@ LARGE_STEPS = {
         weight_decay=5e-3,  # times the learning rate
         label_smoothing=0.1,
         augment={"translate": 0.0625},  # a pixel or two
-        mirror=True,
+        flip=True,
         vary_after=8,  # by hand, Fashion-MNIST, 7 epochs, one seed, validation: 94.0 % as they are, 93.4, 93.6 varied
     ),
 }
 
 
-def get_recipe(recipe: str | Recipe, *, large_steps: bool = False, **changes: Any) -> Recipe:
+def get_recipe(
+    recipe: str | Recipe, *, large_steps: bool = False, own: Mapping[str, Recipe] | None = None, **changes: Any
+) -> Recipe:
     """A recipe by name, or the one given, with changes to its attributes.
 
     Args:
         recipe: a name in RECIPES, or a Recipe, which is taken as it is.
         large_steps: whether the model bears them: a name may stand for another recipe then.
+        own: a task's recipes of these names.
         changes: attributes and their values; None leaves one as it is. With another batch size, the learning rate of
             "sgd" changes in proportion (arXiv:1706.02677), unless one is given.
     """
     if not isinstance(recipe, Recipe):
-        if not isinstance(recipe, str) or recipe not in RECIPES:
-            raise UsageError(unknown("recipe", recipe, RECIPES))
-        recipe = LARGE_STEPS.get(recipe, RECIPES[recipe]) if large_steps else RECIPES[recipe]
+        named = {**RECIPES, **(LARGE_STEPS if large_steps else {}), **(own or {})}
+        if not isinstance(recipe, str) or recipe not in named:
+            raise UsageError(unknown("recipe", recipe, named))
+        recipe = named[recipe]
     changes = {name: value for name, value in changes.items() if value is not None}
     changed = dataclasses.replace(recipe, **changes)
     if recipe.optimizer == changed.optimizer == "sgd" and "learning_rate" not in changes:

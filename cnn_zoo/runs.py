@@ -12,36 +12,38 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .build import LARGEST_SIDE, build_model, compile_model
+from .build import LARGEST_SIDE, build_model
 from .core.errors import DataError, MissingError, RunError, UsageError
 from .core.files import checksum, read_json, read_text
 from .core.machine import BFLOAT16_FLAGS, cores, processor_flags
 from .models.registry import check_model_name
 from .nn.inspection import shapes_only
 from .nn.precision import PRECISIONS
+from .recipes import Recipe
+from .tasks import get_task
 from .weights import pretrained
-from .weights.files import check_weights, fill
+from .weights.files import read_weights
+from .weights.transfer import initialize
 
-CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.weights.h5"
+CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.safetensors"
 RESERVED = {  # arguments of build_model that a training sets itself, or cannot do without
     "name": "it is the argument model",
     "input_shape": "it follows from the data: set image_size and channels",
     "num_classes": "it follows from the data",
     "weights": "a run starts from random ones",
     "compile": "the recipe compiles",
-    "include_top": "a run trains a classifier",
-    "pooling": "a run trains a classifier",
+    "include_top": "a run trains a whole net",
+    "pooling": "a run trains a whole net",
     "dtype": "set precision",
 }
-DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")  # of load_data, that a run keeps
 SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
-FORMAT = 1
-FOUND = ("images", "least", "most")  # of a recipe, which the number of epochs follows from
-_CONFIG_TYPES = {
-    "format": int, "model": str, "model_options": dict, "data": str, "data_options": dict, "class_names": list,
-    "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "precision": str, "deterministic": bool,
-    "versions": dict, "images": str,
+FORMAT = 2
+CONFIG_TYPES = {
+    "format": int, "task": str, "model": str, "model_options": dict, "data": str, "data_options": dict,
+    "class_names": list, "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "precision": str,
+    "deterministic": bool, "versions": dict, "images": str,
 }  # fmt: skip
+METRICS_TYPES = {"epochs": int, "fit_seconds": float, "parameters": int, "train_images": int}
 
 
 @dataclasses.dataclass
@@ -51,10 +53,10 @@ class Run:
     Attributes:
         model: the trained, compiled Keras model.
         history: {"epoch": [1, 2, …], "loss": […], "accuracy": […], …}, a number an epoch.
-        metrics: test_accuracy, test_loss, fit_seconds, epochs, parameters, status …; of published weights the
-            first, parameters and status alone.
+        metrics: test_accuracy (or another score of its task), test_loss, fit_seconds, epochs, parameters, status …;
+            of published weights the first, parameters and status alone.
         path: the run folder, or the file of published weights.
-        config: what was asked for: model, data, recipe, seed, versions …
+        config: what was asked for: task, model, data, recipe, seed, versions …
     """
 
     model: Any
@@ -64,13 +66,14 @@ class Run:
     config: dict[str, Any]
 
     def __repr__(self) -> str:
-        accuracy = self.metrics.get("test_accuracy")
-        result = f"{accuracy:.2%} test accuracy" if isinstance(accuracy, float) else self.metrics.get("status")
+        score = get_task(self.config["task"]).score
+        reached = self.metrics.get(f"test_{score}")
+        result = f"{reached:.2%} test {score}" if isinstance(reached, float) else self.metrics.get("status")
         return f"<{self.config['model']} on {self.config['data']}: {result}, {self.path}>"
 
     @property
     def class_names(self) -> list[str]:
-        """The names of the classes, by label."""
+        """The names of the classes, by label; empty for a task without."""
         return self.config["class_names"]
 
     def load_data(self, name: Any = None, **options: Any):
@@ -93,6 +96,7 @@ class Run:
             if name == "arrays":
                 raise UsageError(f"{self.path} was trained on arrays, which it does not keep; pass the data")
             options = {**self.config["data_options"], **options}
+        options.setdefault("target", get_task(self.config["task"]).target)
         height, width, channels = self.config["input_shape"]
         data = load_data(name, **{**options, "image_size": (height, width), "channels": channels})
         if own and data.digest != self.config["images"]:
@@ -138,26 +142,22 @@ def load_run(path: str | Path) -> Run:
         metrics = {key: record[key] for key in ("test_accuracy", "parameters")} | {"status": "complete"}
         return Run(model, {}, metrics, pretrained.weights_file(record), config)
     if not (path / WEIGHTS).is_file():
-        begun = any(path.glob("checkpoint*.npz"))
-        hint = (
-            f"; its training is unfinished: the command that began it goes on with --out {path} --resume"
-            if begun
-            else ""
-        )
+        begun = any(path.glob("checkpoint*"))
+        hint = f"; its training is unfinished: the command that began it goes on with --out {path} --resume" * begun
         raise RunError(f"{path} is incomplete: {WEIGHTS} is missing{hint}")
     metrics = read_metrics(path)
     history = read_history(path, metrics.get("history_sha256"))
-    arguments = (config["model"], config["input_shape"], len(config["class_names"]))
+    if metrics.get("weights_sha256") not in (None, checksum(path / WEIGHTS)):
+        raise RunError(f"{path / WEIGHTS}: damaged, or the weights of another run than its {METRICS}")
+    weights = read_weights(path / WEIGHTS)
+    arguments = (config["model"], config["input_shape"], max(1, len(config["class_names"])))
     try:
         with shapes_only():  # whatever a file asks for
-            digest = check_weights(build_model(*arguments, compile=False, **config["model_options"]), path / WEIGHTS)
-        model = build_model(*arguments, compile=False, **config["model_options"])
+            model = build_model(*arguments, compile=False, **config["model_options"])
     except (UsageError, TypeError) as error:
         raise RunError(f"{path / CONFIG} does not describe a model of this zoo: {error}") from None
-    if metrics.get("weights_sha256") not in (None, digest):
-        raise RunError(f"{path / WEIGHTS}: the weights of another run than its {METRICS}")
-    fill(model, path / WEIGHTS)
-    compile_model(model)
+    initialize(model, weights, str(path / WEIGHTS))
+    get_task(config["task"]).compile(model)
     return Run(model, history, metrics, path, config)
 
 
@@ -177,26 +177,37 @@ def read_config(path: Path) -> dict[str, Any]:
     if not (path / CONFIG).is_file():
         raise RunError(f"{path} is not a run folder: it has no {CONFIG}")
     config = read_json(path / CONFIG)
-    for key, kind in _CONFIG_TYPES.items():
-        if not isinstance(config.get(key), kind):
-            raise RunError(f"{path / CONFIG}: {key!r} is missing or not a {kind.__name__}")
-    if config["format"] != FORMAT:
-        raise RunError(f"{path / CONFIG}: written in format {config['format']}; this version reads {FORMAT}")
-    if len(config["class_names"]) < 2 or not all(isinstance(name, str) for name in config["class_names"]):
-        raise RunError(f"{path / CONFIG}: 'class_names' must be two texts or more")
-    if config["precision"] not in PRECISIONS:
-        raise RunError(f"{path / CONFIG}: 'precision' must be one of {', '.join(PRECISIONS)}")
+    _check_types(config, CONFIG_TYPES, path / CONFIG)
+
+    def check(condition: bool, message: str) -> None:
+        if not condition:
+            raise RunError(f"{path / CONFIG}: {message}")
+
+    check(config["format"] == FORMAT, f"written in format {config['format']}; this version reads {FORMAT}")
     sides = config["input_shape"]
     whole = len(sides) == 3 and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides)
-    if not whole or sides[2] not in (1, 3, 4):
-        raise RunError(f"{path / CONFIG}: 'input_shape' must be height, width and 1, 3 or 4 channels")
-    if config["data_options"].keys() - set(DATA_OPTIONS) or config["model_options"].keys() & RESERVED.keys():
-        raise RunError(f"{path / CONFIG}: has options of data or model that train does not write")
+    check(whole and sides[2] in (1, 3, 4), "'input_shape' must be height, width and 1, 3 or 4 channels")
+    check(config["precision"] in PRECISIONS, f"'precision' must be one of {', '.join(PRECISIONS)}")
+    check(all(isinstance(name, str) for name in config["class_names"]), "'class_names' must be texts")
+    check(all(isinstance(text, str) for text in config["versions"].values()), "'versions' must be texts")
+    strange = config["data_options"].keys() & {"memory_limit", "progress"} | config["model_options"].keys() & RESERVED
+    check(not strange, f"has {', '.join(sorted(strange))}, an option that train does not write")
     try:
         check_model_name(config["model"])
-    except UsageError as error:
+        least = get_task(config["task"]).least
+        Recipe(**config["recipe"])
+    except (UsageError, TypeError) as error:
         raise RunError(f"{path / CONFIG}: {error}") from None
+    check(len(config["class_names"]) >= least, f"'class_names' must be {least} texts or more")
     return config
+
+
+def _check_types(found: dict[str, Any], types: dict[str, type], path: Path) -> None:
+    """RunError if a value is missing or of another type than that; a float may be whole."""
+    for key, kind in types.items():
+        value = found.get(key)
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise RunError(f"{path}: {key!r} is missing or not a {kind.__name__}")
 
 
 def check_folder(folder: str | Path, resume: bool, config: dict[str, Any] | None = None) -> None:
@@ -229,7 +240,16 @@ def _difference(key: str, old: Any, new: Any) -> str:
 
 def read_metrics(path: Path) -> dict[str, Any]:
     """metrics.json of a run folder; {"status": "unfinished"} when it is not there yet."""
-    return read_json(path / METRICS) if (path / METRICS).is_file() else {"status": "unfinished"}
+    if not (path / METRICS).is_file():
+        return {"status": "unfinished"}
+    metrics = read_json(path / METRICS)
+    _check_types(metrics, {"status": str, **METRICS_TYPES}, path / METRICS)
+    for key, value in metrics.items():
+        if key in METRICS_TYPES and value < 0:
+            raise RunError(f"{path / METRICS}: {key!r} is {value}")
+        if key.startswith("test_") and not isinstance(value, int | float | list):
+            raise RunError(f"{path / METRICS}: {key!r} is not a number")
+    return metrics
 
 
 def read_history(path: Path, expected: str | None = None) -> dict[str, list[float]]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
 import itertools
 import json
 import math
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,24 +16,25 @@ import keras
 import numpy as np
 
 from . import report, runs
-from .build import build_model, compile_model
-from .cards import macs_if_known
+from .build import build_model
+from .callbacks import Diverged, Keeper, finite, interruptible
 from .checkpoints import State
-from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_seed, unknown
-from .core.files import check_seal, checksum, only_writer, write_csv, write_json
+from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_seed
+from .core.files import checksum, only_writer, write_csv, write_json
 from .core.quiet import lacks_kernels
+from .data.augment import Augment
 from .data.pipeline import Data, load_data
-from .data.sources import may_mirror
-from .inference import BATCH, evaluate
+from .inference import batch_size as evaluation_batch
+from .inference import evaluate
 from .models.registry import check_model_name, entry
-from .nn.layers import Whitening
+from .nn.costs import macs_if_known
 from .nn.precision import choose_precision, set_precision
-from .recipes import Augment, Recipe, get_recipe
+from .recipes import Recipe, get_recipe
 from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run, check_folder
+from .tasks import Task, get_task
 from .weights.files import save_weights
 
 SMALL_STEP = 5e8  # multiply-accumulates of a forward pass below which a step takes a hundredth of a second or so
-DATA_OPTIONS = (*runs.DATA_OPTIONS, "memory_limit", "progress")
 
 
 def train(
@@ -45,6 +42,7 @@ def train(
     data: str | Path | tuple[Any, Any] | Data = "mnist5k",
     *,
     recipe: str | Recipe = "fast",
+    task: str | Task | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     seed: int = 0,
@@ -65,14 +63,15 @@ def train(
     Args:
         model: one of list_models().
         data: a data set's name, a folder, a pair of arrays, or what load_data returned, whose images and splits are
-            used; batches, augmentation and seed are the recipe's and those given here.
+            used.
         recipe: "fast", "accurate", "muon", "long", "baseline" or a Recipe.
+        task: what the net is to learn, if not what its family is for.
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
         resume: go on with the unfinished run in `out`; a finished one is returned as it is; where there is none, begin.
         seed: of the weights, the order of the images and their augmentation.
         epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's. With another batch size
             the learning rate of "sgd" changes in proportion, unless one is given; with `augment` the images are changed
-            so whatever the data set and the number of epochs, which the recipe's mirror and vary_after look at.
+            so whatever the data set and the number of epochs, which the recipe's flip and vary_after look at.
         precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, whatever Keras' global
             policy is; see precision.choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
@@ -81,12 +80,11 @@ def train(
             no default because it holds for the rest of the process, where operations without such a version raise.
         verbose: "auto": Keras' progress bar on a terminal, else one line an epoch; 0 nothing, 1 bar, 2 lines.
         model_options: further arguments of build_model.
-        data_options: validation, image_size, channels, skip_broken, memory_limit and progress of load_data, for data
-            given by name, folder or arrays.
+        data_options: further arguments of load_data, for data given by name, folder or arrays.
 
     Returns:
         A Run, whose model is compiled anew with Adam; its folder holds config.json, history.csv, metrics.json,
-        model.weights.h5, curves.png, confusion.png, mistakes.png and report.md.
+        model.safetensors, report.md and figures.
 
     Raises:
         UsageError, OptionError, DataError, MissingError: as build_model and load_data do.
@@ -95,28 +93,24 @@ def train(
         KeyboardInterrupt: after saving what there is, so that the folder can be used, and the training resumed.
     """
     check_model_name(model)
+    found = entry(model)
+    task = get_task(task or found.task)
     seed, model_options = check_seed(seed), model_options or {}
     for flag, value in (("resume", resume), ("tensorboard", tensorboard), ("deterministic", deterministic)):
         check_flag(flag, value)
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
-    if not isinstance(data_options, dict | None):
-        raise UsageError(f"data_options must be a dictionary of load_data's options; got {data_options!r:.80}")
-    if not isinstance(model_options, dict):
-        raise UsageError(f"model_options must be a dictionary of build_model's options; got {model_options!r:.80}")
+    for name, options, function in (("data", data_options, "load_data"), ("model", model_options, "build_model")):
+        if not isinstance(options, dict | None):
+            raise UsageError(f"{name}_options must be a dictionary of {function}'s options; got {options!r:.80}")
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
-    changes = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "early_stopping": early_stopping,
-    }
+    changes = _named(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, early_stopping=early_stopping)
     if augment is not None:
-        changes |= {"augment": augment, "vary_after": 0, "mirror": False}
-    recipe = get_recipe(recipe, large_steps=entry(model).large_steps, **changes)
+        changes |= {"augment": augment, "vary_after": 0, "flip": False}
+    recipe = get_recipe(recipe, large_steps=found.large_steps, own=task.recipes, **changes)
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
-        precision = runs.read_config(Path(out)).get("precision", precision)  # as it was begun, perhaps elsewhere
+        precision = runs.read_config(Path(out))["precision"]  # as it was begun, perhaps elsewhere
     precision = choose_precision(precision)
     if verbose == "auto":
         verbose = 1 if sys.stdout and sys.stdout.isatty() else 2
@@ -130,22 +124,21 @@ def train(
     if out is not None:
         check_folder(out, resume)
     if not isinstance(data, Data):
-        for option in data_options or {}:
-            if option not in DATA_OPTIONS:
-                raise UsageError(unknown("data option", option, DATA_OPTIONS))
-        data = load_data(data, **{"progress": say, **(data_options or {})})
+        data = load_data(data, **{"target": task.target, "progress": say, **(data_options or {})})
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
-
+    task.check_data(data)
     if recipe.early_stopping and not len(data.splits["validation"]):
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
-    recipe = recipe.for_data(len(data.splits["train"]), not data.folder and may_mirror(data.name))
-    config = _config(model, data, recipe, seed, precision, deterministic, model_options)
-    net = _compiled_model(data, recipe, config)  # before there is a folder: an option may be wrong
+
+    recipe = recipe.for_data(len(data.splits["train"]), data.mirrored)
+    config = _config(task, model, data, recipe, seed, precision, deterministic, model_options)
+    training = Training(task, data, recipe, config, say, verbose, tensorboard)
+    net = training.compiled_model()  # before there is a folder: an option may be wrong
     folder = _make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
     with only_writer(folder):
         check_folder(folder, resume, config)
-        if resume and runs.read_metrics(folder).get("status") == "complete":
+        if resume and runs.read_metrics(folder)["status"] == "complete":
             State.remove_from(folder)
             say(f"{folder} is complete: there is nothing left to train")
             return runs.load_run(folder)
@@ -160,37 +153,19 @@ def train(
         else:
             write_json(folder / CONFIG, config)
             state.save()
-        _fit(state, data, recipe, config, say, verbose, tensorboard)
-        return _finish(state, data, config)
+        training.fit(state)
+        return training.finish(state)
+
+
+def _named(**arguments: Any) -> dict[str, Any]:
+    """Arguments by their names."""
+    return arguments
 
 
 def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """What bits can depend on and is not as it was, in words."""
     pairs = {name: (before.get(name), now.get(name)) for name in {**before, **now}}
     return [f"{name} {old or 'unset'}, not {new or 'unset'}" for name, (old, new) in pairs.items() if old != new]
-
-
-def _compiled_model(data: Data, recipe: Recipe, config: dict) -> keras.Model:
-    """The model with its first random weights, compiled with the optimizer of the recipe."""
-    keras.utils.set_random_seed(config["seed"])
-    if config["deterministic"] and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    options = {"dtype": config["precision"], "compile": False, **config["model_options"]}
-    model = build_model(config["model"], data.input_shape, data.num_classes, **options)
-    for layer in model.layers:
-        if isinstance(layer, Whitening):  # two million pixels are enough, and large photos must fit into memory
-            enough = 1 + 2_000_000 // math.prod(data.input_shape[:2])
-            layer.adapt(data.sample(min(1000, enough)) / np.float32(255))
-    steps = data.steps(recipe.batch_size)
-    compile_model(
-        model,
-        recipe.make_optimizer(config["epochs"] * steps, model.compute_dtype),
-        label_smoothing=recipe.label_smoothing,
-        steps_per_execution=_steps_per_execution(model, recipe.batch_size, steps),
-    )
-    return model
 
 
 def _steps_per_execution(model, batch_size: int, steps: int) -> int:
@@ -203,176 +178,165 @@ def _steps_per_execution(model, batch_size: int, steps: int) -> int:
     return next(number for number in range(16, 0, -1) if steps % number == 0)
 
 
-class _Keeper(keras.callbacks.Callback):
-    """After each epoch: history, a checkpoint, early stopping, and an end when the loss is not a number."""
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What does not change while a net is trained, and the three things that are done with it."""
 
-    def __init__(self, state: State, epochs: int, say: Callable[[str], None] | None):
-        super().__init__()
-        self.state, self.epochs, self.say = state, epochs, say
+    task: Task
+    data: Data
+    recipe: Recipe
+    config: dict[str, Any]
+    say: Callable[[str], None]
+    verbose: int
+    tensorboard: bool
 
-    def on_train_begin(self, logs=None):
-        self.begun = time.perf_counter() - self.state.seconds
+    def compiled_model(self) -> keras.Model:
+        """The model with its first random weights, compiled with the optimizer of the recipe."""
+        config, data, recipe = self.config, self.data, self.recipe
+        keras.utils.set_random_seed(config["seed"])
+        if config["deterministic"] and keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
 
-    def on_train_batch_begin(self, batch, logs=None):  # the end of a batch would make Keras wait for its results
-        if self.interrupted.is_set():
-            raise KeyboardInterrupt
+            tf.config.experimental.enable_op_determinism()
+        options = {"dtype": config["precision"], "compile": False, **config["model_options"]}
+        model = build_model(config["model"], data.input_shape, data.num_classes, **options)
+        prepare = entry(config["model"]).prepare
+        if prepare:  # two million pixels are enough, and large photos must fit into memory
+            enough = 1 + 2_000_000 // math.prod(data.input_shape[:2])
+            prepare(model, data.sample(min(1000, enough)) / np.float32(255))
+        steps = data.steps(recipe.batch_size)
+        optimizer = recipe.make_optimizer(config["epochs"] * steps, model.compute_dtype)
+        execution = _steps_per_execution(model, recipe.batch_size, steps)
+        self.task.compile(model, optimizer, recipe, steps_per_execution=execution)
+        return model
 
-    def on_test_batch_begin(self, batch, logs=None):
-        self.on_train_batch_begin(batch)
+    def batches(self, model, first: int, last: int):
+        """The training batches of epochs first … last - 1, as the loss wants them."""
+        options = {"batch_size": self.recipe.batch_size, "augment": self.recipe.augment, "seed": self.config["seed"]}
+        return self._encoded(model, self.data.batches("train", epochs=(first, last), **options))
 
-    def on_epoch_end(self, epoch, logs=None):
-        state = self.state
-        # the loss is from before the last step: the weights tell whether that one was too large
-        finite = all(map(math.isfinite, logs.values()))
-        if not finite or not _finite(state.model):
-            raise _Diverged("the weights are" if finite else "the loss is")
-        seconds = time.perf_counter() - self.begun
-        row = {"epoch": epoch + 1, **{key: float(value) for key, value in logs.items()}, "seconds": seconds}
-        for key, value in row.items():
-            state.history.setdefault(key, []).append(value)
-        if state.best_epoch == epoch + 1:
-            state.best = state.weights()
-        self.model.stop_training = state.out_of_patience
-        if self.say:
-            shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "seconds"))
-            self.say(f"epoch {epoch + 1}/{self.epochs}  {shown}  {seconds:.1f} s")
-        state.seconds = seconds
-        state.save()
+    def _encoded(self, model, batches):
+        return batches.map(self.task.encode(model)) if self.task.encode else batches
 
-
-class _Diverged(Exception):
-    """A loss or weights that are not finite; the words say which."""
-
-
-def _finite(model) -> bool:
-    return all(np.isfinite(weights).all() for weights in model.get_weights())
-
-
-@contextlib.contextmanager
-def _interruptible():
-    """Ctrl-C sets the event that this yields; a second one interrupts at once.
-
-    As an exception it can come while the interpreter runs a callback of its own, where exceptions are ignored.
-    """
-    asked = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
-        yield asked
-        return
-
-    def note(number, frame):
-        asked.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: int, tensorboard: bool) -> None:
-    """Run the epochs that are left; on Ctrl-C save what there is and pass the interruption on."""
-    epochs, steps = config["epochs"], data.steps(recipe.batch_size)
-    if state.epoch == epochs or state.out_of_patience:
-        return
-    keeper = _Keeper(state, epochs, say if verbose == 2 else None)
-    callbacks = [keras.callbacks.SwapEMAWeights()] * bool(recipe.ema) + [keeper]
-    if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(state.folder / "tensorboard"))
-    if verbose:
-        say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} step{'s' * (steps > 1)}")
-
-    def batches(until):
-        options = {"augment": recipe.augment, "batch_size": recipe.batch_size, "seed": config["seed"]}
-        return data.epochs(state.epoch, until, **options)
-
-    try:
-        with _interruptible() as keeper.interrupted:
-            state.model.fit(
-                batches(epochs),
-                epochs=epochs,
-                initial_epoch=state.epoch,
-                steps_per_epoch=steps,
-                shuffle=False,  # the pipeline shuffles; Keras warns otherwise
-                validation_data=data.ordered("validation", BATCH) if len(data.splits["validation"]) else None,
-                callbacks=callbacks,
-                verbose=1 if verbose == 1 else 0,
+    def fit(self, state: State) -> None:
+        """Run the epochs that are left; on Ctrl-C save what there is and pass the interruption on."""
+        config, data, say, model = self.config, self.data, self.say, state.model
+        epochs, steps = config["epochs"], data.steps(self.recipe.batch_size)
+        if state.epoch == epochs or state.out_of_patience:
+            return
+        keeper = Keeper(state, epochs, say if self.verbose == 2 else None)
+        logs = [keras.callbacks.TensorBoard(state.folder / "tensorboard")] if self.tensorboard else []
+        if self.verbose:
+            say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} step{'s' * (steps > 1)}")
+        validation = None
+        if len(data.splits["validation"]):
+            validation = data.batches("validation", batch_size=evaluation_batch(data.input_shape))
+            validation = self._encoded(model, validation)
+        try:
+            with interruptible() as keeper.interrupted:
+                model.fit(
+                    self.batches(model, state.epoch, epochs),
+                    epochs=epochs,
+                    initial_epoch=state.epoch,
+                    steps_per_epoch=steps,
+                    shuffle=False,  # the pipeline shuffles; Keras warns otherwise
+                    validation_data=validation,
+                    callbacks=[keeper, *logs],
+                    verbose=1 if self.verbose == 1 else 0,
+                )
+        except KeyboardInterrupt as interrupt:
+            self.write(state, status="interrupted")
+            interrupt.add_note(
+                f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were; "
+                f"the same command goes on with --out {state.folder} --resume"
             )
-    except KeyboardInterrupt as interrupt:
-        _write(state, config, data, status="interrupted")
-        interrupt.add_note(
-            f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were; "
-            f"the same command goes on with --out {state.folder} --resume"
-        )
-        raise
-    except _Diverged as what:
-        epoch, where = state.epoch + 1, ""
-        state.restore(say)
-        state.model.steps_per_execution, state.model.train_function = 1, None
-        state.model.reset_metrics()  # whose loss is not a number
-        for step, batch in enumerate(batches(epoch), 1):  # once more, to see in which step
-            loss = state.model.train_on_batch(*batch, return_dict=True)["loss"]
-            if not math.isfinite(loss) or not _finite(state.model):
-                where = f", step {step} of {steps}"
+            raise
+        except Diverged as what:
+            where = self._diverging_step(state)
+            self.write(state, status="diverged")
+            raise TrainingError(
+                f"{what} not a number any more in epoch {state.epoch + 1}{where}; try a lower learning rate "
+                f"(--learning-rate), or batch normalisation; {state.folder} holds the state before that epoch"
+            ) from None
+
+    def _diverging_step(self, state: State) -> str:
+        """Go through the epoch once more to see in which step the loss or a weight becomes infinite; in words."""
+        model, where = state.model, ""
+        state.restore(self.say)
+        model.steps_per_execution, model.train_function = 1, None
+        model.reset_metrics()  # whose loss is not a number
+        for step, batch in enumerate(self.batches(model, state.epoch, state.epoch + 1), 1):
+            loss = model.train_on_batch(*batch, return_dict=True)["loss"]
+            if not math.isfinite(loss) or not finite(model):
+                where = f", step {step} of {self.data.steps(self.recipe.batch_size)}"
                 break
-        state.restore(say)
-        _write(state, config, data, status="diverged")
-        raise TrainingError(
-            f"{what} not a number any more in epoch {epoch}{where}; try a lower learning rate (--learning-rate), "
-            f"or batch normalisation; {state.folder} holds the state before that epoch"
-        ) from None
+        state.restore(self.say)
+        return where
+
+    def write(self, state: State, **metrics: Any) -> Run:
+        """Write weights, history and metrics, which vouch for the others; returns the run."""
+        folder, images = state.folder, len(self.data.splits["train"])
+        (folder / METRICS).unlink(missing_ok=True)
+        save_weights(state.model, folder / WEIGHTS)
+        write_csv(folder / HISTORY, state.history or {"epoch": []})
+        metrics |= {
+            "epochs": state.epoch,
+            "fit_seconds": round(state.seconds, 3),
+            "images_per_second": round(images * state.epoch / state.seconds, 1) if state.seconds else None,
+            "parameters": state.model.count_params(),
+            "train_images": images,
+            "history_sha256": checksum(folder / HISTORY),
+            "weights_sha256": checksum(folder / WEIGHTS),
+        }
+        if state.best_epoch:
+            metrics["best_epoch"] = state.best_epoch
+        if state.elsewhere:
+            metrics["resumed_elsewhere"] = state.elsewhere
+        write_json(folder / METRICS, metrics)
+        return Run(state.model, state.history, metrics, folder, self.config)
+
+    def finish(self, state: State) -> Run:
+        """Take the best weights, judge them on the test set, write the run folder."""
+        model = state.model
+        if state.best:
+            model.set_weights(state.best)
+        trained = {"steps": int(model.optimizer.iterations), "fingerprint": state.fingerprint()}
+        set_precision(model, "float32")
+        self.task.compile(model)  # to be trained on: its optimizer's learning rate has ended at zero
+        run = self.write(state, status="trained", **trained)
+        result = evaluate(run, self.data)
+        if not math.isfinite(result["loss"]):
+            raise TrainingError(
+                f"the loss on the test images is not a number; try a lower learning rate (--learning-rate); "
+                f"{state.folder} holds the weights"
+            )
+        kept = {key: value for key, value in result.items() if isinstance(value, int | float) or _is_plain(value)}
+        run.metrics |= {f"test_{key}": value for key, value in kept.items()}
+        report.write_report(run, result)
+        run.metrics["status"] = "complete"  # last: what is complete has its report
+        write_json(run.path / METRICS, run.metrics)
+        State.remove_from(run.path)
+        return run
 
 
-def _write(state: State, config: dict, data: Data, **metrics: Any) -> Run:
-    """Write weights, history and metrics, which vouch for the others; returns the run."""
-    folder, images = state.folder, len(data.splits["train"])
-    (folder / METRICS).unlink(missing_ok=True)
-    save_weights(state.model, folder / WEIGHTS)
-    write_csv(folder / HISTORY, state.history or {"epoch": []})
-    metrics |= {
-        "epochs": state.epoch,
-        "fit_seconds": round(state.seconds, 3),
-        "images_per_second": round(images * state.epoch / state.seconds, 1) if state.seconds else None,
-        "parameters": state.model.count_params(),
-        "train_images": images,
-        "history_sha256": checksum(folder / HISTORY),
-        "weights_sha256": check_seal(folder / WEIGHTS),
-    }
-    if state.best_epoch:
-        metrics["best_epoch"] = state.best_epoch
-    if state.elsewhere:
-        metrics["resumed_elsewhere"] = state.elsewhere
-    write_json(folder / METRICS, metrics)
-    return Run(state.model, state.history, metrics, folder, config)
-
-
-def _finish(state: State, data: Data, config: dict) -> Run:
-    """Take the best weights, judge them on the test set, write the run folder."""
-    state.model.set_weights(state.best or state.weights())
-    trained = {"steps": int(state.model.optimizer.iterations), "fingerprint": state.fingerprint()}
-    set_precision(state.model, "float32")
-    compile_model(state.model)  # to be trained on: its optimizer's learning rate has ended at zero
-    run = _write(state, config, data, status="trained", **trained)
-    result = evaluate(state.model, data)
-    if not math.isfinite(result["loss"]):
-        raise TrainingError(
-            f"the loss on the test images is not a number; try a lower learning rate (--learning-rate); "
-            f"{state.folder} holds the weights"
-        )
-    run.metrics |= {f"test_{key}": result[key] for key in ("accuracy", "loss", "images")}
-    report.write_report(run, data, result)
-    run.metrics["status"] = "complete"  # last: what is complete has its report
-    write_json(run.path / METRICS, run.metrics)
-    State.remove_from(run.path)
-    return run
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a list of numbers, or of None where there is none."""
+    return isinstance(value, list) and all(isinstance(item, int | float | None) for item in value)
 
 
 def _config(
-    model: str, data: Data, recipe: Recipe, seed: int, precision: str, deterministic: bool, model_options: dict
+    task: Task,
+    model: str,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    precision: str,
+    deterministic: bool,
+    model_options: dict,
 ) -> dict:
     config = {
         "format": runs.FORMAT,
+        "task": task.name,
         "model": model,
         "model_options": model_options,
         "data": data.folder or data.name,

@@ -77,7 +77,7 @@ def digits():
     """The embedded digits, loaded once."""
     from cnn_zoo import load_data
 
-    return load_data("mnist5k", batch_size=100)
+    return load_data("mnist5k")
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +87,7 @@ def few():
     from cnn_zoo.data.sources import read_source
 
     source = read_source("mnist5k")
-    return load_data((source.images[::25], source.labels[::25]), batch_size=32)
+    return load_data((source.images[::25], source.targets[::25]))
 
 
 @pytest.fixture

@@ -6,15 +6,20 @@ import tensorflow as tf
 
 from cnn_zoo import Augment
 from cnn_zoo.core.errors import UsageError
-from cnn_zoo.data.transforms import _shift_and_flip, _transform, augment, to_float
+from cnn_zoo.data.transforms import Motion, _shift_and_flip, _warp, augment, to_float
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(1, 256, (64, 12, 10, 3), dtype=np.uint8)
 SEED = tf.constant([5, 7], tf.int64)
 
 
-def changed(images=IMAGES, seed=SEED, **how):
-    return augment(tf.constant(images), Augment(**how), seed).numpy()
+def changed(images=IMAGES, seed=SEED, **changes):
+    return augment(tf.constant(images), tf.zeros(len(images)), Augment(**changes), seed)[0].numpy()
+
+
+def motion(down, right, flipped=None, degrees=0.0, scale=1.0):
+    degrees, scale = (tf.constant(np.broadcast_to(np.float32(value), (64,))) for value in (degrees, scale))
+    return Motion(tf.constant(down), tf.constant(right), flipped, degrees, scale)
 
 
 def shifted(image, dy, dx):
@@ -35,7 +40,7 @@ def find(result, candidates):
 
 
 @pytest.mark.parametrize(
-    "how",
+    "changes",
     [
         {"translate": 0.2},
         {"crop": 0.2},
@@ -46,14 +51,14 @@ def find(result, candidates):
         {"brightness": 0.3},
     ],
 )
-def test_the_same_seed_changes_alike_and_images_differ(how):
-    first = changed(**how)
+def test_the_same_seed_changes_alike_and_images_differ(changes):
+    first = changed(**changes)
     assert (first.shape, first.dtype) == (IMAGES.shape, np.float32)
     assert first.min() >= 0
     assert first.max() <= 1
-    assert np.array_equal(first, changed(**how))
-    assert not np.array_equal(first, changed(seed=SEED + 1, **how))
-    alike = changed(images=np.repeat(IMAGES[:1], 64, 0), **how)
+    assert np.array_equal(first, changed(**changes))
+    assert not np.array_equal(first, changed(seed=SEED + 1, **changes))
+    alike = changed(images=np.repeat(IMAGES[:1], 64, 0), **changes)
     assert len({image.tobytes() for image in alike}) > 1
 
 
@@ -92,9 +97,9 @@ def test_crop_fills_by_reflection():
 def test_what_lies_outside_is_that_of_numpy(fill, rows, columns):
     padded = np.pad(IMAGES, ((0, 0), (rows, rows), (columns, columns), (0, 0)), fill)
     down, right = (RNG.integers(-most, most + 1, 64, dtype=np.int32) for most in (rows, columns))
-    mirrored = RNG.random(64) < 0.5
-    moved = _shift_and_flip(tf.constant(IMAGES), down, right, mirrored, columns, reflect=fill == "reflect")
-    for image, y, x, flip, result in zip(padded, rows + down, columns + right, mirrored, moved.numpy(), strict=True):
+    flipped = RNG.random(64) < 0.5
+    moved = _shift_and_flip(tf.constant(IMAGES), motion(down, right, flipped), columns, reflect=fill == "reflect")
+    for image, y, x, flip, result in zip(padded, rows + down, columns + right, flipped, moved.numpy(), strict=True):
         window = image[y : y + 12, x : x + 10]
         np.testing.assert_array_equal(result, window[:, ::-1] if flip else window)
 
@@ -134,16 +139,61 @@ def test_rotation_keeps_the_centre_and_stays_within_the_angle():
     assert 20 < max(angles) < 31
 
 
-def test_an_image_is_shifted_and_mirrored_before_it_is_turned():
+def test_an_image_is_shifted_and_flipped_before_it_is_rotated():
     images = np.zeros((64, 40, 30, 3), np.uint8)
     images[:, 14:26, 10:20] = IMAGES  # far enough from the border for nothing to be lost
-    down, right = (tf.constant(RNG.integers(-3, 4, 64, dtype=np.int32)) for _ in range(2))
-    mirrored, degrees = tf.constant(RNG.random(64) < 0.5), tf.constant(RNG.uniform(-20, 20, 64), tf.float32)
-    scale, still = tf.constant(RNG.uniform(0.8, 1.2, 64), tf.float32), tf.zeros(64, tf.int32)
-    moved = _shift_and_flip(tf.constant(images), down, right, mirrored, 3, reflect=False)
-    one_by_one = _transform(to_float(moved), still, still, None, degrees, scale)
-    at_once = _transform(to_float(tf.constant(images)), down, right, mirrored, degrees, scale)
-    np.testing.assert_allclose(at_once, one_by_one, atol=1e-4)
+    down, right = (RNG.integers(-3, 4, 64, dtype=np.int32) for _ in range(2))
+    flipped, still = tf.constant(RNG.random(64) < 0.5), np.zeros(64, np.int32)
+    degrees, scale = RNG.uniform(-20, 20, 64), RNG.uniform(0.8, 1.2, 64)
+    moved = to_float(_shift_and_flip(tf.constant(images), motion(down, right, flipped), 3, reflect=False))
+    one_by_one = _warp(moved, motion(still, still, None, degrees, scale).matrix(40, 30), "BILINEAR")
+    at_once = motion(down, right, flipped, degrees, scale).matrix(40, 30)
+    np.testing.assert_allclose(_warp(to_float(tf.constant(images)), at_once, "BILINEAR"), one_by_one, atol=1e-4)
+
+
+def test_the_faster_way_of_whole_pixels_does_what_the_matrix_says():
+    for height, width in ((12, 10), (11, 9)):
+        images = tf.constant(IMAGES[:, :height, :width])
+        down, right = (RNG.integers(-4, 5, 64, dtype=np.int32) for _ in range(2))
+        move = motion(down, right, tf.constant(RNG.random(64) < 0.5))
+        slow = _warp(images, move.matrix(height, width), "NEAREST")
+        np.testing.assert_array_equal(_shift_and_flip(images, move, 4, reflect=False), slow)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"translate": 0.2},
+        {"crop": 0.2},
+        {"flip": True},
+        {"crop": 0.2, "flip": True, "rotate": 20, "zoom": 0.2},
+        {"translate": 0.2, "flip": True, "rotate": 40, "zoom": 0.2, "cutout": 0.5, "brightness": 0.5},
+    ],
+)
+def test_masks_move_with_their_images(changes):
+    """A mask that is a blurred image above its half is that again when both have moved, but at its edge."""
+    blobs = np.zeros((64, 33, 40), np.float32)
+    y, x = np.mgrid[:33, :40]
+    for blob in blobs:
+        for _ in range(3):
+            cy, cx, width = RNG.uniform(6, 27), RNG.uniform(6, 34), RNG.uniform(3, 6)
+            np.maximum(blob, np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / width**2), out=blob)
+    images, masks = np.uint8(blobs * 255)[..., None], np.uint8(7 * (blobs > 0.5))
+    options = Augment(**changes)
+    moved, seen = augment(tf.constant(images), tf.constant(masks), options, SEED, target="masks")
+    assert (seen.dtype, seen.shape) == (tf.uint8, masks.shape)
+    assert set(np.unique(seen)) == {0, 7}  # nothing in between
+    np.testing.assert_array_equal(moved, changed(images, **changes))  # images do not change otherwise for having masks
+    if not options.cutout and not options.brightness:
+        expected = moved.numpy()[..., 0]
+        wrong = (seen.numpy() > 0) != (expected > 0.5)
+        assert wrong.mean() < 0.02
+        assert (abs(expected[wrong] - 0.5) < 0.25).all()
+        assert ((masks > 0) != (seen > 0)).numpy().mean() > 0.05  # had they stayed
+    else:  # which masks are not touched by
+        plain = {key: value for key, value in changes.items() if key not in ("cutout", "brightness")}
+        _, same = augment(tf.constant(images), tf.constant(masks), Augment(**plain), SEED, target="masks")
+        np.testing.assert_array_equal(seen, same)
 
 
 def test_zoom_scales_about_the_centre():

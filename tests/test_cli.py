@@ -221,11 +221,11 @@ def test_evaluate_and_predict_heed_their_options(run, capsys, tmp_path):
 
 
 def test_a_run_is_not_overwritten(run, capsys):
-    before = (run.path / "model.weights.h5").read_bytes()
+    before = (run.path / "model.safetensors").read_bytes()
     status, _, err = cli(capsys, "train", "--out", run.path)
     assert status == 1
     assert "already holds a run" in err
-    assert (run.path / "model.weights.h5").read_bytes() == before
+    assert (run.path / "model.safetensors").read_bytes() == before
 
 
 def test_a_folder_without_permission(tmp_path, capsys, monkeypatch):

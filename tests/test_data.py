@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import gc
+import hashlib
 import io
 import mmap
 import os
@@ -15,8 +17,11 @@ import pytest
 from PIL import Image
 
 from cnn_zoo import Augment, Recipe, list_datasets, load_data, train
-from cnn_zoo.core.errors import DataError, MissingError, UsageError
+from cnn_zoo.core.errors import DataError, MissingError, OptionError, UsageError
 from cnn_zoo.data.memory import empty
+from cnn_zoo.data.source import Source
+from cnn_zoo.data.sources import SOURCES, add_source
+from cnn_zoo.data.tfds import TFDS
 from conftest import clean_environment
 
 
@@ -40,9 +45,9 @@ def test_the_embedded_digits(digits):
     }
     for split, each in (("train", 360), ("validation", 40), ("test", 100)):
         assert digits.class_counts(split) == [each] * 10
-    for dataset, count in ((digits.train, 36), (digits.validation, 4), (digits.test, 10)):
+    for dataset, count in ((digits.train, 113), (digits.validation, 13), (digits.test, 32)):
         assert int(dataset.cardinality()) == count == len(batches(dataset))
-    images, labels = next(iter(digits.train))
+    images, labels = next(iter(digits.batches("train", batch_size=100)))
     assert (images.shape, images.dtype.name, labels.shape, labels.dtype.name) == (
         (100, 28, 28, 1),
         "float32",
@@ -75,8 +80,8 @@ def test_batches_do_not_depend_on_the_number_of_threads():
     program = (
         "import hashlib, numpy as np; from cnn_zoo import load_data\n"
         "changes = {'translate': 0.1, 'rotate': 10, 'zoom': 0.1, 'cutout': 0.3, 'brightness': 0.2, 'flip': True}\n"
-        "data, digest = load_data('mnist5k', batch_size=500, augment=changes), hashlib.sha256()\n"
-        "[digest.update(x.numpy().tobytes() + y.numpy().tobytes()) for x, y in data.train]\n"
+        "data, digest = load_data('mnist5k').batches('train', batch_size=500, augment=changes), hashlib.sha256()\n"
+        "[digest.update(x.numpy().tobytes() + y.numpy().tobytes()) for x, y in data]\n"
         "print(digest.hexdigest())"
     )
     environment = clean_environment(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
@@ -90,16 +95,18 @@ def test_batches_do_not_depend_on_the_number_of_threads():
 def test_a_script_may_end_before_its_batches_do(memory_limit):
     program = (
         "from cnn_zoo import load_data\n"
-        f"data = load_data(batch_size=512, image_size=96, channels=3, memory_limit={memory_limit})\n"
-        "started = [iter(data.epochs(0, 20, augment={'translate': 0.04, 'rotate': 10})) for _ in range(4)]\n"
+        f"data = load_data(image_size=96, channels=3, memory_limit={memory_limit})\n"
+        "how = {'batch_size': 512, 'epochs': (0, 20), 'augment': {'translate': 0.04, 'rotate': 10}}\n"
+        "started = [iter(data.batches('train', **how)) for _ in range(4)]\n"
         "[next(batches) for batches in started]\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, env=clean_environment(), timeout=120)
 
 
 def test_two_batches_of_an_epoch_are_changed_differently():
-    data = load_data((np.tile(np.eye(28, dtype=np.uint8) * 255, (80, 1, 1)), np.arange(80) % 2), batch_size=16)
-    first, second = (x.numpy() for x, _ in list(data.epochs(0, 1, augment={"translate": 0.2}))[:2])
+    data = load_data((np.tile(np.eye(28, dtype=np.uint8) * 255, (80, 1, 1)), np.arange(80) % 2))
+    epoch = data.batches("train", batch_size=16, augment={"translate": 0.2})
+    first, second = (x.numpy() for x, _ in list(epoch)[:2])
     assert not np.array_equal(first, second)
 
 
@@ -120,16 +127,16 @@ def test_photos_on_their_side_are_turned_and_keep_their_proportions(tmp_path):
 def test_images_that_were_read_are_not_copied():
     program = (
         "import resource, numpy as np\n"
-        "from cnn_zoo import Augment\n"
-        "from cnn_zoo.data.pipeline import Data\n"
+        "from cnn_zoo import load_data\n"
         "from cnn_zoo.data.source import Source; from cnn_zoo.data.memory import empty\n"
         "images = empty(4_000, (160, 160), 3, 1e9)\n"
         "images[:] = 7\n"
-        "source = Source('made up', images, np.arange(4_000) % 2, ['a', 'b'])\n"
-        "how = {'batch_size': 8, 'seed': 0, 'how': Augment(crop=0.1), 'options': {'validation': 0}}\n"
-        "next(iter(Data(Source('small', images[:99], source.labels[:99], ['a', 'b']), **how).train))\n"
+        "def first(count):\n"
+        "    data = load_data(Source('made up', images[:count], np.arange(count) % 2, ['a', 'b']), validation=0)\n"
+        "    next(iter(data.batches('train', batch_size=8, augment={'crop': 0.1})))\n"
+        "first(99)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "next(iter(Data(source, **how).train))\n"
+        "first(4_000)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     more = subprocess.check_output([sys.executable, "-c", program], text=True, env=clean_environment(), timeout=120)
@@ -148,7 +155,7 @@ def test_arrays_may_change_after_they_were_taken():
     frozen.flags.writeable = False
     for given in (images.copy(), frozen, np.asfortranarray(images), images.copy()[::-1]):
         expected = given.copy()
-        data = load_data((given, np.arange(60) % 2), batch_size=60, validation=0)
+        data = load_data((given, np.arange(60) % 2), validation=0)
         if given.flags.writeable:
             given[:] = 0
         batch, _ = next(iter(data.test))
@@ -163,44 +170,69 @@ def test_statistics_are_those_of_the_training_images(digits):
 
 
 def test_every_training_image_comes_once_an_epoch_in_an_order_of_its_own(digits):
-    first, second = (np.concatenate([y for _, y in batches(digits.epochs(e, e + 1))]) for e in (0, 1))
-    assert sorted(first) == sorted(second) == sorted(digits.labels[digits.splits["train"]])
+    epochs = [batches(digits.batches("train", epochs=(epoch, epoch + 1))) for epoch in (0, 1)]
+    first, second = (np.concatenate([labels for _, labels in epoch]) for epoch in epochs)
+    assert sorted(first) == sorted(second) == sorted(digits.targets("train"))
     assert not np.array_equal(first, second)
 
 
-def test_flips_take_turns_epoch_by_epoch():
-    """Each image is mirrored in every other epoch; which of the two comes first is drawn for each image and seed."""
+def test_an_image_is_flipped_in_every_other_epoch():
+    """which of the two comes first is drawn for each image and seed."""
     images = np.zeros((64, 8, 8, 1), np.uint8)
-    images[:, 0, 0, 0] = np.arange(1, 65)  # its number in its left upper corner, or the right one where it is mirrored
-    data = load_data((images, np.arange(64) % 2), validation=0.25, batch_size=10, augment={"flip": True})
+    images[:, 0, 0, 0] = np.arange(1, 65)  # its number in its left upper corner, or the right one where it is flipped
+    data = load_data((images, np.arange(64) % 2), validation=0.25)
 
-    def mirrored(epoch, seed=0):
-        seen = np.concatenate([x for x, _ in batches(data.epochs(epoch, epoch + 1, seed=seed))])
+    def flipped(epoch, seed=0):
+        options = {"batch_size": 10, "augment": {"flip": True}, "seed": seed}
+        seen = np.concatenate([x for x, _ in batches(data.batches("train", epochs=(epoch, epoch + 1), **options))])
         first, last = (np.rint(seen[:, 0, column, 0] * 255) for column in (0, -1))
         assert ((first == 0) != (last == 0)).all()
         assert len(seen) == len(data.splits["train"])
         return dict(zip(first + last, first == 0, strict=True))
 
-    first = mirrored(0)
+    first = flipped(0)
     assert len(first) / 4 < sum(first.values()) < len(first) * 3 / 4
-    assert mirrored(1) == {number: not flipped for number, flipped in first.items()}
-    assert mirrored(2) == first != mirrored(0, seed=1)
+    assert flipped(1) == {number: not was for number, was in first.items()}
+    assert flipped(2) == first != flipped(0, seed=1)
 
 
 @pytest.mark.parametrize(
     "augment", [None, {"translate": 0.1, "rotate": 10, "zoom": 0.1, "cutout": 0.3, "brightness": 0.2, "flip": True}]
 )
-def test_the_same_seed_gives_the_same_batches_and_another_seed_others(augment):
-    one, two, other = (load_data("mnist5k", batch_size=500, seed=seed, augment=augment) for seed in (3, 3, 4))
-    passes = [batches(data.train) + batches(data.train) for data in (one, two, other)]
+def test_the_same_seed_gives_the_same_batches_and_another_seed_others(augment, digits):
+    def train(seed, epochs=None, data=digits):
+        return data.batches("train", batch_size=500, epochs=epochs, augment=augment, seed=seed)
+
+    passes = [batches(one) + batches(one) for one in (train(3), train(3, data=load_data("mnist5k")), train(4))]
     assert same(passes[0], passes[1])
     assert not same(passes[0], passes[2])
     # the k-th pass is epoch k, and an epoch does not depend on what came before it
-    assert same(passes[0], batches(one.epochs(0, 2)))
-    assert same(batches(one.epochs(1, 2)), batches(one.epochs(0, 2))[8:])
-    assert same(batches(one.epochs(0, 1, seed=4)), batches(other.epochs(0, 1)))
+    assert same(passes[0], batches(train(3, (0, 2))))
+    assert same(batches(train(3, (1, 2))), batches(train(3, (0, 2)))[8:])
     # test images are the same for every seed, and never augmented
-    assert same(batches(one.test), batches(other.test))
+    assert same(batches(digits.test), batches(digits.batches("test", seed=4)))
+
+
+def test_batches_and_their_augmentation_are_those_of_the_runs_on_record(digits):
+    changes = {"crop": 0.125, "rotate": 10, "zoom": 0.1, "cutout": 0.3, "brightness": 0.2, "flip": True}
+    digest = hashlib.sha256()
+    for images, labels in digits.batches("train", batch_size=500, epochs=(1, 2), augment={"crop": 0.125, "flip": True}):
+        digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
+    assert digest.hexdigest()[:16] == "f2118d1c55e38b31"
+    total = sum(
+        images.numpy().sum(dtype="float64") for images, _ in digits.batches("train", epochs=(1, 2), augment=changes)
+    )
+    assert total == pytest.approx(448095.263, rel=1e-5)  # sines and cosines differ in the last bits between processors
+
+
+def test_a_dataset_counts_its_own_passes(digits):
+    """Also when nothing else holds it than what was made of it."""
+    first, second = digits.batches("train").unbatch().batch(3600), digits.batches("train").unbatch().batch(3600)
+    gc.collect()
+    epochs = [batches(digits.batches("train", epochs=(e, e + 1), batch_size=3600)) for e in (0, 1)]
+    assert same(batches(first), epochs[0])
+    assert same(batches(first), epochs[1])
+    assert same(batches(second), epochs[0])
 
 
 @pytest.mark.parametrize("kind", ["embedded", "arrays", "folder", "from a file", "augmented"])
@@ -213,8 +245,8 @@ def test_training_takes_as_many_steps_as_there_are_batches(kind, photos, tmp_pat
     if source is photos:
         options = {"image_size": 28, "channels": 1, **({"memory_limit": 10_000} if kind == "from a file" else {})}
     data, size = load_data(source, **options), 500 if kind == "embedded" else 7
-    how = Augment(translate=0.1) if kind == "augmented" else None
-    batches = data.epochs(0, 3, batch_size=size, augment=how)
+    augment = Augment(translate=0.1) if kind == "augmented" else None
+    batches = data.batches("train", batch_size=size, epochs=(0, 3), augment=augment)
     assert data.steps(size) == -(-len(data.splits["train"]) // size)
     assert int(batches.cardinality()) == 3 * data.steps(size) == sum(1 for _ in batches)
     if kind == "augmented":
@@ -236,7 +268,7 @@ def test_resizing_and_channels_on_request():
 def test_arrays_are_a_data_set():
     rng = np.random.default_rng(0)
     images, labels = rng.random((60, 8, 8)), rng.permutation(60) % 3
-    data = load_data((images, labels), batch_size=10)
+    data = load_data((images, labels))
     assert (data.input_shape, data.num_classes) == ((8, 8, 1), 3)
     np.testing.assert_allclose(data.images("test")[..., 0] / 255, images[data.splits["test"]], atol=0.5 / 255)
 
@@ -263,11 +295,11 @@ def test_arrays_that_are_not_images_and_labels(images, labels, message):
 
 
 def test_a_folder_of_photos(photos):
-    data = load_data(photos, batch_size=5)
+    data = load_data(photos)
     assert data.class_names == ["dark", "dim", "light"]
     assert data.input_shape == (64, 64, 3)  # of different sizes and colours
     assert [sum(data.class_counts(split)) for split in data.splits] == [27, 3, 6]
-    brightness = [data.images("train")[data.labels[data.splits["train"]] == label].mean() for label in range(3)]
+    brightness = [data.images("train")[data.targets("train") == label].mean() for label in range(3)]
     assert brightness == sorted(brightness)
     assert load_data(photos, image_size=16, channels=1).input_shape == (16, 16, 1)
 
@@ -386,17 +418,15 @@ def test_folders_that_are_no_data_set(tmp_path):
     ("arguments", "message"),
     [
         ({"name": "minst"}, r"unknown data set 'minst'; did you mean mnist"),
-        ({"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
         ({"validation": 1.0}, "validation must be a number of at least 0 and below 1; got 1.0"),
         ({"image_size": 0}, "image_size must be a side"),
         ({"image_size": (8, 8, 1)}, "image_size must be a side"),
         ({"image_size": True}, "image_size must be a side .* got True"),
         ({"memory_limit": "much"}, "memory_limit must be a number of at least 0; got 'much'"),
         ({"channels": 2}, "channels must be one of None, 1, 3, 4; got 2"),
-        ({"seed": -1}, "seed must be an integer of at least 0"),
-        ({"augment": {"rotation": 3}}, "unknown augmentation 'rotation'; did you mean rotate"),
-        ({"augment": {"translate": 2}}, "translate must be a number of at least 0 and below 1; got 2"),
-        ({"augment": {"flip": 1}}, "flip must be True or False"),
+        ({"name": 7}, "a data set is a name, a folder, a pair of arrays or a Source; got int"),
+        ({"target": "masks"}, "mnist5k has labels; masks are in: scenes"),
+        ({"target": "boxs"}, "mnist5k has labels; no data set here has 'boxs'"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -408,12 +438,19 @@ def test_wrong_arguments_are_named(arguments, message):
     ("ask", "message"),
     [
         (lambda data: data.images("tst"), "split must be one of 'train', 'validation', 'test'; got 'tst'"),
-        (lambda data: data.ordered("tst"), "split must be one of"),
+        (lambda data: data.targets("tst"), "split must be one of"),
+        (lambda data: data.batches("tst"), "split must be one of"),
         (lambda data: data.class_counts("tst"), "split must be one of"),
-        (lambda data: data.ordered("test", 0), "batch_size must be an integer of at least 1; got 0"),
+        (lambda data: data.batches("test", batch_size=0), "batch_size must be an integer of at least 1; got 0"),
+        (lambda data: data.batches("test", epochs=(0, 1)), "only training images are shuffled .*, not those of 'test'"),
+        (lambda data: data.batches("validation", augment={"flip": True}), "augmented, not those of 'validation'"),
         (lambda data: data.steps(1.5), "batch_size must be an integer of at least 1; got 1.5"),
-        (lambda data: data.epochs(2, 1), "stop must be an integer of at least 2; got 1"),
-        (lambda data: data.epochs(0, 1, seed="a"), "seed must be an integer"),
+        (lambda data: data.batches("train", epochs=(2, 1)), "stop of epochs must be an integer of at least 2; got 1"),
+        (lambda data: data.batches("train", epochs=2), r"epochs must be a pair \(start, stop\); got 2"),
+        (lambda data: data.batches("train", seed=-1), "seed must be an integer of at least 0"),
+        (lambda data: data.batches("train", augment={"rotation": 3}), "augmentation 'rotation'; did you mean rotate"),
+        (lambda data: data.batches("train", augment={"translate": 2}), "translate must be a number .* below 1; got 2"),
+        (lambda data: data.batches("train", augment={"flip": 1}), "flip must be True or False"),
         (lambda data: data.sample(-1), "count must be an integer of at least 1; got -1"),
     ],
 )
@@ -448,6 +485,88 @@ def test_a_disk_that_is_full_all_the_same_is_named(monkeypatch):
         load_data("mnist5k", image_size=32, memory_limit=1000)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mnist/file_format=tfrecord,data_dir=hostile",  # arguments, to tensorflow_datasets
+        "mnist/data_dir=hostile",
+        "emnist/letters/1.0.0",
+        "emnist/letters\n",
+        "emnist/",
+        "emnist/../kmnist",
+        "emnist/let ters",
+    ],
+)
+def test_names_that_say_more_than_a_set_and_its_configuration_are_refused(name, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tfds, "builder", lambda *_: pytest.fail("tensorflow_datasets was asked"))
+    with pytest.raises(UsageError, match=r"a data set is NAME or NAME/CONFIG, of letters, digits, _, - and .; got"):
+        load_data(name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_that_the_data_set_does_not_have_is_named(photos):
+    with pytest.raises(OptionError, match="unknown option of mnist5k 'image_siz'; did you mean image_size"):
+        load_data("mnist5k", image_siz=3)
+    with pytest.raises(OptionError, match=f"unknown option of {photos} 'skipbroken'; did you mean skip_broken"):
+        load_data(photos, skipbroken=True)
+    with pytest.raises(OptionError, match=r"batch_size is an option of data\.batches, not of load_data"):
+        load_data("mnist5k", batch_size=64)
+
+
+def test_a_program_adds_a_data_set_with_targets_of_its_own(monkeypatch):
+    monkeypatch.setattr("cnn_zoo.data.sources.SOURCES", dict(SOURCES))
+    told = []
+
+    def read(target, *, progress, most=5):
+        progress("counting")
+        counts = np.random.default_rng(0).integers(0, most, (50, 1)).astype(np.float32)
+        images = np.zeros((50, 8, 10, 3), np.uint8)
+        images[:, 0, 0] = np.arange(50)[:, None]
+        splits = {"test": np.arange(10), "train": np.arange(10, 50)}
+        return Source("dots", images, counts, [], target=target, splits=splits)
+
+    add_source("dots", read, targets=("count",), mirrored=True)
+    data = load_data("dots", most=3, image_size=(4, 5), channels=1, validation=0.2, progress=told.append)
+    assert told == ["counting"]
+    assert (data.target, data.num_classes, data.class_names, data.input_shape) == ("count", 1, [], (4, 5, 1))
+    assert data.mirrored
+    assert [len(data.splits[split]) for split in ("train", "validation", "test")] == [32, 8, 10]
+    assert data.options == {
+        "target": "count", "validation": 0.2, "image_size": (4, 5), "channels": 1, "skip_broken": False, "most": 3,
+    }  # fmt: skip
+    assert load_data("dots", **data.options).digest == data.digest != load_data("dots").digest
+    _, counts = next(iter(data.test))
+    assert counts.dtype == "float32"
+    np.testing.assert_array_equal(counts, data.targets("test"))
+    with pytest.raises(UsageError, match="dots has no classes to count, but count"):
+        data.class_counts("test")
+    with pytest.raises(UsageError, match="dots has count; labels are in: beans, "):
+        load_data("dots", target="labels")
+    with pytest.raises(UsageError, match="a data set named 'dots' is already there, read by test_data"):
+        add_source("dots", read)
+    assert "dots" in repr(data)
+
+
+def test_a_source_is_taken_as_it_is():
+    rng = np.random.default_rng(0)
+    images, masks = rng.integers(0, 256, (20, 6, 8, 1), np.uint8), rng.integers(0, 3, (20, 6, 8), np.uint8)
+    masks[:, 0, 0] = 255  # belongs to no class
+    source = Source("spots", images, masks, ["none", "one", "two"], target="masks")
+    data = load_data(source, validation=0.5)
+    assert data.class_counts("test") == [(data.targets("test") == number).sum() for number in range(3)]
+    smaller = load_data(source, image_size=(3, 4))
+    assert np.array_equal(smaller.targets("test"), data.targets("test")[:, 1::2, 1::2])  # no class in between
+    with pytest.raises(UsageError, match="spots has masks; labels are in"):
+        load_data(source, target="labels")
+    with pytest.raises(DataError, match=r"got spots: masks uint8 \(20, 6\), images uint8 \(20, 6, 8, 1\)"):
+        Source("spots", images, masks[:, :, 0], [], target="masks")
+    with pytest.raises(DataError, match="every image has one target"):
+        Source("spots", images[:3], masks, [], target="spots")
+
+
 def test_names_of_data_sets():
     assert {"mnist5k", "mnist", "fashion_mnist", "cifar10"} <= set(list_datasets())
 
@@ -455,7 +574,7 @@ def test_names_of_data_sets():
 def test_the_names_of_tfds_sets_are_known_to_tfds():
     import tensorflow_datasets as tfds
 
-    assert set(list_datasets()) - {"mnist5k"} <= set(tfds.list_builders())
+    assert set(tfds.list_builders()) >= TFDS
 
 
 @pytest.mark.parametrize("name", ["kmnist", "rock_paper_scissors"])
@@ -485,7 +604,7 @@ def test_a_set_of_tfds_is_read_split_by_split(name, tmp_path):
     assert told == [f"reading {name}: train, 8 images", f"reading {name}: test, 4 images"]
     for split, examples in rows.items():
         assert np.array_equal(data.images(split), [row["image"] for row in examples])
-        assert data.labels[data.splits[split]].tolist() == [row["label"] for row in examples]
+        assert data.targets(split).tolist() == [row["label"] for row in examples]
     assert data.class_names == names
     assert load_data(name, validation=0).input_shape == (shape if shape[0] <= 224 else (64, 64, 3))  # as of a folder
 
@@ -503,7 +622,7 @@ def test_full_sets_where_they_are_prepared(name):
     assert sizes[2] == 10_000
     official = next(tfds.load(name, split="test", as_supervised=True).batch(100).as_numpy_iterator())
     assert np.array_equal(data.images("test")[:100], official[0])
-    assert np.array_equal(data.labels[data.splits["test"][:100]], official[1])
+    assert np.array_equal(data.targets("test")[:100], official[1])
 
 
 def test_what_looks_like_a_path_is_a_folder_and_a_bare_name_a_data_set(photos, tmp_path, monkeypatch, no_report):
@@ -521,5 +640,5 @@ def test_what_looks_like_a_path_is_a_folder_and_a_bare_name_a_data_set(photos, t
     (tmp_path / "mnist5k").rename("cifar10/train")
     assert load_data("cifar10/train", image_size=16).num_classes == 3
     run = train("conv_stack", "cifar10/train", recipe="accurate", epochs=1, verbose=0, data_options={"image_size": 28})
-    assert "flip" not in run.config["recipe"]["augment"]  # CIFAR-10 may be mirrored; these may be letters
+    assert "flip" not in run.config["recipe"]["augment"]  # CIFAR-10 may be flipped; these may be letters
     assert str(run.path) == "runs/conv_stack-train"

@@ -9,7 +9,6 @@ from PIL import Image
 from cnn_zoo import build_model, evaluate, load_data, predict
 from cnn_zoo.core.errors import DataError, MissingError, UsageError
 from cnn_zoo.data import inputs, memory
-from cnn_zoo.inference import as_batch
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +19,10 @@ def some(digits):
 def close(a, b, tolerance=1e-5):
     assert [name for name, _ in a] == [name for name, _ in b]
     np.testing.assert_allclose([p for _, p in a], [p for _, p in b], atol=tolerance)
+
+
+def as_batch(images, input_shape):
+    return np.concatenate([batch for batch, _ in inputs.batches_of(images, input_shape, 4)])
 
 
 def test_every_kind_of_image_gives_the_same(run, some, tmp_path):
@@ -124,9 +127,9 @@ def test_a_model_that_is_no_classifier_of_images_is_refused(run):
     sigmoid = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")])
     with pytest.raises(UsageError, match="must end in softmax or logits"):
         predict(sigmoid, np.zeros((8, 8)))
-    with pytest.raises(UsageError, match="needs a run or a classifier of images"):
+    with pytest.raises(UsageError, match="needs a run or a model of images"):
         predict(keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)]), np.zeros((8, 8)))
-    with pytest.raises(UsageError, match="needs a run or a classifier of images"):
+    with pytest.raises(UsageError, match="needs a run or a model of images"):
         predict("runs/x", np.zeros((8, 8)))
     with pytest.raises(UsageError, match="top must be an integer of at least 1; got 0"):
         predict(run, np.zeros((28, 28)), top=0)
@@ -234,13 +237,13 @@ def test_predictions_follow_changes_of_the_layers():
 
 
 def test_what_is_called_repeatedly_is_compiled(monkeypatch):
-    from cnn_zoo import inference
+    from cnn_zoo.nn import calls
 
     model, made = build_model("lenet5", compile=False), []
-    original = inference._compile
-    monkeypatch.setattr(inference, "_compile", lambda model, size: made.append(size) or original(model, size))
+    original = calls._compile
+    monkeypatch.setattr(calls, "_compile", lambda model, size: made.append(size) or original(model, size))
     image = np.zeros((28, 28), np.uint8)
-    for _ in range(inference.EAGER_CALLS):
+    for _ in range(calls.EAGER_CALLS):
         predict(model, image)
     assert made == []
     for images in (image, image, np.zeros((3, 28, 28), np.uint8), np.zeros((4, 28, 28), np.uint8)):
@@ -254,10 +257,10 @@ def test_what_is_called_repeatedly_is_compiled(monkeypatch):
 )
 def test_one_image_goes_through_xla_where_that_is_faster(name, size, expected, monkeypatch):
     """Not with many multiplications, nor with depthwise convolutions, which XLA computes several times as slowly."""
-    from cnn_zoo import inference
+    from cnn_zoo.nn import calls
 
     model, asked = build_model(name, (32, 32, 3), compile=False), []
     original = tf.function
     monkeypatch.setattr(tf, "function", lambda *f, **options: asked.append(options) or original(*f, **options))
-    inference._compile(model, size)
+    calls._compile(model, size)
     assert asked[0] == {"jit_compile": expected}  # Keras' layers ask for functions too

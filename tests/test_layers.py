@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 
 from cnn_zoo import Recipe, build_model, load_model, train
-from cnn_zoo.build import compile_model
 from cnn_zoo.core.errors import MissingError, RunError, UsageError
 from cnn_zoo.nn import layers
 from cnn_zoo.nn.blocks import apply, conv
 from cnn_zoo.nn.layers import BatchNormalization, Channels, Conv2D, Whitening
 from cnn_zoo.nn.spec import Spec
+from cnn_zoo.tasks import CLASSIFICATION
 from conftest import clean_environment, equal
 
 
@@ -108,7 +108,7 @@ def test_what_the_kernel_cannot_do_is_left_to_keras(shape, options):
 def test_a_saved_model_is_read_by_a_program_that_only_imports_the_package(tmp_path):
     model = build_model("resnet20", num_classes=3, filters=(4, 4, 4), compile=False)
     recipe = Recipe(optimizer="muon", schedule="linear", warmup=0.25, label_smoothing=0.1)
-    compile_model(model, recipe.make_optimizer(10), label_smoothing=recipe.label_smoothing)
+    CLASSIFICATION.compile(model, recipe.make_optimizer(10), recipe)
     model.optimizer.build(model.trainable_variables)  # as fit does, so that there is a state to be read again
     model.save(tmp_path / "model.keras")
     assert isinstance(load_model(tmp_path / "model.keras").get_layer("stem_conv_norm"), BatchNormalization)

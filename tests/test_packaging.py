@@ -78,7 +78,7 @@ models recipes
 weights tasks
 build
 runs cards checkpoints
-inference report
+inference report callbacks
 training
 teaching
 cli

@@ -8,10 +8,10 @@ import shutil
 import statistics
 import warnings
 
-import h5py
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import cnn_zoo
 from cnn_zoo import (
@@ -26,9 +26,10 @@ from cnn_zoo import (
 )
 from cnn_zoo.cli import main
 from cnn_zoo.core.errors import MissingError, RunError, UsageError
-from cnn_zoo.core.files import checksum, read_json, seal
+from cnn_zoo.core.files import checksum, read_json
 from cnn_zoo.core.intervals import prediction_interval
-from cnn_zoo.weights import pretrained, transfer
+from cnn_zoo.core.tensors import read_tensors, write_tensors
+from cnn_zoo.weights import pretrained
 from conftest import ROOT, equal
 
 RECORDS = pretrained.records()
@@ -66,7 +67,7 @@ def test_a_record_agrees_with_its_file_its_model_and_the_trainings(name):
 
 def test_all_files_together_are_small_and_none_is_strange():
     sizes = {path.name: path.stat().st_size for path in pretrained.PUBLISHED.iterdir()}
-    assert sizes.keys() == {f"{name}.weights.h5" for name in NAMES} | {pretrained.MANIFEST}
+    assert sizes.keys() == {f"{name}.safetensors" for name in NAMES} | {pretrained.MANIFEST}
     assert max(sizes.values()) < 4e6
     assert sum(sizes.values()) < 16e6
 
@@ -103,75 +104,67 @@ def tampered(content):
 
 @pytest.mark.parametrize("change", [tampered, lambda content: content[:-100], lambda content: b""])
 def test_a_changed_file_is_refused(copies, change):
-    path = copies / "lenet5-mnist.weights.h5"
+    path = copies / "lenet5-mnist.safetensors"
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(RunError, match=r"lenet5-mnist\.weights\.h5 is not the file that was published.*another"):
+    with pytest.raises(RunError, match=r"lenet5-mnist\.safetensors is not the file that was published.*another"):
         build_model("lenet5", weights="mnist")
 
 
 def test_a_file_under_another_name_is_refused(copies):
-    shutil.copy(copies / "lenet5-fashion_mnist.weights.h5", copies / "lenet5-mnist.weights.h5")
+    shutil.copy(copies / "lenet5-fashion_mnist.safetensors", copies / "lenet5-mnist.safetensors")
     with pytest.raises(RunError, match="is not the file that was published"):
         build_model("lenet5", weights="mnist")
-    (copies / "lenet5-mnist.weights.h5").unlink()
+    (copies / "lenet5-mnist.safetensors").unlink()
     with pytest.raises(MissingError, match="install cnn_zoo again"):
         build_model("lenet5", weights="mnist")
-
-
-def not_finite(file):
-    file["layers/dense/vars/1"][0] = np.nan
-
-
-def two_names(file):  # with which a small file can hold paths without number
-    file["layers/again"] = file["layers/dense"]
-
-
-def soft_link(file):
-    file["layers/again"] = h5py.SoftLink("/layers/dense")
-
-
-def external_link(file):
-    file["layers/again"] = h5py.ExternalLink("secret.h5", "/")
-
-
-def external_storage(file):
-    file.create_dataset("layers/raw", (10,), "f4", external=[("secret.bin", 0, 40)])
-
-
-def virtual(file):
-    layout = h5py.VirtualLayout((10,), "f4")
-    layout[:] = h5py.VirtualSource("secret.h5", "numbers", (10,))
-    file.create_virtual_dataset("layers/virtual", layout)
-
-
-def more_than_it_holds(file):
-    file.create_dataset("layers/empty", (10**9,), "f4", chunks=True)
-
-
-def no_floats(file):
-    file["layers/texts"] = "x"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (not_finite, "holds numbers that are not finite"),
-        (two_names, "again has two names; such files are refused"),
-        (soft_link, "holds a link, 'again'"),
-        (external_link, "holds a link, 'again'"),
-        (external_storage, "raw is not a plain array of floats"),
-        (virtual, "virtual is not a plain array of floats"),
-        (more_than_it_holds, r"empty claims shape \(1000000000,\), more than the file can hold"),
-        (no_floats, "texts is not a plain array of floats"),
+        ({"predictions/bias": np.full(10, np.nan, np.float32)}, "predictions/bias holds something other than finite"),
+        ({"predictions/bias": np.full(10, 1e300)}, "predictions/bias holds something other than finite"),
+        ({"predictions/bias": np.arange(10)}, "predictions/bias holds something other than finite"),
+        (
+            {"predictions/bias": np.zeros((), np.float32)},
+            r"another model: \(\) predictions/bias for the \(10,\) of lenet5",
+        ),
+        ({"predictions/scale": np.zeros(10, np.float32)}, "predictions/scale is no weight of lenet5"),
+        ({"stage9_conv1/bias": np.zeros(10, np.float32)}, "stage9_conv1/bias is no weight of lenet5"),
+        ({"fc1/bias": None}, r"another model: no fc1/bias for the \(120,\) of lenet5"),
     ],
 )
-def test_hostile_contents_are_refused_under_a_right_checksum(copies, change, message):
-    path = copies / "lenet5-mnist.weights.h5"
-    with h5py.File(path, "r+") as file:
-        change(file)
-    seal(path)
+def test_hostile_contents_are_refused_under_a_right_checksum(tmp_path, change, message):
+    tensors, about = read_tensors(pretrained.weights_file(RECORDS["lenet5-mnist"]))
+    changed = {name: value for name, value in {**tensors, **change}.items() if value is not None}
+    write_tensors(tmp_path / "w.safetensors", changed, about)
     with pytest.raises(RunError, match=message):
-        build_model("lenet5", weights=path)
+        build_model("lenet5", weights=tmp_path / "w.safetensors")
+
+
+def test_a_file_without_our_checksum_is_refused_and_one_that_is_changed_too(tmp_path):
+    tensors, _ = read_tensors(pretrained.weights_file(RECORDS["lenet5-mnist"]))
+    save_file(tensors, tmp_path / "foreign.safetensors")
+    with pytest.raises(RunError, match="not written by cnn_zoo, for it holds no checksum; load_torch_weights reads"):
+        build_model("lenet5", weights=tmp_path / "foreign.safetensors")
+    save_weights(build_model("lenet5"), tmp_path / "own.safetensors")
+    (tmp_path / "own.safetensors").write_bytes(tampered((tmp_path / "own.safetensors").read_bytes()))
+    with pytest.raises(RunError, match="damaged or changed since it was written: its checksum does not fit"):
+        build_model("lenet5", weights=tmp_path / "own.safetensors")
+
+
+def test_weights_are_named_by_layer(tmp_path):
+    model = build_model("resnet20", (16, 16, 3), filters=(4, 4, 4))
+    save_weights(model, tmp_path / "w.safetensors")
+    names = set(load_file(tmp_path / "w.safetensors"))
+    assert {"stem_conv/kernel", "stage1_block1_conv1_norm/moving_mean", "predictions/bias"} <= names
+    assert len(names) == len(model.weights)
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")], name="inner")
+    outer = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(2, name="dense")])
+    save_weights(outer, tmp_path / "nested.safetensors")
+    assert set(load_file(tmp_path / "nested.safetensors")) == {
+        "inner/dense/kernel", "inner/dense/bias", "dense/kernel", "dense/bias"
+    }  # fmt: skip
 
 
 def test_a_changed_manifest_is_refused(copies):
@@ -190,16 +183,25 @@ def test_a_changed_manifest_is_refused(copies):
     [
         ({"name": "vgg19", "weights": "mnist"}, "vgg19 has no published weights, for 'mnist' or others; .*lenet5"),
         ({"name": "lenet5", "weights": "mnst"}, "unknown weights of lenet5 'mnst'; did you mean mnist"),
-        ({"name": "lenet5", "weights": "mnist", "batch_norm": True}, "for a model with .*28, 28, 1.*: stage1_conv1"),
-        ({"name": "lenet5", "weights": "mnist", "input_shape": (32, 32, 3)}, r"\(5, 5, 3, 6\).*here.*\(5, 5, 1, 6\)"),
-        ({"name": "lenet5", "weights": "mnist", "input_shape": (40, 40, 1)}, "fc1 has weights of shape"),
+        (
+            {"name": "lenet5", "weights": "mnist", "batch_norm": True},
+            "lenet5 for mnist: the weights of another model: no stage1_conv1_norm/gamma",
+        ),
+        (
+            {"name": "lenet5", "weights": "mnist", "input_shape": (32, 32, 3)},
+            r"\(5, 5, 1, 6\) stage1_conv1/kernel for the \(5, 5, 3, 6\)",
+        ),
+        (
+            {"name": "lenet5", "weights": "mnist", "input_shape": (40, 40, 1)},
+            r"\(400, 120\) fc1/kernel for the \(784, 120\)",
+        ),
         ({"name": "lenet5", "weights": "mnist", "activation": "tanh"}, "mnist are for activation='relu'; got 'tanh'"),
         ({"name": "lenet5", "weights": "mnist", "pool_kind": "max"}, "are for pool_kind='average'; got 'max'"),
         ({"name": "lenet5", "weights": "mnist", "units": (120,)}, r"are for units=\(120, 84\); got \(120,\)"),
         ({"name": "conv_stack", "weights": "mnist", "units": ()}, r"are for units=.*; got \(\)"),
         (
             {"name": "zoonet_wide", "weights": "fashion_mnist", "input_shape": (14, 14, 1), "include_top": False},
-            "stage3_.* missing here",
+            "is no weight of zoonet_wide",
         ),
     ],
 )
@@ -230,12 +232,12 @@ def test_a_model_for_other_classes_takes_all_but_the_last_layer_and_says_so():
 @pytest.mark.parametrize("name", ["lenet5", "conv_stack", "zoonet"])
 def test_layers_without_weights_and_what_only_training_minds_may_differ(name, tmp_path):
     whole = build_model(name, weights="mnist", compile=False)
-    save_weights(whole, tmp_path / "w.weights.h5")
+    save_weights(whole, tmp_path / "w.safetensors")
     with warnings.catch_warnings(action="error"):
         same = build_model(name, weights="mnist", dropout=0.25, l2=1e-4, activation=keras.activations.relu)
         pooled = [
             build_model(name, weights=weights, include_top=False, pooling="avg")
-            for weights in ("mnist", tmp_path / "w.weights.h5")
+            for weights in ("mnist", tmp_path / "w.safetensors")
         ]
     assert equal(same.get_weights(), whole.get_weights())
     assert [layer.rate for layer in same.layers if isinstance(layer, keras.layers.Dropout)][-1] == 0.25
@@ -244,21 +246,10 @@ def test_layers_without_weights_and_what_only_training_minds_may_differ(name, tm
         assert equal(model.get_layer("stage1_conv1").get_weights(), whole.get_layer("stage1_conv1").get_weights())
 
 
-def test_few_nets_are_built_to_find_the_number_of_classes(tmp_path, monkeypatch):
-    options = {"depths": (2, 2, 2), "growth": 4, "compile": False}
-    save_weights(build_model("densenet_bc_100_12", num_classes=7, **options), tmp_path / "w.weights.h5")
-    tried = []
-    find = transfer._numbers_of_classes
-    monkeypatch.setattr(transfer, "_numbers_of_classes", lambda shapes: tried.append(find(shapes)) or tried[0])
-    with pytest.warns(UserWarning, match="for 10 classes in place of 7"):
-        build_model("densenet_bc_100_12", weights=tmp_path / "w.weights.h5", **options)
-    assert tried[0][0] == 7
-
-
 def test_a_familys_options_are_those_that_were_trained_unless_others_are_given(run, copies, monkeypatch):
     name = f"conv_stack-{run.config['data']}"
-    save_weights(run.model, copies / f"{name}.weights.h5")
-    record = {"config": run.config, "sha256": checksum(copies / f"{name}.weights.h5")}
+    save_weights(run.model, copies / f"{name}.safetensors")
+    record = {"config": run.config, "sha256": checksum(copies / f"{name}.safetensors")}
     monkeypatch.setattr(pretrained, "records", lambda: {name: record})
     model = build_model("conv_stack", weights=run.config["data"])
     assert equal(model.get_weights(), run.model.get_weights())
@@ -267,8 +258,8 @@ def test_a_familys_options_are_those_that_were_trained_unless_others_are_given(r
 
 
 def test_weights_of_a_run_fill_the_same_net_for_other_classes_or_without_its_top(run):
-    path, options = run.path / "model.weights.h5", {**run.config["model_options"], "compile": False}
-    with pytest.warns(UserWarning, match=r"have the weights of .*model\.weights\.h5; .* 4 classes in place of 10"):
+    path, options = run.path / "model.safetensors", {**run.config["model_options"], "compile": False}
+    with pytest.warns(UserWarning, match=r"have the weights of .*model\.safetensors; .* 4 classes in place of 10"):
         few = build_model("conv_stack", num_classes=4, weights=path, **options)
     bare = build_model("conv_stack", include_top=False, weights=str(path), **options)
     for model in (few, bare):
@@ -276,7 +267,7 @@ def test_weights_of_a_run_fill_the_same_net_for_other_classes_or_without_its_top
         for layer in model.layers[: -1 if model is few else None]:
             assert equal(layer.get_weights(), run.model.get_layer(layer.name).get_weights())
     with pytest.raises(
-        RunError, match=r"the weights of another model: arrays of shape .* in place of .*\(3, 3, 1, 5\)"
+        RunError, match=r"the weights of another model: \(3, 3, 1, 4\) stage1_conv1/kernel for the \(3, 3, 1, 5\)"
     ):
         build_model("conv_stack", weights=path, **{**options, "filters": (5, 8)})
 
@@ -284,9 +275,9 @@ def test_weights_of_a_run_fill_the_same_net_for_other_classes_or_without_its_top
 def test_a_net_whose_last_weights_are_those_of_a_convolution_is_transferred(tmp_path):
     options = {"squeeze": (2,) * 8, "compile": False}
     whole = build_model("squeezenet1_1", (32, 32, 3), **options)
-    save_weights(whole, tmp_path / "w.weights.h5")
+    save_weights(whole, tmp_path / "w.safetensors")
     with pytest.warns(UserWarning, match="all layers but 'predictions_conv' .* random, for 5 classes"):
-        model = build_model("squeezenet1_1", (32, 32, 3), 5, weights=tmp_path / "w.weights.h5", **options)
+        model = build_model("squeezenet1_1", (32, 32, 3), 5, weights=tmp_path / "w.safetensors", **options)
     assert equal(model.get_layer("stem_conv").get_weights(), whole.get_layer("stem_conv").get_weights())
     freeze(model)
     assert [layer.name for layer in model.layers if layer.trainable and layer.weights] == ["predictions_conv"]
@@ -295,8 +286,8 @@ def test_a_net_whose_last_weights_are_those_of_a_convolution_is_transferred(tmp_
 def test_a_large_top_is_left_out(tmp_path):
     options = {"filters": (4,), "units": (20_000,), "compile": False}
     whole = build_model("conv_stack", **options)
-    save_weights(whole, tmp_path / "w.weights.h5")
-    bare = build_model("conv_stack", include_top=False, weights=tmp_path / "w.weights.h5", **options)
+    save_weights(whole, tmp_path / "w.safetensors")
+    bare = build_model("conv_stack", include_top=False, weights=tmp_path / "w.safetensors", **options)
     assert equal(bare.get_weights(), whole.get_weights()[:2])
 
 
@@ -380,7 +371,7 @@ def test_the_command_line_takes_the_name_of_weights(capsys, tmp_path):
     from PIL import Image
 
     assert main(["evaluate", "lenet5-mnist", "--data", "mnist5k"]) == 0
-    assert "lenet5-mnist.weights.h5 on mnist5k" in capsys.readouterr().out
+    assert "lenet5-mnist.safetensors on mnist5k" in capsys.readouterr().out
     Image.fromarray(load_data("mnist5k").images("test")[0, ..., 0]).save(tmp_path / "0.png")
     assert main(["predict", "lenet5-mnist", str(tmp_path / "0.png")]) == 0
     assert capsys.readouterr().out.split()[1] == "0"
@@ -397,7 +388,7 @@ def test_the_command_line_takes_the_name_of_weights(capsys, tmp_path):
 
 @pytest.mark.parametrize(("reached", "status"), [([0.0, 1.0], 0), ([0.1, 0.1001], 1), ([0.5], 0)])
 def test_reproducing_trains_again_and_compares(run, tmp_path, monkeypatch, capsys, reached, status):
-    config = run.config | {"data_options": {"validation": 0.1}}
+    config = run.config | {"data_options": run.config["data_options"] | {"validation": 0.1}}
     record = {"config": config, "parameters": 0, "seeds": {str(seed): value for seed, value in enumerate(reached)}}
     monkeypatch.setattr(pretrained, "records", lambda: {"conv_stack-mnist5k": record})
     if reached != [0.0, 1.0]:  # one training is enough
@@ -420,14 +411,14 @@ def test_an_interval_for_another_value_is_that_of_the_textbook():
 
 
 def test_weights_in_16_bits_are_half_as_large_and_close(run, tmp_path):
-    save_weights(run.model, tmp_path / "half.weights.h5", dtype="float16")
-    save_weights(run.model, tmp_path / "full.weights.h5")
+    save_weights(run.model, tmp_path / "half.safetensors", dtype="float16")
+    save_weights(run.model, tmp_path / "full.safetensors")
     options = {"filters": (4, 8), "units": (16,)}
-    half = build_model("conv_stack", weights=tmp_path / "half.weights.h5", **options)
+    half = build_model("conv_stack", weights=tmp_path / "half.safetensors", **options)
     for mine, theirs in zip(half.get_weights(), run.model.get_weights(), strict=True):
         assert mine.dtype == np.float32
         np.testing.assert_allclose(mine, theirs, rtol=0 if mine.ndim == 1 else 2**-11, atol=1e-7)
-    sizes = [(tmp_path / f"{name}.weights.h5").stat().st_size for name in ("half", "full")]
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "full")]
     assert sizes[1] - sizes[0] > 2 * sum(w.size for w in half.get_weights() if w.ndim > 1) - 4096
     with pytest.raises(UsageError, match="dtype must be one of 'float32', 'float16'"):
-        save_weights(run.model, tmp_path / "x.weights.h5", dtype="int8")
+        save_weights(run.model, tmp_path / "x.safetensors", dtype="int8")

@@ -6,7 +6,7 @@ import pytest
 
 from cnn_zoo import Augment, Recipe, build_model
 from cnn_zoo.core.errors import UsageError
-from cnn_zoo.data.sources import may_mirror
+from cnn_zoo.data.sources import SOURCES
 from cnn_zoo.recipes import RECIPES, get_recipe
 
 
@@ -18,8 +18,8 @@ def test_recipes_choose_epochs_by_the_size_of_the_data_set():
     assert get_recipe("fast", epochs=7, batch_size=None).epochs_for(123) == 7
     with pytest.raises(UsageError, match="optimizer must be one of 'adam', 'adamw', 'sgd', 'muon'; got 'adm'"):
         Recipe(optimizer="adm")
-    with pytest.raises(UsageError, match="mirror must be True or False; got 'no'"):
-        Recipe(mirror="no")
+    with pytest.raises(UsageError, match="flip must be True or False; got 'no'"):
+        Recipe(flip="no")
     for wrong in (["flip"], Augment):
         with pytest.raises(UsageError, match="augment must be a dict"):
             Recipe(augment=wrong)
@@ -50,9 +50,9 @@ def test_the_learning_rate_of_sgd_follows_the_batch_size():
     assert get_recipe("fast", batch_size=32).learning_rate == get_recipe("fast").learning_rate
 
 
-def test_images_are_mirrored_only_where_that_is_known_to_be_right():
-    assert not any(may_mirror(name) for name in ("mnist", "mnist5k", "emnist/letters", "svhn_cropped", "photos"))
-    assert may_mirror("fashion_mnist")
+def test_images_are_flipped_only_where_that_is_known_to_be_right():
+    assert not any(SOURCES[name].mirrored for name in ("mnist", "mnist5k", "emnist", "svhn_cropped"))
+    assert SOURCES["fashion_mnist"].mirrored
     recipe = RECIPES["accurate"]
     assert recipe.for_data(54_000, True).augment == {**recipe.augment, "flip": True}
     assert recipe.for_data(54_000, False).augment == recipe.augment

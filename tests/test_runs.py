@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from cnn_zoo import (
     build_model,
@@ -32,7 +32,7 @@ from cnn_zoo.core.intervals import wilson
 from conftest import SMALL, equal
 
 FILES = {
-    "config.json", "history.csv", "metrics.json", "model.weights.h5",
+    "config.json", "history.csv", "metrics.json", "model.safetensors",
     "curves.png", "confusion.png", "mistakes.png", "report.md",
 }  # fmt: skip
 
@@ -44,7 +44,7 @@ FILES = {
         feature_extractor,
         freeze,
         lambda model: load_torch_weights(model, {}),
-        lambda model: save_weights(model, "m.weights.h5"),
+        lambda model: save_weights(model, "m.safetensors"),
     ],
 )
 def test_what_takes_a_model_says_so(function):
@@ -105,7 +105,7 @@ def test_what_was_measured_is_what_keras_measures(run, digits):
     assert result["accuracy"] == run.metrics["test_accuracy"]
     assert result["confusion"].sum() == 1000
     expected = np.zeros((10, 10), int)
-    np.add.at(expected, (digits.labels[digits.splits["test"]], result["probabilities"].argmax(1)), 1)
+    np.add.at(expected, (digits.targets("test"), run.model.predict(digits.test, verbose=0).argmax(1)), 1)
     assert np.array_equal(result["confusion"], expected)  # rows are true classes
     np.fill_diagonal(expected, 0)
     true, predicted = divmod(int(expected.argmax()), 10)
@@ -114,16 +114,34 @@ def test_what_was_measured_is_what_keras_measures(run, digits):
     )
 
 
-def test_saved_weights_are_the_model_alone_and_plain_keras_reads_them(run):
-    with h5py.File(run.path / "model.weights.h5") as file:
-        names = []
-        file.visit(names.append)
-    assert not [name for name in names if "optimizer" in name]
-    fresh = build_model("conv_stack", filters=(4, 8), units=(16,), compile=False)
-    fresh.load_weights(run.path / "model.weights.h5")
-    assert equal(fresh.get_weights(), run.model.get_weights())
-    again = build_model("conv_stack", filters=(4, 8), units=(16,), weights=run.path / "model.weights.h5")
+def test_saved_weights_are_the_model_alone(run):
+    assert len(load_file(run.path / "model.safetensors")) == len(run.model.weights)
+    again = build_model("conv_stack", filters=(4, 8), units=(16,), weights=run.path / "model.safetensors")
     assert equal(again.get_weights(), run.model.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("metrics.json", {"epochs": "2"}, "'epochs' is missing or not a int"),
+        ("metrics.json", {"fit_seconds": -1.0}, "'fit_seconds' is -1.0"),
+        ("metrics.json", {"test_accuracy": "high"}, "'test_accuracy' is not a number"),
+        ("metrics.json", {"status": None}, "'status' is missing or not a str"),
+        ("config.json", {"recipe": {"learning_rate": "fast"}}, "learning_rate must be a number"),
+        ("config.json", {"recipe": {"speed": 1}}, "unexpected keyword argument 'speed'"),
+        ("config.json", {"task": "guessing"}, "unknown task 'guessing'"),
+        ("config.json", {"class_names": ["one"]}, "'class_names' must be 2 texts or more"),
+        ("config.json", {"versions": {"keras": 3}}, "'versions' must be texts"),
+        ("config.json", {"seed": True}, "'seed' is missing or not a int"),
+        ("config.json", {"format": 1}, "written in format 1; this version reads 2"),
+        ("config.json", {"model_options": {"filters": [4, 8], "units": [60_000, 60_000]}}, "weights of another model"),
+    ],
+)
+def test_what_a_training_does_not_write_is_refused_under_a_right_checksum(run, tmp_path, name, change, message):
+    shutil.copytree(run.path, tmp_path / "copy")
+    write_json(tmp_path / "copy" / name, read_json(run.path / name) | change)
+    with pytest.raises(RunError, match=message):  # the last one before there are 3.6 thousand million weights
+        load_run(tmp_path / "copy")
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(run, few, tmp_path):
@@ -173,8 +191,8 @@ def test_a_run_of_a_folder_judges_others_by_the_names_of_classes_and_not_itself_
         with pytest.raises(UsageError, match=f"{option} is the run's own; got 3"):
             run.load_data(name, **{option: 3})
     result = evaluate(run, other)
-    names = [other.class_names[label] for label in other.labels[other.splits["test"]]]
-    assert [run.class_names[label] for label in result["labels"]] == names
+    judged = dict(zip(run.class_names, result["confusion"].sum(1).tolist(), strict=True))
+    assert judged == {"dark": 0} | dict(zip(other.class_names, other.class_counts("test"), strict=True))
     (tmp_path / "two/dim").rename(tmp_path / "two/unheard")
     with pytest.raises(DataError, match="a class 'unheard', which conv_stack does not know: it knows dark, dim, light"):
         evaluate(run, tmp_path / "two")
@@ -203,7 +221,7 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
 
 
 def test_a_run_of_two_classes_is_read_again(few, tmp_path):
-    even_or_odd = few.images("train"), few.labels[few.splits["train"]] % 2
+    even_or_odd = few.images("train"), few.targets("train") % 2
     run = train(data=even_or_odd, epochs=1, out=tmp_path / "run", **SMALL)
     assert load_run(run.path).class_names == ["0", "1"]
 
@@ -211,8 +229,8 @@ def test_a_run_of_two_classes_is_read_again(few, tmp_path):
 def test_a_config_names_no_other_file(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "copy")
     for key, option in (("model_options", "weights"), ("data_options", "memory_limit")):
-        write_json(tmp_path / "copy/config.json", run.config | {key: run.config[key] | {option: "x.weights.h5"}})
-        with pytest.raises(RunError, match="has options of data or model that train does not write"):
+        write_json(tmp_path / "copy/config.json", run.config | {key: run.config[key] | {option: "x.safetensors"}})
+        with pytest.raises(RunError, match=f"has {option}, an option that train does not write"):
             load_run(tmp_path / "copy")
 
 
@@ -220,8 +238,8 @@ def test_a_config_names_no_other_file(run, tmp_path):
     ("arguments", "message"),
     [
         ({"deterministic": 1}, "deterministic must be True or False; got 1"),
-        ({"data": [0, 1]}, "a data set is a name, a folder or a pair of arrays; got list"),
-        ({"data": None}, "a data set is a name, a folder or a pair of arrays; got NoneType"),
+        ({"data": [0, 1]}, "a data set is a name, a folder, a pair of arrays or a Source; got list"),
+        ({"data": None}, "a data set is a name, a folder, a pair of arrays or a Source; got NoneType"),
         ({"model": "mobilenet_v1", "model_options": {"epsilon": math.inf}}, "must be finite numbers, texts and lists"),
         ({"model_options": {"activation": abs}}, "must be finite numbers, texts and lists"),
         ({"model_options": [1]}, r"model_options must be a dictionary of build_model's options; got \[1\]"),
@@ -236,7 +254,7 @@ def test_what_a_run_cannot_write_down_is_refused_before_there_is_a_folder(few, t
 def test_weights_of_another_run_are_noticed(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "copy")
     other = build_model("conv_stack", filters=(4, 8), units=(16,))
-    save_weights(other, tmp_path / "copy/model.weights.h5")
+    save_weights(other, tmp_path / "copy/model.safetensors")
     with pytest.raises(RunError, match="the weights of another run than its"):
         load_run(tmp_path / "copy")
 
@@ -251,14 +269,14 @@ def test_two_processes_do_not_write_to_one_run_folder(few, tmp_path):
     program = "import pathlib; from cnn_zoo.core.files import only_writer\nwith only_writer(pathlib.Path('run')): 0"
     (tmp_path / "run").mkdir()
     with only_writer(tmp_path / "run"):
-        (tmp_path / "run/.cnn_zoo-12.checkpoint.npz").write_text("half-written by a process that was killed")
+        (tmp_path / "run/.cnn_zoo-12.checkpoint.safetensors").write_text("half-written by a process that was killed")
         (tmp_path / "run/.2024.notes").write_text("somebody's")
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
         assert "is being written to by another process" in done.stderr.splitlines()[-1]
         with pytest.raises(RunError, match="is being written to by another process"):
             train(data=few, epochs=1, out=tmp_path / "run", **SMALL)
-        assert (tmp_path / "run/.cnn_zoo-12.checkpoint.npz").exists()
+        assert (tmp_path / "run/.cnn_zoo-12.checkpoint.safetensors").exists()
     run = train(data=few, epochs=1, out=tmp_path / "run", **SMALL)
     assert {path.name for path in run.path.iterdir()} == FILES | {".2024.notes"}
 

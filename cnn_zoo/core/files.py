@@ -18,8 +18,6 @@ from typing import Any
 
 from .errors import MissingError, RunError, reason
 
-SEAL = b"\ncnn_zoo sha256 "  # what stands before the checksum at the end of a sealed file
-SEAL_LENGTH = len(SEAL) + 64
 TEMPORARY = ".cnn_zoo-"  # how the names of half-written files begin: nobody else's, for they are removed
 MAX_RECORD = 50_000_000  # bytes of a JSON or CSV file
 
@@ -108,38 +106,6 @@ def checksum(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def seal(path: str | Path) -> None:
-    """Append a file's SHA-256 to it. HDF5 files and NumPy's archives may end in bytes that are not theirs."""
-    digest = checksum(path)
-    with open(path, "ab") as file:
-        file.write(SEAL + digest.encode())
-
-
-def check_seal(path: str | Path) -> str:
-    """Check that a sealed file is as it was written, and return its SHA-256 without the seal.
-
-    Raises:
-        RunError: it has no checksum, or another one.
-    """
-    with open(path, "rb") as file:
-        length = file.seek(0, os.SEEK_END) - SEAL_LENGTH
-        file.seek(max(0, length))
-        end = file.read()
-        if length < 0 or not end.startswith(SEAL):
-            raise RunError(f"{path}: truncated, or not written by cnn_zoo: it does not end in a checksum")
-        file.seek(0)
-        digest = hashlib.sha256()
-        while length > 0:
-            part = file.read(min(length, 2**20))
-            if not part:
-                break
-            digest.update(part)
-            length -= len(part)
-    if digest.hexdigest().encode() != end[len(SEAL) :]:
-        raise RunError(f"{path}: damaged or changed since it was written: its checksum does not fit")
-    return digest.hexdigest()
 
 
 def write_csv(path: str | Path, columns: dict[str, list]) -> None:

@@ -37,6 +37,12 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+def share_text(share: float, total: int) -> str:
+    """A share of images with its 95 % interval."""
+    low, high = wilson(round(share * total), total)
+    return f"{share:.2%} of {total:,} images (95 % interval {low:.1%} to {high:.1%})"
+
+
 def _t(level: float, n: int) -> float:
     """How many standard deviations hold that part of Student's t with n - 1 degrees of freedom, on both sides."""
     from scipy import stats  # SciPy takes half a second to import

@@ -13,11 +13,11 @@ from .memory import empty
 from .source import Source
 
 
-def read(pair, size, channels, memory_limit, progress) -> Source:
+def read(target: str, *, name, image_size, channels, memory_limit) -> Source:
     """(images, labels): uint8, or floats in [0, 1] which are rounded to 8 bits; (n, h, w) or (n, h, w, c)."""
-    if len(pair) != 2:
-        raise UsageError(f"arrays are given as a pair (images, labels); got {len(pair)} things")
-    images, labels = as_uint8(np.asarray(pair[0])), np.asarray(pair[1])
+    if len(name) != 2:
+        raise UsageError(f"arrays are given as a pair (images, labels); got {len(name)} things")
+    images, labels = as_uint8(np.asarray(name[0])), np.asarray(name[1])
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3, 4):
@@ -34,7 +34,7 @@ def read(pair, size, channels, memory_limit, progress) -> Source:
             f"no image has the label 0, which is a class all the same; the least is {labels.min()}", stacklevel=4
         )
     class_names = [str(label) for label in range(int(labels.max()) + 1)]
-    adapted = adapt(images, size, channels, memory_limit)
+    adapted = adapt(images, image_size, channels, memory_limit)
     if adapted is images:  # perhaps the caller's own, who may go on to change it
         adapted = empty(len(images), images.shape[1:3], images.shape[3], math.inf)
         adapted[:] = images

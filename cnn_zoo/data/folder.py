@@ -23,8 +23,9 @@ SPLIT_FOLDERS = {
 }
 
 
-def read(root: Path, size, channels, memory_limit, progress, *, skip_broken: bool) -> Source:
+def read(target: str, *, name, image_size, channels, skip_broken, memory_limit, progress) -> Source:
     """One sub-folder of images per class, or such folders under train, test and perhaps validation."""
+    root, size = Path(name), image_size
     class_names, files = _scan(root)
     paths = [path for path, _, _ in files]
     progress(f"{root}: {len(paths):,} files, {len(class_names)} classes; checking")
@@ -65,7 +66,8 @@ def read(root: Path, size, channels, memory_limit, progress, *, skip_broken: boo
     split_of = np.array([split for _, _, split in files])
     splits = {split: np.flatnonzero(kept & (split_of == split)) for split in dict.fromkeys(split_of)}
     skipped = [str(error) for error in broken]
-    return Source(os.fspath(root), images, labels, class_names, splits, skipped, os.path.abspath(root))
+    paths = {"name": os.fspath(root), "folder": os.path.abspath(root)}
+    return Source(images=images, targets=labels, class_names=class_names, splits=splits, skipped=skipped, **paths)
 
 
 def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:

@@ -27,9 +27,9 @@ _HEADER_LOCK = threading.Lock()  # warnings.catch_warnings changes the whole pro
 
 @contextlib.contextmanager
 def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
-    """Open an image file and decode it within the limits above, turned as its camera says.
+    """Open an image file and decode it within the limits above, upright as its camera says.
 
-    With decode=False only its header is read, and the image is not turned.
+    With decode=False only its header is read, and the image may lie on its side.
 
     Raises:
         MissingError: there is no such file.
@@ -63,14 +63,14 @@ def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
             return
         try:
             image.load()
-            turned = ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(image)
         except Exception as error:
             raise DataError(f"{path}: broken or truncated image ({reason(error)})") from None
-        yield turned
+        yield upright
 
 
 def lies_on_its_side(image: Image.Image) -> bool:
-    """Whether an image whose header was read is turned by a quarter when it is decoded."""
+    """Whether an image whose header was read is rotated by a quarter when it is decoded."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except Exception:  # damaged metadata; open_image says so when it decodes

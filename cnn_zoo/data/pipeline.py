@@ -16,120 +16,120 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..core.errors import DataError, UsageError, check_choice, check_flag, check_number, check_seed
+from ..core.errors import UsageError, check_choice, check_flag, check_number, check_seed
+from . import transforms
 from .augment import Augment
 from .memory import ALIGNMENT, MEMORY_LIMIT
 from .source import Source
 from .sources import read_source
-from .transforms import augment, to_float
-
-TEST_FRACTION = 0.2  # of a set that comes without a test split
-_SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged on the same test images
+from .transforms import to_float
 
 
 class Data:
-    """Images and labels as tf.data pipelines; made by load_data.
+    """Images and their targets as tf.data pipelines; made by load_data.
 
-    `train`, `validation` and `test`, as what `epochs` and `ordered` return, are tf.data.Datasets of batches: images,
-    float32 in [0, 1] of shape (batch, height, width, channels), and labels, int64 of shape (batch,).
+    `train`, `validation` and `test`, as what `batches` returns, are tf.data.Datasets of batches: images, float32 in
+    [0, 1] of shape (batch, height, width, channels), and targets: labels int64 (batch,), masks uint8 (batch, height,
+    width), others as their source has them.
 
     Attributes:
         name: of the data set, or the folder's path; "arrays".
         folder: the absolute path of a folder; "" for other sets.
-        class_names: list of str, by label.
-        num_classes: their number.
+        target: the kind of targets, "labels", "masks" …
+        class_names: list of str, by number; [] where there are no classes.
+        num_classes: their number; 1 where there are none.
         input_shape: (height, width, channels).
-        batch_size: images a batch.
-        seed: of order and augmentation.
-        augment: what `train` does to images, an Augment.
         splits: {"train": …, "validation": …, "test": …}, indices of the images of each; no image is in two.
-        labels: int64, of all images.
         skipped: one line for each file that was left out.
-        options: load_data's arguments that lead to the same images and splits again.
+        mirrored: whether an image is known to be of the same class when left and right are exchanged.
+        options: load_data's arguments that lead to the same images, targets and splits again.
     """
 
-    def __init__(self, source: Source, *, batch_size: int, seed: int, how: Augment, options: dict):
+    def __init__(self, source: Source, options: dict[str, Any]):
         self.name = source.name
         self.folder = source.folder
-        self.labels = source.labels
+        self.target = source.target
         self.class_names = source.class_names
-        self.num_classes = len(source.class_names)
+        self.num_classes = len(source.class_names) or 1
         self.input_shape = tuple(source.images.shape[1:])
-        self.batch_size = batch_size
-        self.seed = seed
-        self.augment = how
         self.skipped = source.skipped
+        self.mirrored = source.mirrored
         self.options = options
-        self.splits = _split(source, options["validation"])
-        self._images = source.images
+        self.splits = source.split(options["validation"])
+        self._images, self._targets = source.images, source.targets
         with tf.device("CPU"):
-            self._image_tensor = _shared(source.images)
-            self._label_tensor = tf.constant(self.labels)
-        self._passes = tf.Variable(0, dtype=tf.int64, trainable=False)  # how often `train` has been iterated over
+            self._tensors = _shared(source.images), _shared(source.targets)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(indices):,} {split}" for split, indices in self.splits.items())
-        shape = "x".join(map(str, self.input_shape))
-        return f"<{self.name}: {shape}, {self.num_classes} classes, {sizes}>"
+        shape, targets = "x".join(map(str, self.input_shape)), f"{self.target} of " * (self.target != "labels")
+        return f"<{self.name}: {shape}, {targets}{self.num_classes} class{'es' * (self.num_classes > 1)}, {sizes}>"
 
     @functools.cached_property
     def train(self) -> tf.data.Dataset:
-        """Training batches, shuffled and augmented anew each time it is iterated over: the k-th time is epoch k."""
-        epoch = tf.data.Dataset.from_tensors(0).map(lambda _: self._passes.assign_add(1) - 1)
-        return self._training(epoch, 1, self.augment, self.batch_size, self.seed)
+        """Training batches, shuffled anew each time it is iterated over: the k-th time is epoch k."""
+        return self.batches("train")
 
     @functools.cached_property
     def validation(self) -> tf.data.Dataset:
         """Validation batches, in fixed order; empty when there is no validation split."""
-        return self.ordered("validation")
+        return self.batches("validation")
 
     @functools.cached_property
     def test(self) -> tf.data.Dataset:
         """Test batches, in fixed order."""
-        return self.ordered("test")
+        return self.batches("test")
 
-    def epochs(
+    def batches(
         self,
-        start: int,
-        stop: int,
+        split: str,
         *,
+        batch_size: int = 32,
+        epochs: tuple[int, int] | None = None,
         augment: Augment | dict | None = None,
-        batch_size: int | None = None,
-        seed: int | None = None,
+        seed: int = 0,
     ) -> tf.data.Dataset:
-        """The training batches of epochs start … stop - 1 in one dataset; what is None is as load_data was told.
+        """The batches of a split; the last of an epoch may be smaller.
+
+        Args:
+            split: "train", whose images come in an order of its own in each epoch; "validation" or "test", in fixed
+                order.
+            epochs: (start, stop): training epochs start … stop - 1 in one dataset. None: one epoch, which is epoch k
+                the k-th time that the dataset is iterated over.
+            augment: changes to training images, such as {"translate": 0.1, "flip": True}; see Augment. Masks move too.
+            seed: of the order and augmentation of training images: both are functions of seed, epoch and index.
 
         Raises:
-            UsageError: numbers that are none, or `stop` before `start`.
+            UsageError: no such split; epochs or augmentation of another than "train"; numbers that are none.
         """
-        how = self.augment if augment is None else Augment.of(augment)
-        seed = self.seed if seed is None else check_seed(seed)
-        start = check_number("start", start, whole=True)
-        stop = check_number("stop", stop, start, whole=True)
-        epochs = tf.data.Dataset.range(start, stop)
-        return self._training(epochs, stop - start, how, self._size(batch_size), seed)
-
-    def steps(self, batch_size: int | None = None) -> int:
-        """Training batches an epoch."""
-        return -(-len(self.splits["train"]) // self._size(batch_size))
-
-    def ordered(self, split: str, batch_size: int | None = None) -> tf.data.Dataset:
-        """The batches of a split, "train", "validation" or "test", in fixed order, without augmentation."""
-        indices, size = tf.constant(self._indices(split)), self._size(batch_size)
-        steps = -(-len(indices) // size)
+        size, seed, augment = _batch_size(batch_size), check_seed(seed), Augment.of(augment)
+        indices = self._indices(split)
+        if split == "train":
+            return self._training(size, epochs, augment, seed)
+        if augment or epochs is not None:
+            raise UsageError(f"only training images are shuffled by epoch and augmented, not those of {split!r}")
+        steps, indices = -(-len(indices) // size), tf.constant(indices)
 
         def batch(step):
-            chosen = indices[step * size : (step + 1) * size]
-            return to_float(tf.gather(self._image_tensor, chosen)), tf.gather(self._label_tensor, chosen)
+            images, targets = self._gather(indices[step * size : (step + 1) * size])
+            return to_float(images), targets
 
         return _finish(tf.data.Dataset.range(steps).map(batch, num_parallel_calls=2, deterministic=True), steps)
 
+    def steps(self, batch_size: int = 32) -> int:
+        """Training batches an epoch."""
+        return -(-len(self.splits["train"]) // _batch_size(batch_size))
+
     def images(self, split: str) -> np.ndarray:
-        """The images of a split as uint8 (n, height, width, channels), in the order of `ordered`.
+        """The images of a split as uint8 (n, height, width, channels), in the order of the split.
 
         That is the order of the source, which may be by class, as mnist5k's is: shuffle before you take a part of it.
         """
         return self._images[self._indices(split)]
+
+    def targets(self, split: str) -> np.ndarray:
+        """The targets of a split, in the same order."""
+        return self._targets[self._indices(split)]
 
     def sample(self, count: int) -> np.ndarray:
         """That many training images, or all if there are fewer, spread evenly over the set; uint8."""
@@ -138,11 +138,11 @@ class Data:
 
     @functools.cached_property
     def digest(self) -> str:
-        """What identifies the images and their splits: a hash of labels, splits and a hundred of the images."""
-        digest = hashlib.sha256(self.labels.tobytes())
+        """What identifies the data: a hash of targets, splits and a hundred of the images."""
+        digest = hashlib.sha256(self._targets.tobytes())
         for indices in self.splits.values():
             digest.update(indices.tobytes())
-        for index in np.linspace(0, len(self.labels) - 1, 100).astype(int):
+        for index in np.linspace(0, len(self._images) - 1, 100).astype(int):
             digest.update(self._images[index].tobytes())
         return digest.hexdigest()[:16]
 
@@ -158,43 +158,57 @@ class Data:
         return {"mean": mean.tolist(), "std": np.sqrt(squares / count - mean**2).tolist()}
 
     def class_counts(self, split: str) -> list[int]:
-        """Images of each class in a split, by label."""
-        return np.bincount(self.labels[self._indices(split)], minlength=self.num_classes).tolist()
+        """Images of each class in a split, by label; of masks, pixels of each class."""
+        if not self.class_names:
+            raise UsageError(f"{self.name} has no classes to count, but {self.target}")
+        return np.bincount(self.targets(split).ravel(), minlength=self.num_classes)[: self.num_classes].tolist()
 
     def _indices(self, split: str) -> np.ndarray:
         """The places of a split's images among all."""
         return self.splits[check_choice("split", split, self.splits)]
 
-    def _size(self, batch_size: int | None) -> int:
-        """Images a batch, where None is what load_data was told."""
-        return self.batch_size if batch_size is None else check_number("batch_size", batch_size, 1, whole=True)
+    def _gather(self, chosen: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.gather(tensor, chosen) for tensor in self._tensors]
 
-    def _training(self, epochs: tf.data.Dataset, number: int, how: Augment, size: int, seed: int) -> tf.data.Dataset:
+    def _training(self, size: int, epochs: tuple[int, int] | None, augment: Augment, seed: int) -> tf.data.Dataset:
         indices, steps = tf.constant(self.splits["train"]), self.steps(size)
-        turns = tf.random.stateless_uniform(self.labels.shape, (seed, 0), maxval=2, dtype=tf.int64)
+        if epochs is None:
+            passes = tf.Variable(0, dtype=tf.int64, trainable=False)  # how often the dataset has been iterated over
+            numbers, count = tf.data.Dataset.from_tensors(0).map(lambda _: passes.assign_add(1) - 1), 1
+        else:
+            if not isinstance(epochs, tuple | list) or len(epochs) != 2:
+                raise UsageError(f"epochs must be a pair (start, stop); got {epochs!r:.80}")
+            start = check_number("the start of epochs", epochs[0], whole=True)
+            stop = check_number("the stop of epochs", epochs[1], start, whole=True)
+            numbers, count = tf.data.Dataset.range(start, stop), stop - start
+        # in even epochs these images are flipped, in odd ones the others
+        even = tf.random.stateless_uniform(self._targets.shape[:1], (seed, 0), maxval=2, dtype=tf.int64)
 
         def chosen_indices(epoch):
             order = tf.random.experimental.stateless_shuffle(indices, seed=tf.stack([tf.cast(seed, tf.int64), epoch]))
             return tf.data.Dataset.range(steps).map(lambda step: (epoch, step, order[step * size : (step + 1) * size]))
 
         def batch(epoch, step, chosen):
-            images = tf.gather(self._image_tensor, chosen)
-            if how:
-                draw = tf.random.experimental.stateless_fold_in(tf.stack([tf.cast(seed, tf.int64), epoch]), step)
-                images = augment(images, how, draw, (tf.gather(turns, chosen) + epoch) % 2 == 1)
-            else:
-                images = to_float(images)
-            return images, tf.gather(self._label_tensor, chosen)
+            images, targets = self._gather(chosen)
+            if not augment:
+                return to_float(images), targets
+            draw = tf.random.experimental.stateless_fold_in(tf.stack([tf.cast(seed, tf.int64), epoch]), step)
+            flipped = (tf.gather(even, chosen) + epoch) % 2 == 1
+            return transforms.augment(images, targets, augment, draw, flipped, self.target)
 
-        dataset = epochs.flat_map(chosen_indices).map(batch, num_parallel_calls=2, deterministic=True)
-        return _finish(dataset, number * steps)
+        dataset = numbers.flat_map(chosen_indices).map(batch, num_parallel_calls=2, deterministic=True)
+        return _finish(dataset, count * steps)
 
 
-def _shared(images: np.ndarray) -> tf.Tensor:
-    """The images as a tensor: in the same memory, as sources.py allocates it, or a copy where TensorFlow needs one."""
-    if images.ctypes.data % ALIGNMENT or not (images.flags.c_contiguous and images.flags.writeable):
-        return tf.constant(images)
-    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+def _batch_size(value: Any) -> int:
+    return check_number("batch_size", value, 1, whole=True)
+
+
+def _shared(array: np.ndarray) -> tf.Tensor:
+    """An array as a tensor: in the same memory, as memory.py allocates it, or a copy where TensorFlow needs one."""
+    if array.ctypes.data % ALIGNMENT or not (array.flags.c_contiguous and array.flags.writeable):
+        return tf.constant(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def _finish(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
@@ -211,42 +225,40 @@ def _finish(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
 
 
 def load_data(
-    name: str | Path | tuple[Any, Any] = "mnist5k",
+    name: str | Path | tuple[Any, Any] | Source = "mnist5k",
     *,
-    batch_size: int = 32,
+    target: str | None = None,
     validation: float = 0.1,
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
-    augment: Augment | dict | None = None,
-    seed: int = 0,
     skip_broken: bool = False,
     memory_limit: int = MEMORY_LIMIT,
     progress: Callable[[str], None] | None = None,
+    **source_options: Any,
 ) -> Data:
-    """Load a data set as tf.data pipelines of (float32 images in [0, 1], NHWC; int64 labels), batched.
+    """Load a data set: float32 images in [0, 1], NHWC, and their targets, as tf.data pipelines.
 
     Args:
         name: one of list_datasets(); a folder with a sub-folder of images per class (or with such folders under
-            train, test and perhaps validation), as a Path or, where it is called as a data set is, as "./mnist"; or a
+            train, test and perhaps validation), as a Path or, where it is called as a data set is, as "./mnist"; a
             pair of arrays (images, labels): images uint8 or floats in [0, 1], which are rounded to 8 bits, of shape
             (n, height, width) or (n, height, width, 1, 3 or 4), which are copied; labels integers 0, 1, 2 … of shape
-            (n,).
-        batch_size: images a batch; the last of an epoch may be smaller.
-        validation: fraction of the training images, stratified, that is set aside, unless a folder has validation
-            images of its own. The test set is the official one where there is one (of a set without, the official
-            validation images), else a stratified fifth. Neither depends on `seed`.
+            (n,); or a Source.
+        target: what is to be learned of an image, "labels" or "masks"; None: the first that the set has.
+        validation: fraction of the training images that is set aside, of each class where there are labels, unless the
+            set comes with validation images. The test set is the official one where there is one (of a set without,
+            the official validation images), else a fifth, set aside likewise. Neither depends on a seed.
         image_size: side, or (height, width), that images are resized to (stretched, antialiased). None: their own if
             all are of one size of at most 224 pixels, else 64 x 64; arrays always stay as they are.
         channels: 1 grey, 3 colour, 4 colour and opacity; None: as they are.
-        augment: changes to training images, such as {"translate": 0.1, "flip": True}; see recipes.Augment.
-        seed: of the order and augmentation of training images.
         skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
         memory_limit: bytes of images held in memory, 2 GiB if not said; more are in a temporary file, of which the
             system keeps in memory what there is room for. Arrays that need no resizing are held in any case.
         progress: called with a line of text now and then while images are read.
+        source_options: options of the data set's own.
 
     Raises:
-        UsageError, MissingError, DataError: with one line that says what to do.
+        UsageError, OptionError, MissingError, DataError: with one line that says what to do.
     """
     validation = check_number("validation", validation, below=1)
     reading = {
@@ -254,42 +266,9 @@ def load_data(
         "channels": check_choice("channels", channels, (None, 1, 3, 4)),
         "skip_broken": check_flag("skip_broken", skip_broken),
     }
-    batch_size, seed = check_number("batch_size", batch_size, 1, whole=True), check_seed(seed)
     memory_limit = check_number("memory_limit", memory_limit)
-    how = Augment.of(augment)
-    source = read_source(name, **reading, memory_limit=memory_limit, progress=progress)
-    return Data(source, batch_size=batch_size, seed=seed, how=how, options={"validation": validation, **reading})
-
-
-def _split(source: Source, validation: float) -> dict[str, np.ndarray]:
-    """Disjoint indices of train, validation and test."""
-    splits = dict(source.splits)
-    train = splits.get("train", splits.get("all", np.arange(len(source.labels))))
-    test = splits.get("test")
-    if test is None:
-        train, test = _set_aside(source, train, TEST_FRACTION)
-    kept = splits.get("validation")
-    if kept is None:
-        train, kept = _set_aside(source, train, validation)
-    return {"train": train, "validation": kept, "test": test}
-
-
-def _set_aside(source: Source, indices: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Split indices in two, class by class: (the rest, about `fraction` of each class but at least one)."""
-    if not fraction:
-        return indices, indices[:0]
-    rng = np.random.default_rng(_SPLIT_SEED)
-    aside = []
-    for label, class_name in enumerate(source.class_names):
-        members = indices[source.labels[indices] == label]
-        if len(members) == 1:
-            raise DataError(
-                f"{source.name}: class {class_name!r} has one image left, and so none to set aside; add some"
-            )
-        part = min(max(1, round(fraction * len(members))), len(members) - 1)  # some stay
-        aside.append(rng.permutation(members)[:part] if len(members) else members)
-    chosen = np.sort(np.concatenate(aside))
-    return np.setdiff1d(indices, chosen), chosen
+    source = read_source(name, target, own=source_options, **reading, memory_limit=memory_limit, progress=progress)
+    return Data(source, {"target": source.target, "validation": validation, **reading, **source_options})
 
 
 def _check_size(value: Any) -> tuple[int, int] | None:

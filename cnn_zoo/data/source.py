@@ -1,4 +1,4 @@
-"""What every reader returns, and the sizes that images get when nobody asks for one."""
+"""What every reader returns: images with a target each; how they are split, and the sizes that images get."""
 
 from __future__ import annotations
 
@@ -7,24 +7,77 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..core.errors import DataError
+
 LARGEST_DEFAULT = 224  # pixels: images that are all of one size keep it up to here
 DEFAULT_SIDE = 64  # pixels: the size that images of many sizes are brought to when none is asked for
+NOT_JUDGED = 255  # in a mask: a pixel of no class
+TEST_FRACTION = 0.2  # of a set that comes without a test split
+_SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged on the same test images
 
 Progress = Callable[[str], None]
 
 
 @dataclass
 class Source:
-    """All images of a data set: uint8 (n, height, width, channels); labels int64 (n,).
+    """All images of a data set and what is to be learned of each; load_data takes one as it is.
 
-    `splits` holds the indices of the splits that the set comes with; `skipped` says which files were left out;
-    `folder` is the absolute path of a folder, "" for other sets.
+    Attributes:
+        name: of the data set.
+        images: uint8 (n, height, width, channels).
+        targets: one array beside the images. "labels": integers (n,); "masks": uint8 (n, height, width) of class
+            numbers, NOT_JUDGED where there is none; of any other kind, (n, …).
+        class_names: by number; [] where there are no classes.
+        target: the kind of targets.
+        splits: indices of the splits that the set comes with, of "train", "test", "validation" or "all".
+        skipped: which files were left out.
+        folder: the absolute path of a folder, "" for other sets.
+        mirrored: whether an image is known to be of the same class when left and right are exchanged.
     """
 
     name: str
     images: np.ndarray
-    labels: np.ndarray
+    targets: np.ndarray
     class_names: list[str]
+    target: str = "labels"
     splits: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     folder: str = ""
+    mirrored: bool = False
+
+    def __post_init__(self):
+        shapes = {"labels": self.images.shape[:1], "masks": self.images.shape[:-1]}
+        found = f"{self.name}: {self.target} {self.targets.dtype} {self.targets.shape}"
+        found += f", images {self.images.dtype} {self.images.shape}"
+        if self.images.dtype != np.uint8 or self.targets.shape != shapes.get(self.target, self.targets.shape):
+            raise DataError(f"images are uint8, labels (n,) and masks (n, height, width); got {found}")
+        if len(self.targets) != len(self.images):
+            raise DataError(f"every image has one target; got {found}")
+
+    def split(self, validation: float) -> dict[str, np.ndarray]:
+        """Disjoint indices of train, validation and test; what the set does not come with is set aside here."""
+        splits = dict(self.splits)
+        train = splits.get("train", splits.get("all", np.arange(len(self.targets))))
+        test = splits.get("test")
+        if test is None:
+            train, test = self._set_aside(train, TEST_FRACTION)
+        kept = splits.get("validation")
+        if kept is None:
+            train, kept = self._set_aside(train, validation)
+        return {"train": train, "validation": kept, "test": test}
+
+    def _set_aside(self, indices: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+        """Split indices in two, labels class by class: (the rest, about `fraction` of each but at least one)."""
+        if not fraction:
+            return indices, indices[:0]
+        rng, aside, groups = np.random.default_rng(_SPLIT_SEED), [], {"image": indices}
+        if self.target == "labels":
+            labels = self.targets[indices]
+            groups = {f"class {name!r}": indices[labels == label] for label, name in enumerate(self.class_names)}
+        for group, members in groups.items():
+            if len(members) == 1:
+                raise DataError(f"{self.name}: {group} has one image left, and so none to set aside; add some")
+            part = min(max(1, round(fraction * len(members))), len(members) - 1)  # some stay
+            aside.append(rng.permutation(members)[:part] if len(members) else members)
+        chosen = np.sort(np.concatenate(aside))
+        return np.setdiff1d(indices, chosen), chosen

@@ -37,7 +37,7 @@ HANDED = frozenset(
 )
 
 
-def read(name, size, channels, memory_limit, progress) -> Source:
+def read(target: str, *, name, image_size, channels, memory_limit, progress) -> Source:
     """A set of tensorflow_datasets, its official test split (or else its validation split) as the test set."""
     with quiet_import():
         import tensorflow_datasets as tfds
@@ -53,7 +53,7 @@ def read(name, size, channels, memory_limit, progress) -> Source:
         )
     fixed = feature.shape[:2] if None not in feature.shape[:2] else None
     own = fixed if fixed and max(fixed) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
-    size, channels = size or own, channels or feature.shape[2] or 3
+    size, channels = image_size or own, channels or feature.shape[2] or 3
     ours = {"train": "train", "test": next((s for s in ("test", "validation") if s in builder.info.splits), None)}
     counts = {split: builder.info.splits[theirs].num_examples for split, theirs in ours.items() if theirs}
     images = empty(sum(counts.values()), size, channels, memory_limit)
@@ -73,7 +73,7 @@ def read(name, size, channels, memory_limit, progress) -> Source:
     kept = np.flatnonzero(labels >= 0)  # tfds marks missing labels with -1
     splits = {split: np.intersect1d(indices, kept) for split, indices in splits.items()}
     labelled = {split: indices for split, indices in splits.items() if len(indices)}
-    return Source(name, images, labels, list(label.names), labelled)
+    return Source(name, images, labels, list(label.names), splits=labelled)
 
 
 def _prepared(tfds, name: str, progress: Progress):

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, stateless: the same seed gives the same images.
+"""Augmentation of whole batches, stateless: the same seed gives the same images and masks.
 
 A batch is changed as a whole, shifts and flips on its 8-bit pixels: that is several times as fast as mapping a function
 over single images (benchmarks/augmentation.py). All of it is TensorFlow's own: NumPy's functions are as fast alone, but
@@ -8,50 +8,84 @@ in a pipeline they wait for Python's lock.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from .augment import Augment
 
 
-def augment(images: tf.Tensor, how: Augment, seed: tf.Tensor, mirrored: tf.Tensor | None = None) -> tf.Tensor:
-    """Augment a batch.
+class Motion(NamedTuple):
+    """How each image of a batch moves: by whole pixels, then flipped, then rotated about its centre and magnified."""
+
+    down: tf.Tensor  # int32 (batch,): how much further down each pixel is read
+    right: tf.Tensor
+    flipped: tf.Tensor | None  # bool (batch,)
+    degrees: tf.Tensor  # float32 (batch,)
+    scale: tf.Tensor
+
+    def matrix(self, height: int, width: int) -> tf.Tensor:
+        """(batch, 8): pixel (column, row) is read at (m0 column + m1 row + m2, m3 column + m4 row + m5); two zeros."""
+        y, x = (height - 1) / 2, (width - 1) / 2
+        radians = self.degrees * (math.pi / 180)
+        cos, sin = tf.cos(radians) / self.scale, tf.sin(radians) / self.scale
+        down, right = tf.cast(self.down, tf.float32), tf.cast(self.right, tf.float32)
+        zero = tf.zeros_like(cos)
+        way = zero + 1 if self.flipped is None else tf.where(self.flipped, -1.0, 1.0)
+        columns = way * cos, -way * sin, x + right + way * (sin * y - cos * x)
+        rows = sin, cos, y + down - sin * x - cos * y
+        return tf.stack([*columns, *rows, zero, zero], axis=1)
+
+
+def augment(
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    augment: Augment,
+    seed: tf.Tensor,
+    flipped: tf.Tensor | None = None,
+    target: str = "labels",
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Augment a batch; masks move with their images.
 
     Args:
         images: uint8 of shape (batch, height, width, channels).
-        how: which changes, and how much.
+        targets: of the kind `target`; "masks": uint8 of shape (batch, height, width).
+        augment: which changes, and how much.
         seed: two integers; the same seed and batch shape give the same result.
-        mirrored: bool of shape (batch,): which images to flip, if images are flipped at all; None: drawn.
+        flipped: bool of shape (batch,): which images to flip, if images are flipped at all; None: drawn.
 
     Returns:
-        float32 in [0, 1] of the same shape.
+        Images, float32 in [0, 1], and targets, both of the same shape. What comes into a mask from outside is 0, or
+        mirrored with `crop`.
     """
     batch = tf.shape(images)[0]
-    height, width = images.shape[1:3]
+    height, width, channels = images.shape[1:]
     # eight numbers in [-1, 1) an image, drawn in one go and used in this order whatever is switched on
     u = tf.random.stateless_uniform((batch, 8), seed, -1.0, 1.0)
     fy, fx, flip, angle, scale, cy, cx, light = tf.unstack(u, axis=1)
-    margin = _pixels(width, how)
-    down, right = _shift(fy, _pixels(height, how)), _shift(fx, margin)
-    if not how.flip:
-        mirrored = None
-    elif mirrored is None:
-        mirrored = flip >= 0
-    turned = how.rotate or how.zoom
-    if how.crop or ((how.translate or how.flip) and not turned):
-        images = _shift_and_flip(images, down, right, mirrored, margin, reflect=bool(how.crop))
-        down, right, mirrored = tf.zeros_like(down), tf.zeros_like(right), None
+    margin = _pixels(width, augment)
+    down, right = _shift(fy, _pixels(height, augment)), _shift(fx, margin)
+    flipped = (flip >= 0 if flipped is None else flipped) if augment.flip else None
+    motion = Motion(down, right, flipped, angle * augment.rotate, 1 + scale * augment.zoom)
+    masks = targets[..., None] if target == "masks" else None
+    affine = augment.rotate or augment.zoom
+    if augment.crop or ((augment.translate or augment.flip) and not affine):
+        planes = images if masks is None else tf.concat([images, masks], axis=-1)
+        planes = _shift_and_flip(planes, motion, margin, reflect=bool(augment.crop))
+        images, masks = planes[..., :channels], planes[..., channels:]
+        motion = motion._replace(down=tf.zeros_like(down), right=tf.zeros_like(right), flipped=None)
     images = to_float(images)
-    if turned:
-        images = _transform(images, down, right, mirrored, angle * how.rotate, 1 + scale * how.zoom)
-    if how.cutout:
-        side = max(1, round(how.cutout * min(height, width)))
-        images *= tf.cast(~(_square(height, cy, side)[:, :, None] & _square(width, cx, side)[:, None, :]), tf.float32)[
-            ..., None
-        ]
-    if how.brightness:
-        images = tf.clip_by_value(images + (light * how.brightness)[:, None, None, None], 0.0, 1.0)
-    return images
+    if affine:
+        matrix = motion.matrix(height, width)
+        images = _warp(images, matrix, "BILINEAR")
+        masks = None if masks is None else _warp(masks, matrix, "NEAREST")
+    if augment.cutout:
+        side = max(1, round(augment.cutout * min(height, width)))
+        hole = _square(height, cy, side)[:, :, None] & _square(width, cx, side)[:, None, :]
+        images *= tf.cast(~hole, tf.float32)[..., None]
+    if augment.brightness:
+        images = tf.clip_by_value(images + (light * augment.brightness)[:, None, None, None], 0.0, 1.0)
+    return images, masks[..., 0] if target == "masks" else targets
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
@@ -60,11 +94,11 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.cast(images, tf.float32), 255.0)
 
 
-def _pixels(side: int, how: Augment) -> int:
+def _pixels(side: int, augment: Augment) -> int:
     """The largest shift along a side."""
-    if how.crop:
-        return min(max(1, round(how.crop * side)), side - 1)  # a mirror image has no more
-    return max(1, round(how.translate * side)) if how.translate else 0
+    if augment.crop:
+        return min(max(1, round(augment.crop * side)), side - 1)  # a reflection has no more
+    return max(1, round(augment.translate * side)) if augment.translate else 0
 
 
 def _shift(u: tf.Tensor, pixels: int) -> tf.Tensor:
@@ -72,19 +106,18 @@ def _shift(u: tf.Tensor, pixels: int) -> tf.Tensor:
     return tf.cast(tf.floor((u + 1) / 2 * (2 * pixels + 1)), tf.int32) - pixels
 
 
-def _shift_and_flip(
-    images: tf.Tensor, down: tf.Tensor, right: tf.Tensor, mirrored: tf.Tensor | None, margin: int, *, reflect: bool
-) -> tf.Tensor:
-    """Each image as seen through a window that far down and, at most `margin`, to the right; some are mirrored.
+def _shift_and_flip(images: tf.Tensor, motion: Motion, margin: int, *, reflect: bool) -> tf.Tensor:
+    """Images moved, at most `margin` to the side, and flipped, as by the motion's matrix, which takes longer.
 
-    What lies outside an image is black or, with reflect, its mirror image beyond the outermost pixels. Images that move
+    What lies outside an image is 0 or, with reflect, its mirror image beyond the outermost pixels. Images that move
     alike sideways are brought together and moved as one: to gather pixel by pixel takes twice as long.
     """
+    down, right, flipped = motion[:3]
     height, width, channels = images.shape[1:]
     batch, ways = tf.shape(images)[0], 2 * margin + 1
     way, starts = margin + right, list(range(ways))
-    if mirrored is not None:  # mirror images come first; in them, left is right
-        way, starts = tf.where(mirrored, margin - right, way + ways), starts * 2
+    if flipped is not None:  # those come first; in them, left is right
+        way, starts = tf.where(flipped, margin - right, way + ways), starts * 2
     order = tf.argsort(way, stable=True)
 
     rows, first = tf.range(height) + tf.gather(down, order)[:, None], order[:, None] * height
@@ -96,9 +129,9 @@ def _shift_and_flip(
         lines = tf.concat([lines, tf.zeros((1, width * channels), images.dtype)], axis=0)
         places = tf.where((rows >= 0) & (rows < height), first + rows, batch * height)
     lines = tf.reshape(tf.gather(lines, places), (-1, width, channels))
-    if mirrored is not None:
-        flipped = height * tf.math.count_nonzero(mirrored, dtype=tf.int32)
-        lines = tf.concat([tf.reverse(lines[:flipped], [1]), lines[flipped:]], axis=0)
+    if flipped is not None:
+        first = height * tf.math.count_nonzero(flipped, dtype=tf.int32)
+        lines = tf.concat([tf.reverse(lines[:first], [1]), lines[first:]], axis=0)
 
     if reflect:
         sides = [tf.reverse(side, [1]) for side in (lines[:, 1 : margin + 1], lines[:, width - 1 - margin : width - 1])]
@@ -118,30 +151,13 @@ def _square(side: int, u: tf.Tensor, length: int) -> tf.Tensor:
     return (positions >= start[:, None]) & (positions < start[:, None] + length)
 
 
-def _transform(
-    images: tf.Tensor,
-    down: tf.Tensor,
-    right: tf.Tensor,
-    mirrored: tf.Tensor | None,
-    degrees: tf.Tensor,
-    scale: tf.Tensor,
-) -> tf.Tensor:
-    """Shift, mirror, then rotate about the centre and magnify by `scale`, in one go; bilinear, black outside."""
-    height, width = images.shape[1:3]
-    y, x = (height - 1) / 2, (width - 1) / 2
-    radians = degrees * (math.pi / 180)
-    cos, sin = tf.cos(radians) / scale, tf.sin(radians) / scale
-    down, right = tf.cast(down, tf.float32), tf.cast(right, tf.float32)
-    zero = tf.zeros_like(cos)
-    way = zero + 1 if mirrored is None else tf.where(mirrored, -1.0, 1.0)
-    # output (column, row) is read from the input at (a0 column + a1 row + a2, b0 column + b1 row + b2)
-    a0, a1, a2 = way * cos, -way * sin, x + right + way * (sin * y - cos * x)
-    b0, b1, b2 = sin, cos, y + down - sin * x - cos * y
+def _warp(images: tf.Tensor, matrix: tf.Tensor, interpolation: str) -> tf.Tensor:
+    """Images whose pixels are read where a matrix says, 0 outside."""
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1),
-        output_shape=(height, width),
+        transforms=matrix,
+        output_shape=images.shape[1:3],
         fill_value=0.0,
-        interpolation="BILINEAR",
+        interpolation=interpolation,
         fill_mode="CONSTANT",
     )

@@ -41,6 +41,7 @@ class Entry:
     activation: str = "relu"
     torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see weights/torch.py
     task: str = "classification"
+    prepare: Callable[..., None] | None = None  # (model, images): what a training does before its first step
     large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
 
     def options(self) -> dict[str, Any]:

@@ -1,12 +1,70 @@
-"""What a layer costs: multiply-accumulates of one image, as papers count them."""
+"""What a model costs, layer by layer: multiply-accumulates of one image, as papers count them."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of a card. `macs` are for one image; `output_shape` is without the batch."""
+
+    name: str
+    type: str
+    output_shape: tuple[int | None, ...]
+    parameters: int
+    macs: int
+
+
+def layer_rows(model) -> tuple[LayerRow, ...]:
+    """What each layer of a model is and costs, with the layers of models inside it in their place.
+
+    Raises:
+        UsageError: a layer of a kind whose cost is not known here, or that is used more than once; images of any size;
+            several inputs or outputs.
+    """
+    if len(model.inputs) > 1 or len(model.outputs) > 1:
+        counts = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        raise UsageError(f"{model.name} has {counts}; a card is of a model with one of each")
+    if None in model.input_shape[1:]:
+        raise UsageError(f"{model.name} takes images of any size; what it costs depends on that")
+    return tuple(_row(layer) for layer in _flat(model) if type(layer).__name__ != "InputLayer")
+
+
+def macs_if_known(model) -> float:
+    """Multiply-accumulates of an image; infinity where they cannot be counted: strange layers, images of any size."""
+    try:
+        return sum(row.macs for row in layer_rows(model))
+    except (AttributeError, TypeError, UsageError):
+        return math.inf
+
+
+def _flat(model) -> list:
+    """The layers of a model, with those of models inside it in their place; UsageError if one is used repeatedly."""
+    graph = getattr(model, "_functional", None) or model  # what a Sequential is inside; Keras has no public name for it
+    uses = Counter(node.operation.name for nodes in getattr(graph, "_nodes_by_depth", {}).values() for node in nodes)
+    for name, times in uses.items():
+        if times > 1:
+            raise UsageError(f"layer {name!r} is used {times} times, which is not counted here")
+    return [inner for layer in model.layers for inner in (_flat(layer) if hasattr(layer, "layers") else [layer])]
+
+
+def _row(layer) -> LayerRow:
+    kind = type(layer).__name__
+    shape = tuple(layer.output.shape[1:])
+    for base in type(layer).__mro__:  # a subclass costs what its base does
+        if base.__name__ in MACS and base.__module__.startswith(("keras.", f"{__package__.partition('.')[0]}.")):
+            macs = MACS[base.__name__](layer, shape)
+            return LayerRow(layer.name, kind, shape, layer.count_params(), macs)
+    raise UsageError(
+        f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.nn.costs does not know; add it to MACS there"
+    )
 
 
 def _positions(layer, shape: tuple) -> int:

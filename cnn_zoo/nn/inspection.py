@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import UsageError, unknown
 from ..core.quiet import quiet_import
 
@@ -91,3 +93,12 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
         outputs.append(by_name[name].output)
     inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]  # Keras warns of a list of one
     return keras.Model(inputs, outputs[0] if isinstance(layers, str) else outputs, name=f"{model.name}_features")
+
+
+def probabilities(model, outputs: Any) -> np.ndarray:
+    """What a model returned as float32 probabilities over its last axis: logits go through softmax."""
+    outputs = np.asarray(outputs, np.float32)
+    if has_logits(model):
+        outputs = np.exp(outputs - outputs.max(-1, keepdims=True))
+        outputs /= outputs.sum(-1, keepdims=True)
+    return outputs

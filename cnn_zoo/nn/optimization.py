@@ -29,6 +29,26 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return {**super().get_config(), "label_smoothing": self.label_smoothing, "from_logits": self.from_logits}
 
 
+class PixelCrossentropy(keras.losses.Loss):
+    """Cross-entropy of masks in which a pixel of the background, class 0, counts less than others.
+
+    Args:
+        background_weight: of such a pixel, where others have 1.
+        from_logits: whether the model returns logits.
+        ignore_class: the number of pixels that do not count.
+    """
+
+    def __init__(self, background_weight: float, from_logits: bool, ignore_class: int):
+        super().__init__(name="pixel_crossentropy")
+        self.background_weight, self.from_logits, self.ignore_class = background_weight, from_logits, ignore_class
+
+    def call(self, y_true, y_pred):
+        loss = keras.losses.sparse_categorical_crossentropy(
+            y_true, y_pred, from_logits=self.from_logits, ignore_class=self.ignore_class
+        )
+        return loss * ops.where(ops.equal(y_true, 0), self.background_weight, 1.0)
+
+
 @keras.saving.register_keras_serializable(package="cnn_zoo")
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises in a line from a tenth of its peak to the peak, and falls in a line to zero.

@@ -39,8 +39,6 @@ def over_seeds(
     """
     import keras
 
-    from ..inference import model_probabilities
-
     rows, tested, model = [], [], None
     for seed in seeds:
         keras.utils.set_random_seed(seed)
@@ -63,7 +61,7 @@ def over_seeds(
             history = model.fit(*train, batch_size=batch_size, **common)
         rows.append(history.history)
         if test is not None:
-            predicted = model_probabilities(model, test[0]).argmax(1)
+            predicted = model.predict(test[0], batch_size=256, verbose=0).argmax(1)
             tested.append(float(np.mean(predicted == np.asarray(test[1]))))
     padded = {
         key: np.array([row[key] + [np.nan] * (epochs - len(row[key])) for row in rows]) for key in (rows or [{}])[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,31 +61,9 @@ def accuracy_text(record: dict[str, Any]) -> str:
 def weights_file(record: dict[str, Any]) -> Path:
     """The file of a record, after a look at its checksum."""
     config = record["config"]
-    path = PUBLISHED / f"{config['model']}-{config['data']}.weights.h5"
+    path = PUBLISHED / f"{config['model']}-{config['data']}.safetensors"
     if not path.is_file():
         raise MissingError(f"{path} is missing: the installation is incomplete, install cnn_zoo again")
     if checksum(path) != record["sha256"]:
         raise RunError(f"{path} is not the file that was published: its checksum is another; install cnn_zoo again")
     return path
-
-
-def load_pretrained(model, record: dict[str, Any], build: Callable[..., Any]) -> None:
-    """Fill a model that build_model, which is `build`, made with the weights of a record of that name.
-
-    Images of another size are taken where no layer minds. The last layer keeps its random weights where the number of
-    classes is another, and a warning says so. If it is filled, `model.class_names` holds the names of the classes.
-
-    Raises:
-        UsageError: the model has other options than the one that was trained.
-        RunError, MissingError: the file is not as it was published.
-    """
-    from .files import load_weights
-    from .transfer import copy_weights
-
-    config = record["config"]
-    shape, classes = tuple(config["input_shape"]), len(config["class_names"])
-    source = build(model.name, shape, classes, dtype="float32", compile=False, **config["model_options"])
-    load_weights(source, weights_file(record))
-    origin, options = f"{model.name} for {config['data']}", {"input_shape": shape, **config["model_options"]}
-    if copy_weights(model, source, origin, options):
-        model.class_names = list(config["class_names"])

@@ -1,84 +1,104 @@
-"""Weights of one net in another that differs in its head, and layers that keep them while the rest is trained."""
+"""Weights of one net in another that may differ in its head, and layers that keep them while the rest is trained."""
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
-from ..core.errors import UsageError, reason, unknown
-from ..nn.inspection import shapes_only, stages, whole_model
-from .files import load_weights, read_shapes, shapes_of
+import numpy as np
+
+from ..core.errors import RunError, UsageError, reason, unknown
+from ..nn.inspection import stages, whole_model
+from .files import named_weights
 
 HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
 
 
-def load_own(model, path: str | Path, build: Callable[[int], Any]) -> None:
-    """Fill a model from a weights file that `train` or save_weights wrote for it or for the same net with another head.
+class ModelMismatch(RunError):
+    """Weights of another net."""
+
+
+def copy_weights(model, tensors: dict[str, np.ndarray], origin: str, *, any_head: bool = True) -> bool:
+    """Give a model the tensors that are named as its weights; it is left as it was if they do not fit.
 
     Args:
-        build: number of classes -> the same net with its top.
+        origin: where they are from, for messages.
+        any_head: with another number of classes the last layer keeps its values, and a warning says so; a model without
+            its top takes what it has.
+
+    Returns:
+        Whether the last layer, if there is one, got its own too.
 
     Raises:
-        RunError, MissingError: as weights.check_weights does.
+        ModelMismatch (a RunError): a weight is missing on either side, or is of another shape.
     """
-    shapes, wanted = read_shapes(path), shapes_of(model)
-    if shapes != wanted and shapes.total() < wanted.total() + 10:  # a top has six arrays at most; no endless search
-        for classes in _numbers_of_classes(shapes):
-            with shapes_only():
-                fits = shapes_of(build(classes)) == shapes
-            if fits:
-                source = build(classes)
-                load_weights(source, path)
-                copy_weights(model, source, str(path), {})
-                return
-    load_weights(model, path)
-
-
-def _numbers_of_classes(shapes: Collection[tuple[int, ...]]) -> list[int]:
-    """For how many classes a net with weights of these shapes may be, the likeliest first: each is tried.
-
-    The head has a bias, and is a fully connected layer or a convolution of single pixels.
-    """
-    biases = {shape[0] for shape in shapes if len(shape) == 1}
-    dense = {shape[-1] for shape in shapes if len(shape) == 2} & biases
-    pixels = {shape[-1] for shape in shapes if len(shape) == 4 and shape[:2] == (1, 1)} & biases
-    return [*sorted(dense), *sorted(pixels - dense)]
-
-
-def copy_weights(model, source, origin: str, options: dict[str, Any]) -> bool:
-    """Copy weights layer by layer; returns whether the last layer, if there is one, got its own too.
-
-    Raises:
-        UsageError: a layer has other weights in the source, or one that has weights there is missing, unless it comes
-            after the last stage and the model has no head.
-    """
-    trained = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
-    here = {layer.name: layer for layer in model.layers if layer.weights}
-    message, new_head = f"the weights of {origin} are for a model with {options}: ", None
-    for name, layer in here.items():
-        wanted = [tuple(weight.shape) for weight in layer.weights]
-        found = [weight.shape for weight in trained.get(name, ())]
-        if wanted == found:
-            layer.set_weights(trained[name])
-        elif name in HEADS and [shape[:-1] for shape in wanted] == [shape[:-1] for shape in found]:
-            new_head = name
-        else:
-            raise UsageError(f"{message}{name} has weights of shape {wanted} here, {found or 'none'} there")
-    has_head = any(name in HEADS for name in here)
-    names = [layer.name for layer in source.layers]
-    ends = list(stages(source).values())
-    top = [] if has_head or not ends else names[names.index(ends[-1]) + 1 :]
-    if missing := [name for name in trained if name not in here and name not in top]:
-        raise UsageError(f"{message}{', '.join(missing):.80} missing here")
-    if new_head:
+    variables = named_weights(model)
+    strange = misfits(variables, tensors, any_head)
+    if strange is None:
+        raise ModelMismatch(
+            f"{origin}: the weights of another model: {_difference(variables, tensors)} of {model.name}"
+        )
+    for name, variable in variables.items():
+        if name not in strange:
+            variable.assign(tensors[name])
+    if strange:
+        head = sorted(strange)[0].partition("/")[0]
         warnings.warn(
-            f"{model.name}: all layers but {new_head!r} have the weights of {origin}; that one is random, for "
-            f"{model.output_shape[-1]} classes in place of {source.output_shape[-1]}",
+            f"{model.name}: all layers but {head!r} have the weights of {origin}; that one is random, for "
+            f"{model.output_shape[-1]} classes in place of {_classes(tensors, strange)}",
             stacklevel=4,
         )
-    return has_head and not new_head
+    return not strange and any(name.partition("/")[0] in HEADS for name in variables)
+
+
+def initialize(model, tensors: dict[str, np.ndarray], origin: str) -> None:
+    """As copy_weights, of all weights, for a model that was built inside shapes_only and has no values yet.
+
+    So a file may ask for any net: what does not fit is found before there is one.
+    """
+    variables = named_weights(model)
+    if misfits(variables, tensors, any_head=False) is None:
+        raise ModelMismatch(
+            f"{origin}: the weights of another model: {_difference(variables, tensors)} of {model.name}"
+        )
+    values = {id(variable): tensors[name] for name, variable in variables.items()}
+    for variable in model.variables:  # Keras has no public name for either
+        if id(variable) in values:
+            variable._initialize(values[id(variable)])
+        else:
+            variable._deferred_initialize()
+
+
+def misfits(variables: dict[str, Any], tensors: dict[str, np.ndarray], any_head: bool) -> set[str] | None:
+    """Names of the head's weights that are for another number of classes; None if the tensors are of another net."""
+    layers, heads = {name.partition("/")[0] for name in variables}, set()
+    for name, variable in variables.items():
+        wanted, found = tuple(variable.shape), np.shape(tensors.get(name))
+        if name not in tensors or wanted != found:
+            head = any_head and name.partition("/")[0] in HEADS and name in tensors
+            if not head or len(wanted) != len(found) or wanted[:-1] != found[:-1]:
+                return None
+            heads.add(name)
+    for name in tensors.keys() - variables.keys():
+        layer = name.partition("/")[0]
+        in_top = any_head and not layers & set(HEADS) and not re.match(r"(stem|stage\d+)_", layer)
+        if layer in layers or not in_top:
+            return None
+    return heads
+
+
+def _difference(variables: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+    """The first weight that does not fit, in words."""
+    for name, variable in variables.items():
+        wanted, found = tuple(variable.shape), tensors.get(name)
+        if found is None or wanted != found.shape:
+            return f"{'no' if found is None else found.shape} {name} for the {wanted}"
+    return f"{sorted(tensors.keys() - variables.keys())[0]} is no weight"
+
+
+def _classes(tensors: dict[str, np.ndarray], names: set[str]) -> int:
+    return tensors[min(names)].shape[-1]
 
 
 def freeze(model, until: str | None = None):

@@ -1,0 +1,75 @@
+"""A model called with one batch, with as little around it as TensorFlow allows.
+
+`model.predict` takes milliseconds for an image and `predict_on_batch` half a millisecond, most of it for setting up a
+loop over batches, and `model(batch)` some: benchmarks/inference.py. A compiled function takes a fraction of that, but
+compiling costs more than a few calls do: it is made when a model is called repeatedly. It reads the model's variables,
+so that later training is seen, and is made anew when the layers are others.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from .costs import macs_if_known
+
+_CALLS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # model -> what `call` knows of it
+EAGER_CALLS = 3  # a model that is called more often is compiled
+ONE_IMAGE_MACS = 5e7  # below, one image through XLA is faster than operation by operation
+
+
+def call(model, batch: Any) -> np.ndarray:
+    """The outputs of a model in inference mode."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return keras.ops.convert_to_numpy(model(batch, training=False))
+    import tensorflow as tf
+
+    known = _CALLS.get(model)
+    if known is None or known["made of"] != _made_of(model):
+        known = _CALLS[model] = {"made of": _made_of(model), "dtype": model.inputs[0].dtype, "calls": 0}
+    known["calls"] += 1
+    if known["calls"] <= EAGER_CALLS:
+        return keras.ops.convert_to_numpy(model(batch, training=False))
+    one = len(batch) == 1
+    if one not in known:
+        known[one] = _compile(model, 1 if one else None)
+    return keras.ops.convert_to_numpy(known[one](tf.constant(batch, known["dtype"])))
+
+
+def _made_of(model) -> list:
+    """What a compiled function depends on beside the values of the weights."""
+    return [(weakref.ref(layer), getattr(layer, "activation", None), layer.dtype_policy) for layer in model.layers]
+
+
+def _compile(model, size: int | None):
+    """A function of a batch of `size` images, or of any number."""
+    import tensorflow as tf
+
+    itself = weakref.ref(model)  # the function must not keep the model alive, whose entry in _CALLS it is
+    shape = tf.TensorSpec((size, *model.input_shape[1:]), model.inputs[0].dtype)
+
+    def function(jit_compile):
+        traced = tf.function(lambda batch: itself()(batch, training=False), jit_compile=jit_compile)
+        concrete = traced.get_concrete_function(shape)
+        variables = concrete.captured_inputs
+        # a call of `concrete` itself binds its one argument anew each time, which takes 0.07 ms
+        return lambda batch: concrete._call_flat([batch], variables)
+
+    if size == 1 and macs_if_known(model) < ONE_IMAGE_MACS and not _has_grouped(model):
+        try:
+            compiled = function(True)
+            compiled(tf.zeros(shape.shape, shape.dtype))
+            return compiled
+        except Exception:
+            pass
+    return function(False)
+
+
+def _has_grouped(model) -> bool:
+    """Whether a convolution is depthwise or in groups, with which XLA takes several times as long."""
+    layers = model._flatten_layers()
+    return any(getattr(layer, "depth_multiplier", 0) or getattr(layer, "groups", 1) > 1 for layer in layers)

@@ -1,0 +1,106 @@
+"""A class for every image. Targets are labels, integers from 0; outputs are probabilities or logits
+(batch, classes)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.intervals import share_text
+from ..nn.inspection import has_logits, probabilities
+from .base import Section, Task, add_task
+
+SHOWN = 24  # mistakes in the report
+LEAST = 1e-7  # of a probability in the loss, as Keras clips it
+
+
+def losses(model, recipe=None) -> dict[str, Any]:
+    """Cross-entropy that matches the head, smoothed if the recipe wants it, and accuracy."""
+    import keras
+
+    logits = has_logits(model)
+    if recipe and recipe.label_smoothing:
+        from ..nn.optimization import SmoothedCrossentropy
+
+        loss = SmoothedCrossentropy(recipe.label_smoothing, from_logits=logits)
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    # a metric by its name would make its variables in the first step, and TensorFlow would trace that step twice
+    return {"loss": loss, "metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]}
+
+
+class Judge:
+    """Accuracy, cross-entropy in nats, the confusion matrix (true by predicted), and the surest mistakes."""
+
+    def __init__(self, model, class_names: list[str]):
+        self.model, classes = model, model.output_shape[-1]
+        self.confusion, self.loss = np.zeros((classes, classes), np.int64), 0.0
+        self.mistakes: list[tuple[np.ndarray, int, np.ndarray]] = []  # image, label, probabilities; the surest first
+
+    def add(self, inputs, targets, outputs) -> None:
+        found = probabilities(self.model, outputs)
+        predicted, rows = found.argmax(1), np.arange(len(targets))
+        np.add.at(self.confusion, (targets, predicted), 1)
+        self.loss -= float(np.log(np.maximum(found[rows, targets], LEAST), dtype=np.float64).sum())
+        sure = found[rows, predicted]
+        wrong = np.flatnonzero(predicted != targets)
+        surest = wrong[np.argsort(-sure[wrong], kind="stable")][:SHOWN]
+        self.mistakes += [(inputs[i], int(targets[i]), found[i]) for i in surest]
+        self.mistakes = sorted(self.mistakes, key=lambda mistake: -mistake[2].max())[:SHOWN]
+
+    def result(self) -> dict[str, Any]:
+        images = int(self.confusion.sum())
+        accuracy = float(np.trace(self.confusion)) / images
+        found = {"accuracy": accuracy, "loss": self.loss / images, "images": images, "confusion": self.confusion}
+        return found | {"mistakes": self.mistakes}
+
+
+def decode(model, outputs, class_names: list[str], sizes=None, top: int | None = None) -> list:
+    """(class name, probability) of the most probable class, or a list of so many such pairs."""
+    found = probabilities(model, outputs)
+    order = np.argsort(-found, axis=1, kind="stable")[:, : top or 1]
+    pairs = [[(class_names[j], float(row[j])) for j in best] for best, row in zip(order, found, strict=True)]
+    return pairs if top else [best[0] for best in pairs]
+
+
+def text(pairs, class_names: list[str]) -> str:
+    """The classes with their percentages."""
+    pairs = [pairs] if isinstance(pairs, tuple) else pairs
+    return "   ".join(f"{name} {probability:.1%}" for name, probability in pairs)
+
+
+def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Accuracy with its interval, and the loss."""
+    return [("accuracy", share_text(result["accuracy"], result["images"])), ("loss", f"{result['loss']:.4f}")]
+
+
+def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
+    """The confusion matrix, and the mistakes of which the net is surest."""
+    from .. import plots
+
+    confusion, mistakes = result["confusion"], result["mistakes"]
+    confused = confusion - np.diag(np.diag(confusion))
+    worst = np.unravel_index(confused.argmax(), confused.shape)
+    words = "Nothing."
+    if confused.max() > 1:
+        true, wrongly = (class_names[label] for label in worst)
+        words = f"Most often {true} is taken for {wrongly}: {confused.max()} times."
+    elif confused.any():
+        words = "No class is taken for the same other one more than once."
+    shown = [np.array(column) for column in zip(*mistakes, strict=True)] or [np.empty(0)] * 3
+    figure = plots.mistakes(*shown, class_names, total=int(confused.sum()))
+    return [
+        Section(
+            "What it confuses", words, "confusion.png", plots.confusion(confusion, class_names), "Confusion matrix"
+        ),
+        Section("Where it is surest and wrong", "", "mistakes.png", figure, "Misclassified test images"),
+    ]
+
+
+CLASSIFICATION = add_task(
+    Task(
+        "classification", target="labels", score="accuracy", losses=losses, judge=Judge, decode=decode, lines=lines,
+        sections=sections, options=("top",), text=text, least=2,
+    )
+)  # fmt: skip

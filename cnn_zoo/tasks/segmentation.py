@@ -1,0 +1,147 @@
+"""A class for every pixel. Targets are masks (batch, height, width) of class numbers, 255 where nothing is judged;
+outputs are probabilities or logits (batch, height, width, classes)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import UsageError
+from ..data.source import NOT_JUDGED
+from ..nn.inspection import has_logits, probabilities
+from ..recipes import Recipe
+from .base import Section, Task, add_task
+
+SHOWN = 6  # images in the report
+LEAST = 1e-7  # of a probability in the loss, as Keras clips it
+
+
+def losses(model, recipe=None) -> dict[str, Any]:
+    """Cross-entropy of pixels, in which the recipe may give less weight to the background, and the mean IoU."""
+    import keras
+
+    from ..nn.optimization import PixelCrossentropy
+
+    classes = model.output_shape[-1]
+    if classes > NOT_JUDGED:
+        raise UsageError(f"segmentation takes {NOT_JUDGED} classes at most; {model.name} has {classes}")
+    if recipe is None:  # for what is saved: Keras' own
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model), ignore_class=NOT_JUDGED)
+    else:
+        loss = PixelCrossentropy(recipe.background_weight, from_logits=has_logits(model), ignore_class=NOT_JUDGED)
+    iou = keras.metrics.MeanIoU(classes, name="mean_iou", ignore_class=NOT_JUDGED, sparse_y_pred=False)
+    return {"loss": loss, "metrics": [iou]}
+
+
+class Judge:
+    """Intersection over union (IoU) of every class and pixel accuracy, beside those of background alone."""
+
+    def __init__(self, model, class_names: list[str]):
+        self.model, classes = model, model.output_shape[-1]
+        self.confusion, self.loss, self.images = np.zeros((classes, classes), np.int64), 0.0, 0
+        self.examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # image, mask, predicted mask
+
+    def add(self, inputs, targets, outputs) -> None:
+        found = probabilities(self.model, outputs)
+        predicted, judged = found.argmax(-1).astype(np.uint8), targets != NOT_JUDGED
+        classes = len(self.confusion)
+        pairs = targets[judged].astype(np.int64) * classes + predicted[judged]
+        self.confusion += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+        right = np.take_along_axis(found[judged], targets[judged][:, None].astype(np.int64), 1)
+        self.loss -= float(np.log(np.maximum(right, LEAST), dtype=np.float64).sum())
+        self.images += len(targets)
+        self.examples += list(zip(inputs, targets, predicted, strict=True))[: SHOWN - len(self.examples)]
+
+    def result(self) -> dict[str, Any]:
+        background = np.zeros_like(self.confusion)
+        background[:, 0] = self.confusion.sum(1)
+        iou, pixels = class_iou(self.confusion), int(self.confusion.sum())
+        return {
+            "mean_iou": mean_iou(self.confusion),
+            "pixel_accuracy": float(np.trace(self.confusion)) / pixels,
+            "loss": self.loss / pixels,
+            "images": self.images,
+            "iou": [None if np.isnan(value) else float(value) for value in iou],
+            "background_mean_iou": mean_iou(background),
+            "background_pixel_accuracy": float(background[0, 0]) / pixels,
+            "confusion": self.confusion,
+            "examples": self.examples,
+        }
+
+
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """IoU of each class from counts of pixels, true by predicted; NaN for one that is neither there nor predicted."""
+    right = np.diag(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - right
+    return np.where(union > 0, right / np.maximum(union, 1), np.nan)
+
+
+def mean_iou(confusion: np.ndarray) -> float:
+    """The mean over classes that are there or predicted, as keras.metrics.MeanIoU has it."""
+    return float(np.nanmean(class_iou(confusion)))
+
+
+def decode(model, outputs, class_names: list[str], sizes) -> list[np.ndarray]:
+    """Class numbers, uint8 (height, width), of each image in its own size: those of the nearest outputs."""
+    from PIL import Image
+
+    numbers = np.asarray(outputs).argmax(-1).astype(np.uint8)
+    return [
+        np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+        for mask, (height, width) in zip(numbers, sizes, strict=True)
+    ]
+
+
+def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Mean IoU and pixel accuracy, each beside that of a net that finds nothing."""
+    baseline = (result["background_mean_iou"], result["background_pixel_accuracy"])
+    return [
+        (
+            "mean IoU",
+            f"{result['mean_iou']:.4f} over {result['images']:,} images ({baseline[0]:.4f} for all background)",
+        ),
+        ("pixel accuracy", f"{result['pixel_accuracy']:.2%} ({baseline[1]:.2%} for all background)"),
+        ("loss", f"{result['loss']:.4f}"),
+    ]
+
+
+def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
+    """IoU by class, and the first images of the split with their masks."""
+    from .. import plots
+
+    bars = plots.shares(class_names, result["iou"], "intersection over union", result["background_mean_iou"])
+    examples = plots.masks(*map(np.array, zip(*result["examples"], strict=True)), class_names)
+    words = "Intersection over union: pixels that are of a class and found to be, of those that are or are found to be."
+    return [
+        Section("How well each class is found", words, "iou.png", bars, "IoU of each class"),
+        Section("What it sees", "", "masks.png", examples, "Test images, their masks, and the masks that were found"),
+    ]
+
+
+def draw(image: np.ndarray, mask: np.ndarray, class_names: list[str]):
+    """The image beside the mask that was found in it."""
+    from .. import plots
+
+    return plots.masks(image[None], None, mask[None], class_names)
+
+
+def text(mask: np.ndarray, class_names: list[str]) -> str:
+    """The classes with their shares of the pixels, the largest first."""
+    counts = np.bincount(mask.ravel(), minlength=len(class_names))
+    found = [label for label in np.argsort(-counts, kind="stable") if counts[label]]
+    return "   ".join(f"{class_names[label]} {counts[label] / mask.size:.1%}" for label in found)
+
+
+SEGMENTATION = add_task(
+    Task(
+        "segmentation", target="masks", score="mean_iou", losses=losses, judge=Judge, decode=decode, lines=lines,
+        sections=sections, text=text, draw=draw, least=2,
+        recipes={
+            "fast": Recipe(
+                optimizer="adamw", learning_rate=2e-3, schedule="linear", warmup=0.1, batch_size=32, images=80_000,
+                weight_decay=0.01, background_weight=0.3,
+            )
+        },
+    )
+)  # fmt: skip
