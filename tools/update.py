@@ -190,7 +190,13 @@ def pretrained_table() -> str:
         f"- `{row['model']}`, `{row['data']}`: {row['accuracy']} % ([{row['protocol']}]({row['source']}))"
         for row in others
     )
-    return "\n".join((table(heads, rows, "   rr r"), "\nPublished by others for the same architecture, where nothing else is said:\n", *found))
+    return "\n".join(
+        (
+            table(heads, rows, "   rr r"),
+            "\nPublished by others for the same architecture, where nothing else is said:\n",
+            *found,
+        )
+    )
 
 
 def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2, split=dict.items) -> str:
