@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UsageError, reason, unknown
-from ..nn.inspection import shapes_only, stages, whole_model
+from ..nn.inspection import HEADS, shapes_only, stages, whole_model
 from .files import load_weights, read_shapes, shapes_of
-
-HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
 
 
 def load_own(model, path: str | Path, build: Callable[[int], Any]) -> None:
