@@ -131,7 +131,7 @@ def test_every_family_is_held_against_a_published_count():
 def test_the_recorded_trainings_show_that_every_family_learns():
     with open(ROOT / "results/families.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    families = {row["name"]: row["family"] for row in catalogue()}
+    families = {row["name"]: row["family"] for row in catalogue() if row["task"] == "classification"}
     assert {families[row["model"]] for row in rows} == set(families.values())
     for row in rows:
         assert float(row["last_loss"]) < float(row["first_loss"]), row["model"]

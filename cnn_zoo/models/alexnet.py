@@ -64,7 +64,7 @@ def alexnet(spec, *, filters=(), units=None, groups=None):
     groups = check_number("groups", GROUPS[spec.name] if groups is None else groups, 1, whole=True)
     stem = {"strides": 4, "padding": STEM_PADDING[spec.name]} if paper else {}
     steps = conv_norm_act(spec, filters[0], 11 if paper else 3, name="stage1_conv1", **stem)
-    steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name="stage1_pool")
+    steps += pool(spec, "max", 3, strides=2, padding="valid" if paper else "same", name="stage1_pool")
     for number, name in ((2, "stage2_conv1"), (3, "stage3_conv1"), (4, "stage3_conv2"), (5, "stage3_conv3")):
         size, width = 5 if number == 2 else 3, filters[number - 1]
         if groups > 1 and number in IN_GROUPS:
@@ -72,6 +72,6 @@ def alexnet(spec, *, filters=(), units=None, groups=None):
         else:
             steps += conv_norm_act(spec, width, size, name=name)
         if number in (2, 5):
-            steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name=f"{name[:6]}_pool")
+            steps += pool(spec, "max", 3, strides=2, padding="valid" if paper else "same", name=f"{name[:6]}_pool")
     units = ((4096, 4096) if paper else (1024, 1024)) if units is None else units
     return assemble(spec, steps + head(spec, units=units, flatten=True))

@@ -67,7 +67,7 @@ def unit_v1(x, spec, filters, groups, strides, ungrouped, name):
     if strides == 1:
         y = layers.Add(name=f"{name}_add")([x, y])
     else:
-        x = apply(x, pool("average", 3, strides=2, padding=1, name=f"{name}_shortcut"))
+        x = apply(x, pool(spec, "average", 3, strides=2, padding=1, name=f"{name}_shortcut"))
         y = layers.Concatenate(name=f"{name}_concat")([x, y])
     return layers.Activation(spec.activation, name=f"{name}_out")(y)
 
@@ -95,10 +95,10 @@ def stem(spec):
     if spec.layout == "small":
         return conv_norm_act(spec, STEM, 3, name="stem_conv")
     first = conv_norm_act(spec, STEM, 3, strides=2, padding=1, name="stem_conv")
-    return first + pool("max", 3, strides=2, padding=1, name="stem_pool")
+    return first + pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
 
 
-@register("shufflenet_v1", year=2017, paper="arXiv:1707.01083", batch_norm=True)
+@register("shufflenet_v1", year=2017, paper="arXiv:1707.01083", batch_norm=True, ranks=(2,))
 def shufflenet_v1(spec, *, groups=3, width=1.0):
     """Sixteen units; `groups` of the 1x1 convolutions (1, 2, 3, 4 or 8) sets the channels, which `width` multiplies.
 
@@ -119,7 +119,7 @@ def shufflenet_v1(spec, *, groups=3, width=1.0):
     return assemble(spec, steps + head(spec))
 
 
-@register("shufflenet_v2", year=2018, paper="arXiv:1807.11164", batch_norm=True, torch=TORCH)
+@register("shufflenet_v2", year=2018, paper="arXiv:1807.11164", batch_norm=True, torch=TORCH, ranks=(2,))
 def shufflenet_v2(spec, *, width=1):
     """Sixteen units and a 1x1 convolution; `width` is 0.5, 1, 1.5 or 2."""
     check_choice("width", width, V2)

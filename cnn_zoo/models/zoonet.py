@@ -40,7 +40,7 @@ def zoonet(spec, *, filters=()):
         filters: of each stage; default: doubled from stage to stage up to 256, for as many as the image needs.
     """
     stem, first, convolutions, last = VARIANTS[spec.name]
-    stack, halvings = [], max(1, round(math.log2(min(spec.input_shape[:2]) / LAST_SIDE)))
+    stack, halvings = [], max(1, round(math.log2(min(spec.sides) / LAST_SIDE)))
     if stem == "strided":
         stack += conv_norm_act(spec, 16, 4, strides=2, name="stem_conv")
         halvings -= 1
@@ -50,7 +50,7 @@ def zoonet(spec, *, filters=()):
     for stage, width in enumerate(filters, 1):
         name = f"stage{stage}_conv1"
         stack += conv(spec, width, 3, use_bias=not spec.batch_norm, name=name)
-        stack += pool("max", 2, name=f"stage{stage}_pool") + norm_act(spec, name=name)
+        stack += pool(spec, "max", 2, name=f"stage{stage}_pool") + norm_act(spec, name=name)
         for number in range(2, 1 + (last if stage == len(filters) else convolutions)):
             stack += conv_norm_act(spec, width, 3, name=f"stage{stage}_conv{number}")
     return assemble(spec, stack + head(spec))
