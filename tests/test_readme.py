@@ -1,4 +1,4 @@
-"""Every command and every piece of Python in the README works as it is printed."""
+"""Every command and every piece of Python in README.md and docs/ works as it is printed."""
 
 import re
 import shlex
@@ -12,59 +12,72 @@ from cnn_zoo import Recipe
 from cnn_zoo.cli import main
 from conftest import ROOT, clean_environment, like_torchvision
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, re.M | re.S)
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
+PAGES = {"README.md": (ROOT / "README.md").read_text("utf-8"), **PAGES}
+LINKING = [*PAGES, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "notebooks/README.md"]
 # .ci/run runs the two commands that make an environment, from the README itself
-INSTALL = ("git clone", "python3 -m venv")
+INSTALL = ("git clone", "python3 -m venv", "pip install", "cnn-zoo train\n")
+
+
+def blocks(page, kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```", PAGES[page], re.M | re.S)
 
 
 def commands():
-    lines = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
-    return [line for line in lines if not line.startswith(INSTALL)]
+    """Each once, though several pages print it."""
+    lines = [line for page in PAGES for block in blocks(page, "bash") for line in block.splitlines(keepends=True)]
+    return [line.strip() for line in dict.fromkeys(lines) if not line.startswith(INSTALL)]
 
 
-@pytest.fixture
-def elsewhere(photos, monkeypatch):
-    """A folder that is not the repository, with the photos that the README speaks of."""
-    monkeypatch.chdir(photos.parent)
-    return photos.parent
+def test_the_commands_and_then_the_python(photos, capsys, monkeypatch):
+    folder = photos.parent  # not the repository, but with the photos that the pages speak of
+    monkeypatch.chdir(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Recipe, "epochs_for", lambda self, images: min(self.epochs or 2, 2))  # not a hundred
+        assert len(commands()) >= 10
+        for command in commands():
+            program, *arguments = shlex.split(command)
+            assert program == "cnn-zoo"
+            assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
+            assert capsys.readouterr().out
+    assert (folder / "runs/photos/report.md").exists()
 
-
-def test_the_commands(elsewhere, capsys, monkeypatch):
-    assert len(commands()) >= 7
-    monkeypatch.setattr(Recipe, "epochs_for", lambda self, images: min(self.epochs or 2, 2))  # not a hundred
-    for command in commands():
-        program, *arguments = shlex.split(command)
-        assert program == "cnn-zoo"
-        assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
-        assert capsys.readouterr().out
-    assert (elsewhere / "runs/photos/report.md").exists()
-
-
-def test_the_python(elsewhere):
-    save_file(like_torchvision("resnet18"), elsewhere / "resnet18.safetensors")
-    program = "\n".join(block for kind, block in BLOCKS if kind == "python")
-    (elsewhere / "program.py").write_text(program, "utf-8")
+    save_file(like_torchvision("resnet18"), folder / "resnet18.safetensors")
+    pages = {page: "\n".join(blocks(page, "python")) for page in PAGES}  # a page is read from top to bottom
+    assert sum(map(bool, pages.values())) >= 5
+    program = f"for page, text in {pages!r}.items(): exec(compile(text, page, 'exec'), {{}})"
+    (folder / "program.py").write_text(program, "utf-8")
     done = subprocess.run(
         [sys.executable, "program.py"], env=clean_environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "138357544" in done.stdout
-    assert "UserWarning: zoonet: all layers but 'predictions'" in done.stderr
-    assert len(done.stderr.splitlines()) == 2, done.stderr  # with its line; no log noise in a script either
+    warning, *others = filter(str.strip, done.stderr.splitlines())
+    assert "UserWarning: zoonet: all layers but 'predictions'" in warning
+    assert not others, done.stderr  # no log noise in a script either
 
 
 def test_the_two_commands_are_those_that_ci_runs():
     ci = (ROOT / ".ci/run").read_text()
     for marker in ("train", "test"):
-        assert f"<!-- {marker} -->\n```bash\npython3 -m venv .venv && " in README
+        assert f"<!-- {marker} -->\n```bash\npython3 -m venv .venv && " in PAGES["README.md"]
         assert f"command_in_readme {marker}" in ci
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "notebooks/README.md"],
-)
-def test_files_that_are_linked_exist(name):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / name).read_text()):
-        assert (ROOT / name).parent.joinpath(target).exists(), target
+def test_the_readme_is_short():
+    assert len(PAGES["README.md"].splitlines()) < 200
+
+
+def anchors(text):
+    """Headings as GitHub and Sphinx link to them."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", LINKING)
+def test_files_and_sections_that_are_linked_exist(name):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", (ROOT / name).read_text("utf-8")):
+        file, _, section = target.partition("#")
+        path = (ROOT / name).parent.joinpath(file) if file else ROOT / name
+        assert path.exists(), target
+        assert not section or section in anchors(path.read_text("utf-8")), target

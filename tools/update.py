@@ -5,9 +5,9 @@
 
 - cnn_zoo/models/catalogue.csv, from the family files: parameters and multiply-accumulates of every model as published
 - tests/reference/layers.csv, from the family files: what their layers are called, and are
-- the table of models in README.md, from the catalogue
-- the section of measurements in README.md, from results/ and benchmarks/results/
-- the table of weights in README.md, from the manifest of published weights and results/published.csv
+- the table of models in docs/models.md, from the catalogue
+- docs/measurements.md, from results/ and benchmarks/results/
+- the table of weights in docs/weights.md, from the manifest of published weights and results/published.csv
 - every badge, Colab link and address, from `url` in setup.cfg, and the version in CITATION.cff
 """
 
@@ -33,7 +33,7 @@ SETTINGS = (  # of layers, which all versions of Keras call alike
     "output_shape", "padding", "pool_size", "rate", "start", "stop", "strides", "target_shape", "units", "use_bias",
 )  # fmt: skip
 CLASSES = {"classification": {"paper": 1000, "small": 10}, "segmentation": {"paper": 2, "small": 11}}
-LINKED = ("*.md", "CITATION.cff", "benchmarks/*.md", "notebooks/*.md", "notebooks/*.ipynb")
+LINKED = ("*.md", "CITATION.cff", "docs/*.md", "benchmarks/*.md", "notebooks/*.md", "notebooks/*.ipynb")
 
 
 @functools.cache
@@ -68,10 +68,10 @@ def catalogue() -> str:
 
 
 def model_table(rows: list[dict[str, str]]) -> str:
-    """The README's table, a row for each model and layout."""
+    """A row for each model and layout."""
     lines = ["| model | layout | input | parameters | MACs | year | paper |", "|---|---|---|---:|---:|---|---|"]
     for row in rows:
-        number, macs = f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f} M"
+        number, macs = f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f}\u00a0M"
         paper = row["paper"]
         link = f"https://arxiv.org/abs/{paper[6:]}" if paper.startswith("arXiv:") else f"https://doi.org/{paper}"
         source = f"[{paper}]({link})" if paper else "ours"
@@ -103,7 +103,7 @@ def layer_hashes() -> str:
     return "\n".join(lines) + "\n"
 
 
-# Folders of benchmarks/results and what they are called. The README shows the first that has a result, of the others
+# Folders of benchmarks/results and what they are called. The first that has a result is shown, of the others
 # ratios.
 PROCESSORS = {  # as benchmarks/common.py names their results, the latest first
     "amx_bf16": "AMX",
@@ -171,28 +171,27 @@ def accuracy_table() -> str:
 
 
 def pretrained_table() -> str:
-    """The published weights, with accuracies that others published for the same architecture."""
+    """The published weights; below, accuracies that others published for the same architecture."""
     from cnn_zoo.weights import pretrained
 
-    with open(ROOT / "results/published.csv", newline="", encoding="utf-8") as file:
-        others = list(csv.DictReader(file))
     rows = []
     for record in pretrained.records().values():
         config = record["config"]
         name, data = config["model"], config["data"]
         options = "".join(f", {option} {value}" for option, value in config["model_options"].items())
-        elsewhere = "; ".join(
-            f"{row['accuracy']} ([{row['protocol']}]({row['source']}))"
-            for row in others
-            if (row["model"], row["data"]) == (name, data)
-        )
-        size = f"{record['bytes'] / 1000:,.0f} kB"
+        size = f"{record['bytes'] / 1000:,.0f}\u00a0kB"
         trained = f"{record['recipe']}, {config['epochs']} epochs"
         images = "x".join(map(str, config["input_shape"]))
         facts = (f"`{name}`{options}", f"`{data}`", images, f"{record['parameters']:,}", size, trained)
-        rows.append((*facts, pretrained.accuracy_text(record).replace(" %", ""), elsewhere or "–"))
-    heads = ("model", "weights", "images", "parameters", "file", "recipe", "test accuracy %", "published by others")
-    return table(heads, rows, "   rr r ")
+        rows.append((*facts, pretrained.accuracy_text(record).replace(" %", "")))
+    heads = ("model", "weights", "images", "parameters", "file", "recipe", "test accuracy %")
+    with open(ROOT / "results/published.csv", newline="", encoding="utf-8") as file:
+        others = sorted(csv.DictReader(file), key=lambda row: (row["model"], row["data"]))
+    found = (
+        f"- `{row['model']}`, `{row['data']}`: {row['accuracy']} % ([{row['protocol']}]({row['source']}))"
+        for row in others
+    )
+    return "\n".join((table(heads, rows, "   rr r"), "\nPublished by others for the same architecture, where nothing else is said:\n", *found))
 
 
 def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2, split=dict.items) -> str:
@@ -283,7 +282,7 @@ def elsewhere(name: str) -> str:
 
 
 def measured() -> str:
-    """What the README says of measurements."""
+    """The page of measurements."""
     folder = results("folder")["results"]
     memory, file = folder["in memory"], folder["from a file"]
     about = results("mnist")["about"]
@@ -291,11 +290,11 @@ def measured() -> str:
     main = [float(run["test_accuracy"]) for run in accuracies()["main"]]
     paragraphs = (
         f"Measured on {about['versions']['cores']} shared cores ({about['processor']}) with the scripts in "
-        "[benchmarks/](benchmarks/README.md); compare ratios. Recipes were chosen on held-out training images with "
+        "[benchmarks/](../benchmarks/README.md); compare ratios. Recipes were chosen on held-out training images with "
         "other seeds than those below.",
         f"`cnn-zoo train` reads {statistics.mean(main):.2%} ± {statistics.stdev(main):.2%} of the test digits "
         f"(mean and standard deviation of {len(main)} seeds). That training and others, a row for each in "
-        "[results/accuracy.csv](results/accuracy.csv), seconds of `fit` alone:",
+        "[results/accuracy.csv](../results/accuracy.csv), seconds of `fit` alone:",
         accuracy_table(),
         "Side by side in one run, until 99 %, and four epochs of one recipe (`python benchmarks/mnist.py` says "
         "what each is):",
@@ -304,7 +303,7 @@ def measured() -> str:
         "TensorFlow chooses itself, and what `train` does. Other work on the machine makes single rows uncertain by a "
         "third. The last columns are the ratios on two cores with AVX512-BF16, and on two with AVX2 alone, in float32; "
         "they were measured at other times, with the code of then. Where a "
-        f"step goes is in [anatomy.txt](benchmarks/results/{next(iter(everywhere('step')))}/anatomy.txt):",
+        f"step goes is in [anatomy.txt](../benchmarks/results/{next(iter(everywhere('step')))}/anatomy.txt):",
         step_table(),
         "`predict` of one image in memory, checking and naming included, beside Keras' ways (`python "
         "benchmarks/inference.py`):",
@@ -330,7 +329,7 @@ def between(text: str, name: str, content: str) -> str:
     """The text with what stands between <!-- name --> and <!-- /name --> replaced."""
     before, _, rest = text.partition(f"<!-- {name} -->")
     _, end, after = rest.partition(f"<!-- /{name} -->")
-    assert end, f"README.md has no <!-- {name} --> … <!-- /{name} -->"
+    assert end, f"no <!-- {name} --> … <!-- /{name} -->"
     return f"{before}<!-- {name} -->\n{content}\n{end}{after}"
 
 
@@ -347,15 +346,18 @@ def wanted_files() -> dict[Path, str]:
     rows = list(csv.DictReader(io.StringIO(files[ROOT / "cnn_zoo/models/catalogue.csv"])))
     before = re.search(r"github\.com/([\w.-]+/[\w-]+)", (ROOT / "CITATION.cff").read_text("utf-8"))[1]
     ours = repository()
+    tables = {
+        ROOT / "docs/models.md": ("models", model_table(rows)),
+        ROOT / "docs/measurements.md": ("measured", measured()),
+        ROOT / "docs/weights.md": ("pretrained", pretrained_table()),
+    }
     for pattern in LINKED:
         for path in sorted(ROOT.glob(pattern)):
             text = path.read_text("utf-8")
             for site in ("github.com/", "colab.research.google.com/github/"):
                 text = text.replace(f"{site}{before}", f"{site}{ours}")
-            if path.name == "README.md" and path.parent == ROOT:
-                text = between(text, "models", model_table(rows))
-                text = between(text, "measured", measured())
-                text = between(text, "pretrained", pretrained_table())
+            if path in tables:
+                text = between(text, *tables[path])
             if path.name == "CITATION.cff":
                 text = re.sub(r"(?m)^version: .*$", f"version: {cnn_zoo.__version__}", text)
             files[path] = text
