@@ -191,7 +191,8 @@ def pretrained_table() -> str:
         f"- `{row['model']}`, `{row['data']}`: {row['accuracy']} % ([{row['protocol']}]({row['source']}))"
         for row in others
     )
-    return "\n".join((table(heads, rows, "   rr r"), "\nPublished by others for the same architecture, where nothing else is said:\n", *found))
+    title = "\nPublished by others for the same architecture, where nothing else is said:\n"
+    return "\n".join((table(heads, rows, "   rr r"), title, *found))
 
 
 def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2, split=dict.items) -> str:
