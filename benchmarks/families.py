@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 # before Keras, so that TensorFlow starts as it does for users of the zoo
-from cnn_zoo import Recipe, build_model, list_models, load_data, model_card
+from cnn_zoo import Recipe, build_model, fast_layers, list_models, load_data, model_card
 
 # isort: split
 import keras
@@ -50,7 +50,9 @@ def learn(name: str, data, images: int, epochs: int) -> dict:
     model, watch = build_model(name, data.input_shape, data.num_classes), Losses()
     compile_model(model, Recipe(learning_rate=3e-4).make_optimizer(1))
     steps = images // data.batch_size
-    model.fit(data.epochs(0, epochs), epochs=epochs, steps_per_epoch=steps, callbacks=[watch], shuffle=False, verbose=0)
+    options = {"epochs": epochs, "steps_per_epoch": steps, "callbacks": [watch], "shuffle": False, "verbose": 0}
+    with fast_layers(model):
+        model.fit(data.epochs(0, epochs), **options)
     tenth = max(1, len(watch.losses) // 10)
     card = model_card(model)
     return {

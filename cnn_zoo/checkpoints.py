@@ -58,16 +58,6 @@ class State:
     def out_of_patience(self) -> bool:
         return bool(self.best_epoch) and self.epoch - self.best_epoch >= self.patience
 
-    def weights(self) -> list[np.ndarray]:
-        """The weights with which a training that ended now would end: averaged ones, if the optimizer averages."""
-        optimizer, weights = self.model.optimizer, self.model.get_weights()
-        if optimizer.use_ema:
-            # Keras has no public name for either; its callback SwapEMAWeights takes them so too
-            averages = map(keras.ops.convert_to_numpy, optimizer._model_variables_moving_average)
-            averaged = {id(v): a for v, a in zip(optimizer._trainable_variables, averages, strict=True)}
-            weights = [averaged.get(id(v), w) for v, w in zip(self.model.weights, weights, strict=True)]
-        return weights
-
     def _arrays(self) -> dict[str, np.ndarray]:
         variables = [*self.model.variables, *self.model.optimizer.variables]  # with the states of random generators
         arrays = {f"variable{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}

@@ -202,7 +202,7 @@ def _boxes(model) -> list[dict]:
     groups: dict[str, list] = {}
     for layer in model.layers:
         block = re.match(BLOCK, layer.name)
-        name = block[0] if block else re.sub(r"_(norm|act|pad|in\d+|group\d+(_\w+)?|out|dropout)$", "", layer.name)
+        name = block[0] if block else re.sub(r"_(norm|act|pad|group\d+(_\w+)?|out|dropout)$", "", layer.name)
         groups.setdefault(name, []).append(layer)
     image = {"name": "image", "shape": tuple(model.input_shape[1:]), "kind": "input"}
     boxes = [image | {"branches": 1, "residual": False}]

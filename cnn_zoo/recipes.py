@@ -27,8 +27,6 @@ class Recipe:
         augment: changes to the training images, an Augment or a dict of its attributes; kept as a dict.
         vary_after: epochs; a training that is not longer sees the images as they are.
         mirror: flip images as well where the data set is known to have no left and right.
-        ema: momentum, below 1, of a moving average of the weights, which is what is validated and kept; 0: none
-            (as arXiv:1512.00567 evaluates, section 8).
         early_stopping: stop after so many epochs without a lower validation loss, and keep the best; 0: never.
     """
 
@@ -46,7 +44,6 @@ class Recipe:
     augment: dict[str, Any] = dataclasses.field(default_factory=dict)
     vary_after: int = 0
     mirror: bool = False
-    ema: float = 0.0
     early_stopping: int = 0
 
     def __post_init__(self):
@@ -55,7 +52,7 @@ class Recipe:
         counts = {"batch_size": 1, "images": 1, "least": 1, "most": self.least, "early_stopping": 0, "vary_after": 0}
         for name, least in (counts if self.epochs is None else counts | {"epochs": 1}).items():
             check_number(name, getattr(self, name), least, whole=True)
-        limits = {"learning_rate": math.inf, "weight_decay": math.inf, "warmup": 1, "label_smoothing": 1, "ema": 1}
+        limits = {"learning_rate": math.inf, "weight_decay": math.inf, "warmup": 1, "label_smoothing": 1}
         for name, below in limits.items():
             check_number(name, getattr(self, name), below=below)
         check_flag("mirror", self.mirror)
@@ -87,20 +84,18 @@ class Recipe:
             from .nn.optimization import LinearDecay
 
             rate = LinearDecay(rate, steps, self.warmup)
-        options = {"use_ema": bool(self.ema), "ema_momentum": self.ema}
         if self.optimizer == "adam":
-            return keras.optimizers.Adam(rate, **options)
+            return keras.optimizers.Adam(rate)
         if self.optimizer == "adamw":
-            optimizer = keras.optimizers.AdamW(rate, weight_decay=self.weight_decay, **options)
+            optimizer = keras.optimizers.AdamW(rate, weight_decay=self.weight_decay)
         elif self.optimizer == "muon":
             from .nn.optimization import Muon
 
             decay = {"weight_decay": self.weight_decay, "adam_weight_decay": self.weight_decay}
-            options |= {"exclude_layers": ["predictions"], "iteration_dtype": dtype}
-            optimizer = Muon(rate, momentum=0.9, **decay, **options)
+            optimizer = Muon(rate, momentum=0.9, exclude_layers=["predictions"], iteration_dtype=dtype, **decay)
         else:
             decay = self.weight_decay or None
-            optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay, **options)
+            optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
         if self.weight_decay:
             optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return optimizer

@@ -30,7 +30,7 @@ from .data.pipeline import Data, load_data
 from .data.sources import may_mirror
 from .inference import BATCH, evaluate
 from .models.registry import check_model_name, entry
-from .nn.layers import Whitening
+from .nn.fast import fast_layers
 from .nn.precision import choose_precision, set_precision
 from .recipes import Augment, Recipe, get_recipe
 from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run, check_folder
@@ -160,7 +160,8 @@ def train(
         else:
             write_json(folder / CONFIG, config)
             state.save()
-        _fit(state, data, recipe, config, say, verbose, tensorboard)
+        with fast_layers(net):
+            _fit(state, data, recipe, config, say, verbose, tensorboard)
         return _finish(state, data, config)
 
 
@@ -179,10 +180,9 @@ def _compiled_model(data: Data, recipe: Recipe, config: dict) -> keras.Model:
         tf.config.experimental.enable_op_determinism()
     options = {"dtype": config["precision"], "compile": False, **config["model_options"]}
     model = build_model(config["model"], data.input_shape, data.num_classes, **options)
-    for layer in model.layers:
-        if isinstance(layer, Whitening):  # two million pixels are enough, and large photos must fit into memory
-            enough = 1 + 2_000_000 // math.prod(data.input_shape[:2])
-            layer.adapt(data.sample(min(1000, enough)) / np.float32(255))
+    if prepare := entry(config["model"]).prepare:
+        enough = 1 + 2_000_000 // math.prod(data.input_shape[:2])  # so many pixels; large photos must fit into memory
+        prepare(model, data.sample(min(1000, enough)) / np.float32(255))
     steps = data.steps(recipe.batch_size)
     compile_model(
         model,
@@ -231,7 +231,7 @@ class _Keeper(keras.callbacks.Callback):
         for key, value in row.items():
             state.history.setdefault(key, []).append(value)
         if state.best_epoch == epoch + 1:
-            state.best = state.weights()
+            state.best = state.model.get_weights()
         self.model.stop_training = state.out_of_patience
         if self.say:
             shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "seconds"))
@@ -277,7 +277,7 @@ def _fit(state: State, data: Data, recipe: Recipe, config: dict, say, verbose: i
     if state.epoch == epochs or state.out_of_patience:
         return
     keeper = _Keeper(state, epochs, say if verbose == 2 else None)
-    callbacks = [keras.callbacks.SwapEMAWeights()] * bool(recipe.ema) + [keeper]
+    callbacks: list[keras.callbacks.Callback] = [keeper]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(state.folder / "tensorboard"))
     if verbose:
@@ -349,7 +349,7 @@ def _write(state: State, config: dict, data: Data, **metrics: Any) -> Run:
 
 def _finish(state: State, data: Data, config: dict) -> Run:
     """Take the best weights, judge them on the test set, write the run folder."""
-    state.model.set_weights(state.best or state.weights())
+    state.model.set_weights(state.best or state.model.get_weights())
     trained = {"steps": int(state.model.optimizer.iterations), "fingerprint": state.fingerprint()}
     set_precision(state.model, "float32")
     compile_model(state.model)  # to be trained on: its optimizer's learning rate has ended at zero

@@ -74,7 +74,7 @@ def test_early_stopping_keeps_the_best_epoch(few, tmp_path):
 def stopped(few, tmp_path_factory):
     """(arguments, a training of four epochs, the folder of one that was stopped after the third)."""
     arguments = {"data": few, "epochs": 4, **SMALL, "verbose": 2}
-    arguments["recipe"] = Recipe(learning_rate=3e-3, early_stopping=9, ema=0.5, augment={"translate": 0.1})
+    arguments["recipe"] = Recipe(learning_rate=3e-3, early_stopping=9, augment={"translate": 0.1})
     arguments["model_options"] = {**SMALL["model_options"], "dropout": 0.3, "batch_norm": True}
     original, folder = training._Keeper.on_epoch_end, tmp_path_factory.mktemp("stopped")
 
@@ -218,21 +218,6 @@ def test_a_checkpoint_with_a_right_checksum_and_wrong_content_is_refused(few, tm
     state.save()
     with pytest.raises(RunError, match="the checkpoint of another model"):
         state.restore(lambda _: None)
-
-
-def test_averaged_weights_are_validated_and_kept(few, tmp_path):
-    options = {"epochs": 3, "learning_rate": 0.01, "batch_size": 16}
-    arguments = {"data": few, **SMALL}
-    plain = train(recipe=Recipe(**options), out=tmp_path / "plain", **arguments)
-    averaged = train(recipe=Recipe(ema=0.9, **options), out=tmp_path / "averaged", **arguments)
-    assert averaged.history["loss"] == plain.history["loss"]  # the same steps
-    assert averaged.history["val_loss"] != plain.history["val_loss"]
-    assert not equal(averaged.model.get_weights(), plain.model.get_weights())
-    judged = evaluate(averaged, few, "validation")["loss"]
-    assert judged == pytest.approx(averaged.history["val_loss"][-1], rel=1e-3)
-    patient = train(recipe=Recipe(ema=0.9, early_stopping=5, **options), out=tmp_path / "patient", **arguments)
-    best = patient.history["val_loss"][patient.metrics["best_epoch"] - 1]
-    assert evaluate(patient, few, "validation")["loss"] == pytest.approx(best, rel=1e-3)
 
 
 def test_a_resume_under_other_circumstances_says_so(few, tmp_path, monkeypatch, capsys):

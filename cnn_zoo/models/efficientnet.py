@@ -10,7 +10,6 @@ from functools import partial
 from keras import layers
 
 from ..nn.blocks import apply, assemble, conv_norm_act, head, regularizer
-from ..nn.layers import Conv2D
 from .registry import register
 
 STAGES = (  # expansion, kernel, filters, blocks, strides of a stage
@@ -38,7 +37,7 @@ def squeeze_excite(x, spec, filters, name):
     """Channels weighted by what the whole image says of them (arXiv:1709.01507), through `filters` numbers."""
 
     def dense(width, activation, name):
-        return Conv2D(width, 1, activation=activation, kernel_regularizer=regularizer(spec), name=name)
+        return layers.Conv2D(width, 1, activation=activation, kernel_regularizer=regularizer(spec), name=name)
 
     s = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
     s = dense(filters, spec.activation, f"{name}_reduce")(s)

@@ -11,7 +11,6 @@ import keras
 from keras import layers
 
 from ..core.errors import check_choice
-from .layers import BatchNormalization, Conv2D
 from .spec import Spec
 
 EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
@@ -46,7 +45,7 @@ def conv(
             kernel["dtype"] = "float32"
         return [*stack, layers.DepthwiseConv2D(kernel_size, **kernel, **options)]
     kernel = {"kernel_initializer": initializer(spec), "kernel_regularizer": regularizer(spec)}
-    return [*stack, Conv2D(filters, kernel_size, **kernel, **options)]
+    return [*stack, layers.Conv2D(filters, kernel_size, **kernel, **options)]
 
 
 def conv_norm_act(
@@ -76,7 +75,7 @@ def conv_norm_act(
 
 def norm_act(spec: Spec, *, name: str, activate: bool = True, epsilon: float = EPSILON) -> Layers:
     """Batch normalisation if spec asks for it, and the activation."""
-    norm = BatchNormalization(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_norm")
+    norm = layers.BatchNormalization(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_norm")
     act = layers.Activation(spec.activation, name=f"{name}_act")
     return [norm] * spec.batch_norm + [act] * activate
 
@@ -164,6 +163,13 @@ def apply(x, steps: Iterable[Callable]):
     for step in steps:
         x = step(x)
     return x
+
+
+def split(x, parts: int, name: str) -> list:
+    """The channels of a tensor in equal parts, by an operation, whose gradient is four times as fast as cropping's."""
+    split = keras.ops.split(x, parts, axis=-1)
+    split[0]._keras_history.operation.name = name  # else numbered in the order of building, and not unique once saved
+    return split
 
 
 def assemble(spec: Spec, steps: list[Callable]) -> keras.Model:

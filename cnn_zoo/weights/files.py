@@ -116,28 +116,6 @@ def fill(model, path: str | Path) -> None:
     model.set_weights(bare.get_weights())
 
 
-def load_model(path: str | Path):
-    """A model that model.save wrote into a .keras file: keras.models.load_model, which knows what the zoo defines.
-
-    It is compiled, with its optimizer as it was, if it was compiled then. A program that does not call this imports
-    cnn_zoo.layers and cnn_zoo.optimization first. Keras' safe mode is on: no Lambda layers. Such a file has no names of
-    classes: set `model.class_names` again.
-
-    Raises:
-        MissingError, RunError: no such file, or one that cannot be read.
-    """
-    import keras
-
-    from ..nn import optimization  # noqa: F401 - registers what they define
-
-    if not Path(path).is_file():
-        raise MissingError(f"{path}: no such model file")
-    try:
-        return keras.models.load_model(path)
-    except Exception as error:
-        raise RunError(f"{path}: not a .keras model that can be read ({reason(error)})") from None
-
-
 def _shapes(path: str | Path, *, values: bool = False) -> list[tuple[int, ...]]:
     """Shapes of all arrays in a weights file, after checking that each is plain and, with `values`, finite."""
     import h5py
