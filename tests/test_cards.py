@@ -8,7 +8,6 @@ import pytest
 from cnn_zoo import build_model, feature_extractor, list_models, model_card
 from cnn_zoo.core.errors import OptionError, UsageError
 from cnn_zoo.models.registry import catalogue
-from cnn_zoo.nn.layers import Channels
 from conftest import ROOT
 
 with open(ROOT / "tests/reference/architectures.csv", newline="") as file:
@@ -65,7 +64,6 @@ def test_rows_add_up_and_both_texts_hold_them():
         (keras.layers.Dense(7), (5,), 35),
         (keras.layers.Dense(7), (3, 5), 105),
         (keras.layers.BatchNormalization(), (5, 5, 4), 0),
-        (Channels(1, 3), (5, 5, 4), 0),
     ],
 )
 def test_multiply_accumulates_by_hand(layer, shape, macs):

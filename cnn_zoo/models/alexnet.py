@@ -14,8 +14,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import check_length, check_number
-from ..nn.blocks import apply, assemble, conv_norm_act, head, pool
-from ..nn.layers import Channels
+from ..nn.blocks import apply, assemble, conv_norm_act, head, pool, split
 from .registry import register
 
 LAYOUTS = {"paper": (227, 227, 3), "small": (32, 32, 3)}
@@ -38,13 +37,9 @@ def grouped_conv(x, spec, filters, kernel_size, groups, name):
     """
     if x.shape[-1] % groups or filters % groups:
         raise ValueError(f"groups must divide {x.shape[-1]} channels and {filters} filters; got {groups}")
-    width = x.shape[-1] // groups
     parts = [
-        apply(
-            Channels(i * width, (i + 1) * width, name=f"{name}_in{i + 1}")(x),
-            conv_norm_act(spec, filters // groups, kernel_size, name=f"{name}_group{i + 1}"),
-        )
-        for i in range(groups)
+        apply(part, conv_norm_act(spec, filters // groups, kernel_size, name=f"{name}_group{number}"))
+        for number, part in enumerate(split(x, groups, name=f"{name}_split"), 1)
     ]
     return layers.Concatenate(name=f"{name}_out")(parts)
 

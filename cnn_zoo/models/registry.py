@@ -46,9 +46,9 @@ class Entry:
     activation: str = "relu"
     torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see weights/torch.py
     task: str = "classification"
-    prepare: Callable[..., None] | None = None  # (model, images): what a training does before its first step
     large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
     ranks: tuple[int, ...] = tuple(INPUTS)  # of its kernels
+    prepare: Callable[..., None] | None = None  # what is done with a new model before it is trained; see register
 
     def options(self) -> dict[str, Any]:
         """The family's own options, beyond those that every model has, and their defaults."""
@@ -73,6 +73,7 @@ def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | Non
         task: what the net is for, a name in tasks.TASKS.
         large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
         ranks: of its kernels, where not all will do: (2,) for images alone.
+        prepare: called by train as prepare(model, images) before training, with float32 training images in [0, 1].
 
     The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
     which variant to build. A name that is taken is a UsageError.

@@ -10,8 +10,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import check_choice, check_number
-from ..nn.blocks import apply, assemble, conv_norm_act, head, initializer, norm_act, pool, regularizer
-from ..nn.layers import Channels
+from ..nn.blocks import apply, assemble, conv_norm_act, head, initializer, norm_act, pool, regularizer, split
 from .registry import register
 
 REPEATS = (4, 8, 4)
@@ -80,7 +79,7 @@ def unit_v2(x, spec, filters, strides, name):
         return conv_norm_act(spec, None, 3, strides=strides, padding=1, activate=False, name=f"{name}_depthwise")
 
     if strides == 1:
-        left, right = (Channels(i * half, (i + 1) * half, name=f"{name}_half{i + 1}")(x) for i in (0, 1))
+        left, right = split(x, 2, name=f"{name}_split")
     else:
         shortcut = f"{name}_shortcut"
         left = apply(x, depthwise(shortcut) + conv_norm_act(spec, half, 1, name=f"{shortcut}_conv"))

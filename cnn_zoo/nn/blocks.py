@@ -180,6 +180,13 @@ def apply(x, steps: Iterable[Callable]):
     return x
 
 
+def split(x, parts: int, name: str) -> list:
+    """The channels of a tensor in equal parts, by an operation, whose gradient is four times as fast as cropping's."""
+    split = keras.ops.split(x, parts, axis=-1)
+    split[0]._keras_history.operation.name = name  # else numbered in the order of building, and not unique once saved
+    return split
+
+
 def assemble(spec: Spec, steps: list[Callable]) -> keras.Model:
     """A keras.Sequential if every step is a layer, a functional keras.Model if some are functions."""
     inputs = keras.Input(spec.input_shape, name="image")
