@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 # before Keras, so that TensorFlow starts as it does for users of the zoo
-from cnn_zoo import Recipe, build_model, list_models, load_data, model_card
+from cnn_zoo import Recipe, build_model, fast_layers, list_models, load_data, model_card
 
 # isort: split
 import keras
@@ -54,7 +54,8 @@ def learn(name: str, data, images: int, epochs: int) -> dict:
     CLASSIFICATION.compile(model, Recipe(learning_rate=3e-4).make_optimizer(1))
     steps = images // BATCH
     batches = data.batches("train", batch_size=BATCH, epochs=(0, epochs))
-    model.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[watch], shuffle=False, verbose=0)
+    with fast_layers(model):
+        model.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[watch], shuffle=False, verbose=0)
     tenth = max(1, len(watch.losses) // 10)
     card = model_card(model)
     return {

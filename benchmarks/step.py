@@ -2,14 +2,14 @@
 
     python benchmarks/step.py [--quick] [MODEL …]      (rows of models that are not named stay as they were)
 
-Images a second of `fit` on one batch held in memory. "plain" is the same model with Keras' own BatchNormalization in
-float32, what Keras builds from these layers if nobody intervenes, in a process where TensorFlow chooses its kernels
-itself; "fused" has this zoo's BatchNormalization and kernels; "ours" is what `train` uses, with the precision that it
-chooses on this machine. The stack with batch normalisation is also compared with the order in which it is usually
-written, pooling last. Each is a process of its own; they work in turn.
+Images a second of `fit` on one batch held in memory. "plain" is the model as it is in float32, in a process where
+TensorFlow chooses its kernels itself; "fused" has fast_layers and this zoo's kernels; "ours" is what `train` uses, with
+the precision that it chooses on this machine. The stack with batch normalisation is also compared with the order in
+which it is usually written, pooling last. Each is a process of its own; they work in turn.
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 
@@ -35,25 +35,12 @@ CASES = {  # label -> model, options, batch size
 WAYS = ("plain", "plain, usual order", "fused", "ours")
 
 
-def plain(model):
-    """The same layers, with Keras' own batch normalisation."""
-    import keras
-
-    from cnn_zoo.nn.layers import BatchNormalization
-
-    def clone(layer):
-        kind = keras.layers.BatchNormalization if isinstance(layer, BatchNormalization) else type(layer)
-        return kind.from_config(layer.get_config())
-
-    return keras.models.clone_model(model, clone_function=clone)
-
-
 def usual_order(model):
     """The stack as tutorials write it: convolution, normalisation, activation, pooling."""
     import keras
 
     rows, held = [], []
-    for layer in plain(model).layers:
+    for layer in model.layers:
         if isinstance(layer, keras.layers.MaxPooling2D):
             held.append(layer)
             continue
@@ -66,7 +53,10 @@ def usual_order(model):
 
 def work(label: str, way: str, quick: bool) -> None:
     """Train one model in one way, as many steps as are asked for."""
-    from cnn_zoo import build_model  # before Keras, so that TensorFlow starts as it does for the zoo's users
+    from cnn_zoo import (  # before Keras, so that TensorFlow starts as it does for the zoo's users
+        build_model,
+        fast_layers,
+    )
 
     # isort: split
     import keras
@@ -77,15 +67,17 @@ def work(label: str, way: str, quick: bool) -> None:
     name, options, size = CASES[label]
     size, rng = 8 if quick else size, np.random.default_rng(0)
     model = build_model(name, compile=False, dtype="auto" if way == "ours" else "float32", **options)
-    model = {"plain": plain, "plain, usual order": usual_order}.get(way, lambda model: model)(model)
+    model = usual_order(model) if way == "plain, usual order" else model
     batch = rng.random((size, *model.input_shape[1:]), np.float32), rng.integers(0, 10, size)
     data = tf.data.Dataset.from_tensors(batch).cache()
     off = tf.data.Options()
     off.autotune.enabled = False
     compile_model(model, keras.optimizers.SGD(0.01, momentum=0.9))
-    serve(
-        lambda steps: model.fit(data.repeat(steps).with_options(off), verbose=0, shuffle=False), model.dtype_policy.name
-    )
+    with contextlib.nullcontext() if way.startswith("plain") else fast_layers(model):
+        serve(
+            lambda steps: model.fit(data.repeat(steps).with_options(off), verbose=0, shuffle=False),
+            model.dtype_policy.name,
+        )
 
 
 def measure(label: str, quick: bool) -> dict:

@@ -2,10 +2,10 @@
 
     python benchmarks/survival.py [--kills 20] [--quick]
 
-A training with augmentation, dropout, batch normalisation, averaged weights, a falling learning rate and early
-stopping runs once undisturbed. Then others with the same seed are killed (SIGKILL) and resumed until they end: at
-random moments, while a checkpoint is written, while the test images are judged and while the report is drawn. All that
-they leave must be equal to the bit. Writes results/…/survival.json. Ends with status 1 when something differs.
+A training with augmentation, dropout, batch normalisation, a falling learning rate and early stopping runs once
+undisturbed. Then others with the same seed are killed (SIGKILL) and resumed until they end: at random moments, while a
+checkpoint is written, while the test images are judged and while the report is drawn. All that they leave must be equal
+to the bit. Writes results/…/survival.json. Ends with status 1 when something differs.
 """
 
 import argparse

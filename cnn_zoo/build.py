@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .core.errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, reason, unknown
-from .models.registry import LAYOUTS, Entry, choose_layout, entry
+from .models.registry import INPUTS, LAYOUTS, Entry, choose_layout, entry
 from .nn.inspection import shapes_only
 from .nn.precision import choose_precision, policy
 from .nn.spec import Spec
@@ -27,7 +27,7 @@ MOST_BLOCKS = 1_000  # of `depths`, all stages together
 
 def build_model(
     name: str = "conv_stack",
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     num_classes: int = 10,
     *,
     layout: str = "auto",
@@ -51,8 +51,8 @@ def build_model(
 
     Args:
         name: one of list_models().
-        input_shape: (height, width, channels); None is that of the weights' images, or the usual one of the family
-            and layout.
+        input_shape: (height, width, channels); (length, channels) and (frames, height, width, channels) make nets of
+            1-D and 3-D kernels. None is that of the weights' images, or the usual one of the family and layout.
         num_classes: at least 2; without softmax 1, of a regression.
         layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
             side is below 96 pixels. A family with one layout ignores it.
@@ -94,13 +94,14 @@ def build_model(
     if input_shape is None:
         usual = found.layouts.get(layout) or next(iter(found.layouts.values()))
         input_shape = record["config"]["input_shape"] if record else usual
-    input_shape = _check_input_shape(input_shape)
+    input_shape = _check_input_shape(found, input_shape)
     check_choice("classifier_activation", classifier_activation, ("softmax", None))
+    layout = choose_layout(found.layouts, layout, input_shape)
     spec = Spec(
         name=name,
         input_shape=input_shape,
         num_classes=check_number("num_classes", num_classes, 2 if classifier_activation else 1, whole=True),
-        layout=choose_layout(found.layouts, layout, input_shape),
+        layout=layout,
         include_top=check_flag("include_top", include_top),
         pooling=check_choice("pooling", pooling, (None, "avg", "max")),
         activation=_check_activation(found.activation if activation is None else activation),
@@ -108,7 +109,7 @@ def build_model(
         dropout=check_number("dropout", found.dropout if dropout is None else dropout, below=1),
         l1=check_number("l1", l1),
         l2=check_number("l2", l2),
-        batch_norm=found.batch_norm if batch_norm is None else check_flag("batch_norm", batch_norm),
+        batch_norm=found.batch_norm in (True, layout) if batch_norm is None else check_flag("batch_norm", batch_norm),
     )
     if record:
         _check_trained(found, spec, family_options, record["config"])
@@ -153,14 +154,15 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
     except ValueError as error:
         if "negative" not in str(error) and "output size" not in str(error):
             raise UsageError(f"{spec.name}: {reason(error)}") from error
-        height, width, channels = spec.input_shape
         minimum = _smallest_side(found, spec, options)
         if minimum is None:
             raise UsageError(f"{spec.name} has too many reductions for any image with these options") from error
+        kind = INPUTS[len(spec.sides)].partition(" ")[0]
+        least = "x".join([str(minimum)] * len(spec.sides))
+        larger = (*(max(side, minimum) for side in spec.sides), spec.input_shape[-1])
         raise UsageError(
-            f"{spec.name} needs images of at least {minimum}x{minimum} pixels with these options; "
-            f"input_shape is {spec.input_shape}. "
-            f"Resize them to ({max(height, minimum)}, {max(width, minimum)}, {channels})"
+            f"{spec.name} needs {kind} of at least {least} with these options; input_shape is {spec.input_shape}. "
+            f"Resize them to {larger}"
         ) from error
 
 
@@ -176,27 +178,33 @@ def _not_empty(model):
 
 
 def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any]) -> int | None:
-    """The shortest side of a square image that the builder accepts, by bisection on building it without weights."""
+    """The shortest side of a square input that the builder accepts, by bisection on building it without weights."""
 
     def works(side: int) -> bool:
         try:
+            shape = (*[side] * len(spec.sides), spec.input_shape[-1])
             with shapes_only():
-                _not_empty(found.build(replace(spec, input_shape=(side, side, spec.input_shape[2])), **options))
+                _not_empty(found.build(replace(spec, input_shape=shape), **options))
             return True
         except ValueError:
             return False
 
-    sides = range(min(spec.input_shape[:2]) + 1, LARGEST_SIDE + 1)
+    sides = range(min(spec.sides) + 1, LARGEST_SIDE + 1)
     first = bisect.bisect_left(sides, True, key=works)
     return sides[first] if first < len(sides) else None
 
 
-def _check_input_shape(shape: Any) -> tuple[int, int, int]:
+def _check_input_shape(found: Entry, shape: Any) -> tuple[int, ...]:
     sides = tuple(shape) if isinstance(shape, Iterable) else ()
-    if len(sides) != 3 or not all(hasattr(side, "__index__") and 1 <= side <= LARGEST_SIDE for side in sides):
+    whole = all(hasattr(side, "__index__") and 1 <= side <= LARGEST_SIDE for side in sides)
+    wanted = " or ".join(INPUTS[rank] for rank in found.ranks)
+    if not whole or len(sides) - 1 not in INPUTS:
         raise UsageError(
-            f"input_shape must be three positive integers (height, width, channels) up to {LARGEST_SIDE}; got {shape!r}"
+            f"input_shape must be positive integers up to {LARGEST_SIDE:,}, of {wanted}; got {shape!r:.80}"
         )
+    if len(sides) - 1 not in found.ranks:
+        kernels = " or ".join(f"{rank}-D" for rank in found.ranks)
+        raise UsageError(f"{found.name} has {kernels} kernels, for {wanted}; got input_shape={sides}")
     return tuple(map(int, sides))
 
 

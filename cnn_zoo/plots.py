@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import re
 import warnings
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure as PlainFigure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from .core.files import atomic
+from .nn.inspection import block_of, stage_of, step_of
 
 # Okabe and Ito's colours, which the colour-blind can tell apart
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
@@ -156,7 +156,6 @@ def mistakes(
     return gallery(images[worst], captions, columns, title)
 
 
-BLOCK = r"stage\d+_(block\d+|fire\d+|\d[a-e])(?=_|$)"  # names of layers that belong to one
 COLOURS = {"input": GREY, "convolution": BLUE, "pooling": ORANGE, "fully connected": GREEN, "block": "#56B4E9"}
 
 
@@ -167,7 +166,7 @@ def architecture(model) -> Figure:
     added to what it computes. Equal neighbours are drawn once, with their number.
     """
     boxes = _boxes(model)
-    sides = max(box["shape"][0] for box in boxes if len(box["shape"]) == 3)
+    sides = max(box["shape"][0] for box in boxes if len(box["shape"]) > 1)
     most = max(box["shape"][-1] for box in boxes)
     for box in boxes:
         count = f" ×{box['count']}" if box["count"] > 1 else ""
@@ -178,7 +177,7 @@ def architecture(model) -> Figure:
     with new_figure(max(6.0, 0.62 * len(boxes) + 1.2), 0.7 * (2.15 - bottom)) as figure:
         axes, x = figure.subplots(), 0.0
         for box in boxes:
-            maps = len(box["shape"]) == 3
+            maps = len(box["shape"]) > 1
             width = 0.25 + 0.95 * math.sqrt(box["shape"][-1] / most) if maps else 0.25
             height = 0.3 + 3.0 * math.sqrt((box["shape"][0] if maps else box["shape"][-1] * sides / most) / sides)
             part = height / box["branches"]
@@ -206,16 +205,14 @@ def _boxes(model) -> list[dict]:
     """What `architecture` draws: groups of layers with their kind, output shape and structure, in order."""
     groups: dict[str, list] = {}
     for layer in model.layers:
-        block = re.match(BLOCK, layer.name)
-        name = block[0] if block else re.sub(r"_(norm|act|pad|in\d+|group\d+(_\w+)?|out|dropout)$", "", layer.name)
-        groups.setdefault(name, []).append(layer)
+        groups.setdefault(block_of(layer.name) or step_of(layer.name), []).append(layer)
     image = {"name": "image", "shape": tuple(model.input_shape[1:]), "kind": "input"}
     boxes = [image | {"branches": 1, "residual": False}]
     for name, group in groups.items():
         kinds = [type(layer).__name__ for layer in group]
-        if re.fullmatch(BLOCK, name):
+        if block_of(name):
             kind = "block"
-        elif all("Pooling" in kind or kind == "ZeroPadding2D" for kind in kinds):
+        elif all("Pooling" in kind or "ZeroPadding" in kind for kind in kinds):
             kind = "pooling"
         elif any("Conv" in kind for kind in kinds):
             kind = "convolution"
@@ -229,7 +226,7 @@ def _boxes(model) -> list[dict]:
     merged: list[dict] = []
     for box in boxes:
         alike = merged and all(box[key] == merged[-1][key] for key in ("kind", "shape", "residual", "branches"))
-        if alike and box["kind"] == "block" and box["name"][:6] == merged[-1]["name"][:6]:
+        if alike and box["kind"] == "block" and stage_of(box["name"]) == stage_of(merged[-1]["name"]):
             merged[-1]["count"] += 1
         else:
             merged.append(box | {"count": 1})

@@ -101,8 +101,7 @@ class Recipe:
             from .nn.optimization import Muon
 
             decay = {"weight_decay": self.weight_decay, "adam_weight_decay": self.weight_decay}
-            last = ["predictions"]
-            optimizer = Muon(rate, momentum=0.9, exclude_layers=last, iteration_dtype=dtype, **decay)
+            optimizer = Muon(rate, momentum=0.9, exclude_layers=["predictions"], iteration_dtype=dtype, **decay)
         else:
             decay = self.weight_decay or None
             optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)

@@ -28,6 +28,7 @@ from .inference import batch_size as evaluation_batch
 from .inference import evaluate
 from .models.registry import check_model_name, entry
 from .nn.costs import macs_if_known
+from .nn.fast import fast_layers
 from .nn.precision import choose_precision, set_precision
 from .recipes import Recipe, get_recipe
 from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run, check_folder
@@ -153,7 +154,8 @@ def train(
         else:
             write_json(folder / CONFIG, config)
             state.save()
-        training.fit(state)
+        with fast_layers(net):
+            training.fit(state)
         return training.finish(state)
 
 

@@ -73,8 +73,8 @@ def test_a_wrong_public_name_is_an_attribute_error():
 # What stands in a row imports only itself and the rows before it. A package comes as a whole.
 ORDER = """
 core
-data nn plots
-models recipes
+data nn
+plots models recipes
 weights tasks
 build
 runs cards checkpoints

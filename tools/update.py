@@ -32,6 +32,7 @@ SETTINGS = (  # of layers, which all versions of Keras call alike
     "activation", "axis", "cropping", "dims", "epsilon", "equation", "filters", "keepdims", "kernel_size", "momentum",
     "output_shape", "padding", "pool_size", "rate", "start", "stop", "strides", "target_shape", "units", "use_bias",
 )  # fmt: skip
+CLASSES = {"classification": {"paper": 1000, "small": 10}, "segmentation": {"paper": 2, "small": 11}}
 LINKED = ("*.md", "CITATION.cff", "docs/*.md", "benchmarks/*.md", "notebooks/*.md", "notebooks/*.ipynb")
 
 
@@ -46,7 +47,7 @@ def published() -> list[tuple]:
     built = []
     for name, entry in sorted(registry._ENTRIES.items()):
         for layout, shape in entry.layouts.items():
-            options = {"num_classes": 1000 if layout == "paper" else 10, "layout": layout, "dtype": "float32"}
+            options = {"num_classes": CLASSES[entry.task][layout], "layout": layout, "dtype": "float32"}
             with shapes_only():
                 built.append((entry, layout, build_model(name, shape, compile=False, **options)))
     return built
@@ -190,13 +191,8 @@ def pretrained_table() -> str:
         f"- `{row['model']}`, `{row['data']}`: {row['accuracy']} % ([{row['protocol']}]({row['source']}))"
         for row in others
     )
-    return "\n".join(
-        (
-            table(heads, rows, "   rr r"),
-            "\nPublished by others for the same architecture, where nothing else is said:\n",
-            *found,
-        )
-    )
+    title = "\nPublished by others for the same architecture, where nothing else is said:\n"
+    return "\n".join((table(heads, rows, "   rr r"), title, *found))
 
 
 def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2, split=dict.items) -> str:

@@ -14,8 +14,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import check_length, check_number
-from ..nn.blocks import apply, assemble, conv_norm_act, head, pool
-from ..nn.layers import Channels
+from ..nn.blocks import apply, assemble, conv_norm_act, head, pool, split
 from .registry import register
 
 LAYOUTS = {"paper": (227, 227, 3), "small": (32, 32, 3)}
@@ -38,13 +37,9 @@ def grouped_conv(x, spec, filters, kernel_size, groups, name):
     """
     if x.shape[-1] % groups or filters % groups:
         raise ValueError(f"groups must divide {x.shape[-1]} channels and {filters} filters; got {groups}")
-    width = x.shape[-1] // groups
     parts = [
-        apply(
-            Channels(i * width, (i + 1) * width, name=f"{name}_in{i + 1}")(x),
-            conv_norm_act(spec, filters // groups, kernel_size, name=f"{name}_group{i + 1}"),
-        )
-        for i in range(groups)
+        apply(part, conv_norm_act(spec, filters // groups, kernel_size, name=f"{name}_group{number}"))
+        for number, part in enumerate(split(x, groups, name=f"{name}_split"), 1)
     ]
     return layers.Concatenate(name=f"{name}_out")(parts)
 
@@ -64,7 +59,7 @@ def alexnet(spec, *, filters=(), units=None, groups=None):
     groups = check_number("groups", GROUPS[spec.name] if groups is None else groups, 1, whole=True)
     stem = {"strides": 4, "padding": STEM_PADDING[spec.name]} if paper else {}
     steps = conv_norm_act(spec, filters[0], 11 if paper else 3, name="stage1_conv1", **stem)
-    steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name="stage1_pool")
+    steps += pool(spec, "max", 3, strides=2, padding="valid" if paper else "same", name="stage1_pool")
     for number, name in ((2, "stage2_conv1"), (3, "stage3_conv1"), (4, "stage3_conv2"), (5, "stage3_conv3")):
         size, width = 5 if number == 2 else 3, filters[number - 1]
         if groups > 1 and number in IN_GROUPS:
@@ -72,6 +67,6 @@ def alexnet(spec, *, filters=(), units=None, groups=None):
         else:
             steps += conv_norm_act(spec, width, size, name=name)
         if number in (2, 5):
-            steps += pool("max", 3, strides=2, padding="valid" if paper else "same", name=f"{name[:6]}_pool")
+            steps += pool(spec, "max", 3, strides=2, padding="valid" if paper else "same", name=f"{name[:6]}_pool")
     units = ((4096, 4096) if paper else (1024, 1024)) if units is None else units
     return assemble(spec, steps + head(spec, units=units, flatten=True))

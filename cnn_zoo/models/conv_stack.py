@@ -33,7 +33,7 @@ def conv_stack(
         activation = spec.activation if plain else None
         stack += conv(spec, width, kernel_size, padding=padding, use_bias=plain, activation=activation, name=name)
         if pool_kind:
-            stack += pool(pool_kind, pool_size, name=f"stage{stage}_pool")
+            stack += pool(spec, pool_kind, pool_size, name=f"stage{stage}_pool")
         if spec.batch_norm:
             stack += norm_act(spec, name=name)
     return assemble(spec, stack + head(spec, units=units, flatten=True))

@@ -41,7 +41,9 @@ def block(x, spec, growth, name):
 def transition(x, spec, compression, name):
     """Fewer channels, and half the height and width."""
     x = apply(x, pre(spec, int(x.shape[-1] * compression), 1, name))
-    return apply(x, pool("average", 2, padding="valid" if min(x.shape[1:3]) > 1 else "same", name=f"{name}_pool"))
+    return apply(
+        x, pool(spec, "average", 2, padding="valid" if min(x.shape[1:-1]) > 1 else "same", name=f"{name}_pool")
+    )
 
 
 @register(*IMAGENET, year=2016, paper="arXiv:1608.06993", batch_norm=True, torch=TORCH)
@@ -61,7 +63,7 @@ def densenet(spec, *, growth=None, compression=0.5, depths=()):
     depths = depths or (BC if bc else IMAGENET)[spec.name]
     if spec.layout == "paper":
         steps = conv_norm_act(spec, 2 * growth, 7, strides=2, padding=3, name="stem_conv")
-        steps += pool("max", 3, strides=2, padding=1, name="stem_pool")
+        steps += pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
     elif bc:
         steps = conv(spec, 2 * growth, 3, use_bias=not spec.batch_norm, name="stem_conv")
     else:

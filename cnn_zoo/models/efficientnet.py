@@ -10,7 +10,6 @@ from functools import partial
 from keras import layers
 
 from ..nn.blocks import apply, assemble, conv_norm_act, head, regularizer
-from ..nn.layers import Conv2D
 from .registry import register
 
 STAGES = (  # expansion, kernel, filters, blocks, strides of a stage
@@ -38,7 +37,7 @@ def squeeze_excite(x, spec, filters, name):
     """Channels weighted by what the whole image says of them (arXiv:1709.01507), through `filters` numbers."""
 
     def dense(width, activation, name):
-        return Conv2D(width, 1, activation=activation, kernel_regularizer=regularizer(spec), name=name)
+        return layers.Conv2D(width, 1, activation=activation, kernel_regularizer=regularizer(spec), name=name)
 
     s = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
     s = dense(filters, spec.activation, f"{name}_reduce")(s)
@@ -59,7 +58,14 @@ def block(x, spec, expansion, kernel_size, filters, strides, name):
 
 
 @register(
-    "efficientnet_b0", year=2019, paper="arXiv:1905.11946", dropout=0.2, batch_norm=True, activation="silu", torch=TORCH
+    "efficientnet_b0",
+    year=2019,
+    paper="arXiv:1905.11946",
+    dropout=0.2,
+    batch_norm=True,
+    activation="silu",
+    torch=TORCH,
+    ranks=(2,),
 )
 def efficientnet(spec):
     """Sixteen blocks in seven stages."""

@@ -38,7 +38,7 @@ def inception(x, spec, filters, name):
         conv(ones, 1, "1x1"),
         conv(threes_reduced, 1, "3x3_reduce") + conv(threes, 3, "3x3"),
         conv(fives_reduced, 1, "5x5_reduce") + conv(fives, 5, "5x5"),
-        pool("max", 3, strides=1, padding="same", name=f"{name}_pool") + conv(pooled, 1, "pool_project"),
+        pool(spec, "max", 3, strides=1, padding="same", name=f"{name}_pool") + conv(pooled, 1, "pool_project"),
     )
     return layers.Concatenate(name=f"{name}_out")([apply(x, branch) for branch in branches])
 
@@ -49,13 +49,13 @@ def googlenet(spec, *, blocks=BLOCKS):
     steps = []
     if spec.layout == "paper":
         steps += conv_norm_act(spec, 64, 7, strides=2, padding=3, name="stem_conv1")
-        steps += pool("max", 3, strides=2, padding="same", name="stem_pool1")
+        steps += pool(spec, "max", 3, strides=2, padding="same", name="stem_pool1")
         steps += conv_norm_act(spec, 64, 1, name="stem_conv2")
     else:
         steps += conv_norm_act(spec, 64, 3, name="stem_conv1")
     steps += conv_norm_act(spec, 192, 3, name="stem_conv3")
     for stage, rows in enumerate(blocks, 1):
-        steps += pool("max", 3, strides=2, padding="same", name=f"stage{stage}_in")
+        steps += pool(spec, "max", 3, strides=2, padding="same", name=f"stage{stage}_in")
         for block, filters in enumerate(rows, 1):
             check_length(f"blocks[{stage - 1}][{block - 1}]", filters, 6)
             steps.append(partial(inception, spec=spec, filters=filters, name=f"stage{stage}_block{block}"))

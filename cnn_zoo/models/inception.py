@@ -76,9 +76,9 @@ def block(x, spec, branches, name):
             suffix = f"_{number}" if convolutions > 1 else ""
             full = f"{name}_branch{branch}{suffix}"
             if step == "average":
-                y = apply(y, pool("average", 3, strides=1, padding=1, name=f"{full}_average"))
+                y = apply(y, pool(spec, "average", 3, strides=1, padding=1, name=f"{full}_average"))
             elif step == "max":
-                y = apply(y, pool("max", 3, strides=2, padding=reduce, name=f"{full}_max"))
+                y = apply(y, pool(spec, "max", 3, strides=2, padding=reduce, name=f"{full}_max"))
             elif isinstance(step[0], tuple):
                 fork = [conv(y, *kernel, name=f"{full}{letter}") for letter, kernel in zip("ab", step, strict=True)]
                 y = layers.Concatenate(name=f"{full}_fork")(fork)
@@ -96,6 +96,7 @@ def block(x, spec, branches, name):
     dropout=0.5,
     batch_norm=True,
     torch=TORCH,
+    ranks=(2,),
 )
 def inception_v3(spec):
     """Eleven blocks in three stages of 35, 17 and 8 pixels (at 299)."""
@@ -107,7 +108,7 @@ def inception_v3(spec):
         options = {"padding": "same" if name == "2b_3x3" else padding, "epsilon": EPSILON, **options}
         steps += conv_norm_act(spec, filters, size, name=f"stem_{name}", **options)
         if name == "2b_3x3" or (name == "4a_3x3" and paper):
-            steps += pool("max", 3, strides=2, padding=padding, name=f"stem_{name}_pool")
+            steps += pool(spec, "max", 3, strides=2, padding=padding, name=f"stem_{name}_pool")
     for stage, blocks in enumerate(BLOCKS, 1):
         for name, branches in blocks.items():
             steps.append(partial(block, spec=spec, branches=branches, name=f"stage{stage}_{name}"))

@@ -22,7 +22,7 @@ def lenet5(spec, *, filters=(6, 16), pool_kind="average", units=(120, 84)):
     """
     stack = []
     for stage, width in enumerate(filters, 1):
-        padding = "same" if stage == 1 and min(spec.input_shape[:2]) < 32 else "valid"
+        padding = "same" if stage == 1 and min(spec.sides) < 32 else "valid"
         stack += conv_norm_act(spec, width, 5, padding=padding, name=f"stage{stage}_conv1")
-        stack += pool(pool_kind, 2, name=f"stage{stage}_pool")
+        stack += pool(spec, pool_kind, 2, name=f"stage{stage}_pool")
     return assemble(spec, stack + head(spec, units=units, flatten=True))

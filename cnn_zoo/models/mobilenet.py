@@ -58,7 +58,7 @@ def _strides(spec, rows):
     return strides
 
 
-@register("mobilenet_v1", year=2017, paper="arXiv:1704.04861", dropout=0.001, batch_norm=True)
+@register("mobilenet_v1", year=2017, paper="arXiv:1704.04861", dropout=0.001, batch_norm=True, ranks=(1, 2))
 def mobilenet_v1(spec, *, width=1.0, padding="symmetric", epsilon=EPSILON):
     """Thirteen depthwise-separable convolutions; `width` multiplies all filters, `epsilon` is batch normalisation's."""
     conv = partial(conv_norm_act, spec, epsilon=epsilon)
@@ -74,7 +74,14 @@ def mobilenet_v1(spec, *, width=1.0, padding="symmetric", epsilon=EPSILON):
 
 
 @register(
-    "mobilenet_v2", year=2018, paper="arXiv:1801.04381", dropout=0.2, batch_norm=True, activation="relu6", torch=TORCH
+    "mobilenet_v2",
+    year=2018,
+    paper="arXiv:1801.04381",
+    dropout=0.2,
+    batch_norm=True,
+    activation="relu6",
+    torch=TORCH,
+    ranks=(1, 2),
 )
 def mobilenet_v2(spec, *, width=1.0, padding="symmetric", epsilon=EPSILON):
     """Seventeen inverted residual blocks in seven stages; `width` multiplies filters, the last layer's only above 1."""

@@ -24,6 +24,11 @@ from ..core.quiet import quiet_import
 BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most families
 LAYOUTS = ("auto", "paper", "small")
 SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
+INPUTS = {  # by the rank of the kernels
+    1: "signals (length, channels)",
+    2: "images (height, width, channels)",
+    3: "videos (frames, height, width, channels)",
+}
 
 
 @dataclass(frozen=True)
@@ -33,16 +38,17 @@ class Entry:
     name: str
     family: str
     build: Callable[..., Any]
-    layouts: dict[str, tuple[int, int, int]]  # layout -> the input shape it is published for
+    layouts: dict[str, tuple[int, ...]]  # layout -> the input shape it is published for
     year: int
     paper: str  # DOI or arXiv number; "" for a net of this zoo's own
     dropout: float = 0.0
-    batch_norm: bool = False
+    batch_norm: bool | str = False  # or the layout that has it
     activation: str = "relu"
     torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see weights/torch.py
     task: str = "classification"
-    prepare: Callable[..., None] | None = None  # (model, images): what a training does before its first step
     large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
+    ranks: tuple[int, ...] = tuple(INPUTS)  # of its kernels
+    prepare: Callable[..., None] | None = None  # what is done with a new model before it is trained; see register
 
     def options(self) -> dict[str, Any]:
         """The family's own options, beyond those that every model has, and their defaults."""
@@ -60,11 +66,14 @@ def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | Non
         names: the names that build_model and list_models know it by.
         year, paper: of the publication; paper is a DOI or an arXiv number, or "" for a net of this zoo's own.
         layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
-            the default input shape. None: 224 x 224 and 32 x 32 in colour.
-        dropout, batch_norm, activation: the family's own setting of these options; 0, False and "relu".
+            the default input shape, and the layout of images that are not small. None: 224 x 224 and 32 x 32 in colour.
+        dropout, batch_norm, activation: the family's own setting of these options; 0, False and "relu". batch_norm
+            may be the one layout that has it.
         torch: how the layers are called in torchvision, see weights/torch.py.
         task: what the net is for, a name in tasks.TASKS.
         large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
+        ranks: of its kernels, where not all will do: (2,) for images alone.
+        prepare: called by train as prepare(model, images) before training, with float32 training images in [0, 1].
 
     The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
     which variant to build. A name that is taken is a UsageError.
@@ -122,10 +131,10 @@ def entry(name: str) -> Entry:
     return _ENTRIES[check_model_name(name)]
 
 
-def choose_layout(layouts: Collection[str], layout: str, input_shape: tuple[int, int, int]) -> str:
+def choose_layout(layouts: Collection[str], layout: str, input_shape: tuple[int, ...]) -> str:
     """Which of a model's layouts is meant: its only one, the one that is named, or with "auto" that for such images."""
     if len(layouts) == 1:
         return next(iter(layouts))
     if layout == "auto":
-        return "small" if min(input_shape[:2]) < SMALL_BELOW else "paper"
+        return "small" if min(input_shape[:-1]) < SMALL_BELOW else next(iter(layouts))
     return layout

@@ -95,7 +95,7 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
     first = partial(conv if preactivation else conv_norm_act, use_bias=use_bias)
     if spec.layout == "paper":
         steps = first(spec, 64, 7, strides=2, padding=3, name="stem_conv")
-        steps += pool("max", 3, strides=2, padding=1, name="stem_pool")
+        steps += pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
     else:
         steps = first(spec, filters[0], 3, name="stem_conv")
     for stage, (blocks, width) in enumerate(zip(depths, filters, strict=True), 1):

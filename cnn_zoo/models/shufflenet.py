@@ -10,8 +10,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import check_choice, check_number
-from ..nn.blocks import apply, assemble, conv_norm_act, head, initializer, norm_act, pool, regularizer
-from ..nn.layers import Channels
+from ..nn.blocks import apply, assemble, conv_norm_act, head, initializer, norm_act, pool, regularizer, split
 from .registry import register
 
 REPEATS = (4, 8, 4)
@@ -67,7 +66,7 @@ def unit_v1(x, spec, filters, groups, strides, ungrouped, name):
     if strides == 1:
         y = layers.Add(name=f"{name}_add")([x, y])
     else:
-        x = apply(x, pool("average", 3, strides=2, padding=1, name=f"{name}_shortcut"))
+        x = apply(x, pool(spec, "average", 3, strides=2, padding=1, name=f"{name}_shortcut"))
         y = layers.Concatenate(name=f"{name}_concat")([x, y])
     return layers.Activation(spec.activation, name=f"{name}_out")(y)
 
@@ -80,7 +79,7 @@ def unit_v2(x, spec, filters, strides, name):
         return conv_norm_act(spec, None, 3, strides=strides, padding=1, activate=False, name=f"{name}_depthwise")
 
     if strides == 1:
-        left, right = (Channels(i * half, (i + 1) * half, name=f"{name}_half{i + 1}")(x) for i in (0, 1))
+        left, right = split(x, 2, name=f"{name}_split")
     else:
         shortcut = f"{name}_shortcut"
         left = apply(x, depthwise(shortcut) + conv_norm_act(spec, half, 1, name=f"{shortcut}_conv"))
@@ -95,10 +94,10 @@ def stem(spec):
     if spec.layout == "small":
         return conv_norm_act(spec, STEM, 3, name="stem_conv")
     first = conv_norm_act(spec, STEM, 3, strides=2, padding=1, name="stem_conv")
-    return first + pool("max", 3, strides=2, padding=1, name="stem_pool")
+    return first + pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
 
 
-@register("shufflenet_v1", year=2017, paper="arXiv:1707.01083", batch_norm=True)
+@register("shufflenet_v1", year=2017, paper="arXiv:1707.01083", batch_norm=True, ranks=(2,))
 def shufflenet_v1(spec, *, groups=3, width=1.0):
     """Sixteen units; `groups` of the 1x1 convolutions (1, 2, 3, 4 or 8) sets the channels, which `width` multiplies.
 
@@ -119,7 +118,7 @@ def shufflenet_v1(spec, *, groups=3, width=1.0):
     return assemble(spec, steps + head(spec))
 
 
-@register("shufflenet_v2", year=2018, paper="arXiv:1807.11164", batch_norm=True, torch=TORCH)
+@register("shufflenet_v2", year=2018, paper="arXiv:1807.11164", batch_norm=True, torch=TORCH, ranks=(2,))
 def shufflenet_v2(spec, *, width=1):
     """Sixteen units and a 1x1 convolution; `width` is 0.5, 1, 1.5 or 2."""
     check_choice("width", width, V2)

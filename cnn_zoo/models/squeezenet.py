@@ -23,12 +23,12 @@ TORCH = (
 )
 
 
-def pool_all(x, name):
+def pool_all(x, spec, name):
     """3x3 pooling of stride 2 that reaches every position ("ceil mode"): zeros are added where a window lacks some."""
     missing = [(side + 1) % 2 if side > 2 else 3 - side for side in x.shape[1:3]]
     if any(missing):
         x = layers.ZeroPadding2D(((0, missing[0]), (0, missing[1])), name=f"{name}_pad")(x)
-    return apply(x, pool("max", 3, strides=2, name=name))
+    return apply(x, pool(spec, "max", 3, strides=2, name=name))
 
 
 def fire(x, spec, squeeze, name):
@@ -39,7 +39,7 @@ def fire(x, spec, squeeze, name):
     return layers.Concatenate(name=f"{name}_out")([ones, threes])
 
 
-@register(*VARIANTS, year=2016, paper="arXiv:1602.07360", dropout=0.5, torch=TORCH)
+@register(*VARIANTS, year=2016, paper="arXiv:1602.07360", dropout=0.5, torch=TORCH, ranks=(2,))
 def squeezenet(spec, *, squeeze=SQUEEZE):
     """Eight fire modules in three stages; `squeeze` are the filters of their squeeze layers."""
     filters, kernel_size, depths = VARIANTS[spec.name]
@@ -50,7 +50,7 @@ def squeezenet(spec, *, squeeze=SQUEEZE):
         steps = conv_norm_act(spec, filters, 3, name="stem_conv")
     number = 2  # so that the first of eight is the paper's fire2
     for stage, modules in enumerate(depths, 1):
-        steps.append(partial(pool_all, name=f"stage{stage}_in"))
+        steps.append(partial(pool_all, spec=spec, name=f"stage{stage}_in"))
         for _ in range(modules):
             name = f"stage{stage}_fire{number}"
             steps.append(partial(fire, spec=spec, squeeze=squeeze[number - 2], name=name))

@@ -41,7 +41,7 @@ def vgg(spec, *, filters=(), units=None, pool_kind="max"):
     for stage, (convolutions, width) in enumerate(zip(CONVOLUTIONS[spec.name], filters, strict=True), 1):
         for number in range(1, convolutions + 1):
             stack += conv_norm_act(spec, width, 3, use_bias=True, name=f"stage{stage}_conv{number}")
-        stack += pool(pool_kind, 2, padding="same", name=f"stage{stage}_pool")
+        stack += pool(spec, pool_kind, 2, padding="same", name=f"stage{stage}_pool")
     paper = spec.layout == "paper"
     units = ((4096, 4096) if paper else ()) if units is None else units
     return assemble(spec, stack + head(spec, units=units, flatten=paper))

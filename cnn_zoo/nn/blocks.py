@@ -2,7 +2,8 @@
 
 A step of a network is a layer or a function of a tensor. `assemble` makes a keras.Sequential of steps that are all
 layers, a functional keras.Model of others. Layers are always named: stage1_conv1, stage1_conv1_norm, stage1_conv1_act,
-stage1_pool … avg_pool, fc1, predictions.
+stage1_pool … avg_pool, fc1, predictions. Nets are of the rank of spec.input_shape: of signals (length, channels),
+images (height, width, channels) or videos (frames, height, width, channels).
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +12,6 @@ import keras
 from keras import layers
 
 from ..core.errors import check_choice
-from .layers import BatchNormalization, Conv2D
 from .spec import Spec
 
 EPSILON = 1e-5  # PyTorch's default, which most published weights were trained with; Keras' is 1e-3
@@ -21,10 +21,15 @@ SATURATING = ("sigmoid", "tanh", "softsign", "hard_sigmoid")
 Layers = list[layers.Layer]
 
 
+def of_rank(spec: Spec, kind: str) -> type[layers.Layer]:
+    """A kind of layer for the rank of the input: "MaxPoolingND" is MaxPooling1D, MaxPooling2D or MaxPooling3D."""
+    return getattr(layers, kind.replace("ND", f"{len(spec.sides)}D"))
+
+
 def conv(
     spec: Spec,
     filters: int | None,
-    kernel_size: int | tuple[int, int],
+    kernel_size: int | tuple[int, ...],
     *,
     name: str,
     strides: int = 1,
@@ -32,27 +37,27 @@ def conv(
     use_bias: bool = True,
     activation=None,
 ) -> Layers:
-    """A convolution: (batch, height, width, channels) -> (batch, height', width', filters); without filters, depthwise.
+    """A convolution: (batch, *sides, channels) -> (batch, *new sides, filters); without filters, depthwise.
 
     Args:
         padding: "same" or "valid" as in Keras; or a number of zeros on every side, as papers and PyTorch count. The two
             differ where strides are 2: there Keras' "same" pads the right and the lower side only.
     """
-    stack, padding = _pad(padding, kernel_size, strides, name)
+    stack, padding = _pad(spec, padding, kernel_size, strides, name)
     options = {"strides": strides, "padding": padding, "use_bias": use_bias, "activation": activation, "name": name}
     if filters is None:
         kernel = {"depthwise_initializer": initializer(spec), "depthwise_regularizer": regularizer(spec)}
         if keras.config.dtype_policy().compute_dtype == "bfloat16":  # whose gradients take up to thirty times as long
             kernel["dtype"] = "float32"
-        return [*stack, layers.DepthwiseConv2D(kernel_size, **kernel, **options)]
+        return [*stack, of_rank(spec, "DepthwiseConvND")(kernel_size, **kernel, **options)]
     kernel = {"kernel_initializer": initializer(spec), "kernel_regularizer": regularizer(spec)}
-    return [*stack, Conv2D(filters, kernel_size, **kernel, **options)]
+    return [*stack, of_rank(spec, "ConvND")(filters, kernel_size, **kernel, **options)]
 
 
 def conv_norm_act(
     spec: Spec,
     filters: int | None,
-    kernel_size: int | tuple[int, int],
+    kernel_size: int | tuple[int, ...],
     *,
     name: str,
     use_bias: bool | None = None,
@@ -76,33 +81,34 @@ def conv_norm_act(
 
 def norm_act(spec: Spec, *, name: str, activate: bool = True, epsilon: float = EPSILON) -> Layers:
     """Batch normalisation if spec asks for it, and the activation."""
-    norm = BatchNormalization(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_norm")
+    norm = layers.BatchNormalization(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_norm")
     act = layers.Activation(spec.activation, name=f"{name}_act")
     return [norm] * spec.batch_norm + [act] * activate
 
 
-def _pad(padding: str | int, kernel_size: int | tuple[int, int], strides: int, name: str) -> tuple[Layers, str]:
+def _pad(spec: Spec, padding: str | int, kernel_size: int | tuple[int, ...], strides: int, name: str):
     """Zeros on every side as a layer where Keras' own padding is not the same; and Keras' padding."""
     if isinstance(padding, str):
         return [], padding
     if padding and strides == 1 and kernel_size == 2 * padding + 1:
         return [], "same"
-    return _zeros(padding, name), "valid"
+    return _zeros(spec, padding, name), "valid"
 
 
-def _zeros(padding: int, name: str) -> Layers:
+def _zeros(spec: Spec, padding: int, name: str) -> Layers:
     """So many zeros on every side."""
-    return [layers.ZeroPadding2D(padding, name=f"{name}_pad")] if padding else []
+    return [of_rank(spec, "ZeroPaddingND")(padding, name=f"{name}_pad")] if padding else []
 
 
-def pool(kind: str, size: int, *, name: str, strides: int | None = None, padding: str | int = "valid") -> Layers:
+def pool(
+    spec: Spec, kind: str, size: int, *, name: str, strides: int | None = None, padding: str | int = "valid"
+) -> Layers:
     """Pooling of kind "max" or "average"; padding as for convolutions.
 
     A number of zeros is right for the maximum of what a rectifier returns; the average counts them.
     """
-    pooling = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
-    make = pooling[check_choice("pool_kind", kind, pooling)]
-    zeros, padding = ([], padding) if isinstance(padding, str) else (_zeros(padding, name), "valid")
+    make = of_rank(spec, f"{check_choice('pool_kind', kind, ('max', 'average')).capitalize()}PoolingND")
+    zeros, padding = ([], padding) if isinstance(padding, str) else (_zeros(spec, padding, name), "valid")
     return [*zeros, make(size, strides=strides, padding=padding, name=name)]
 
 
@@ -115,7 +121,7 @@ def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> Lay
     """
     if not spec.include_top:
         return headless(spec)
-    stack = [layers.Flatten(name="flatten") if flatten else layers.GlobalAveragePooling2D(name="avg_pool")]
+    stack = [layers.Flatten(name="flatten") if flatten else of_rank(spec, "GlobalAveragePoolingND")(name="avg_pool")]
     for number, width in enumerate(units, 1):
         stack.append(
             layers.Dense(
@@ -144,8 +150,16 @@ def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> Lay
 
 def headless(spec: Spec) -> Layers:
     """What follows the last stage without the top: nothing, or global pooling."""
-    pooling = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}.get(spec.pooling)
-    return [pooling(name=f"{spec.pooling}_pool")] if pooling else []
+    kind = {"avg": "GlobalAveragePoolingND", "max": "GlobalMaxPoolingND"}.get(spec.pooling)
+    return [of_rank(spec, kind)(name=f"{spec.pooling}_pool")] if kind else []
+
+
+def pixels(spec: Spec) -> Layers:
+    """The top of a net that gives every position a class: (batch, *sides, channels) -> (batch, *sides, num_classes)."""
+    if not spec.include_top:
+        return headless(spec)
+    options = {"activation": spec.classifier_activation, "kernel_regularizer": regularizer(spec)}
+    return [of_rank(spec, "ConvND")(spec.num_classes, 1, dtype="float32", name="predictions", **options)]
 
 
 def initializer(spec: Spec) -> str:
@@ -164,6 +178,13 @@ def apply(x, steps: Iterable[Callable]):
     for step in steps:
         x = step(x)
     return x
+
+
+def split(x, parts: int, name: str) -> list:
+    """The channels of a tensor in equal parts, by an operation, whose gradient is four times as fast as cropping's."""
+    split = keras.ops.split(x, parts, axis=-1)
+    split[0]._keras_history.operation.name = name  # else numbered in the order of building, and not unique once saved
+    return split
 
 
 def assemble(spec: Spec, steps: list[Callable]) -> keras.Model:

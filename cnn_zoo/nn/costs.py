@@ -115,8 +115,7 @@ MACS: dict[str, Callable] = {
         MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D
         GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
         GlobalMaxPooling2D GlobalMaxPooling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D
-        Cropping3D Channels UpSampling1D UpSampling2D UpSampling3D Rescaling Normalization
-        ActivityRegularization""".split(),
+        Cropping3D UpSampling1D UpSampling2D UpSampling3D Rescaling Normalization ActivityRegularization""".split(),
         _free,
     ),
 }

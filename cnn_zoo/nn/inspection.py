@@ -1,4 +1,8 @@
-"""Looking at models: whether one is whole, what it ends in, what its stages compute; and building some only to look."""
+"""Looking at models: what its layers' names say, whether one is whole, what its stages compute; building only to look.
+
+A name of a layer is stage, block and part, of which each may be missing: stage2_block1_conv1, stage1_pool, stem_conv,
+and of a normalisation, activation or padding that of its layer and what it is: stage2_block1_conv1_norm.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,26 @@ import numpy as np
 
 from ..core.errors import UsageError, unknown
 from ..core.quiet import quiet_import
+
+HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
+_STAGE = re.compile(r"(stage\d+)_")
+_BLOCK = re.compile(r"stage\d+_(block\d+|fire\d+|\d[a-e])(?=_|$)")
+_BESIDE = re.compile(r"_(norm|act|pad|in\d+|group\d+(_\w+)?|out|dropout)$")
+
+
+def stage_of(name: str) -> str | None:
+    """ "stage2" of "stage2_block1_conv1"; None for a layer outside the stages."""
+    return (match := _STAGE.match(name)) and match[1]
+
+
+def block_of(name: str) -> str | None:
+    """ "stage2_block1" of "stage2_block1_conv1_norm"; None for a layer that is in no block."""
+    return (match := _BLOCK.match(name)) and match[0]
+
+
+def step_of(name: str) -> str:
+    """ "stage1_conv1" of "stage1_conv1_norm": the layer that a normalisation, activation, padding or group is of."""
+    return _BESIDE.sub("", name)
 
 
 def whole_model(run_or_model: Any):
@@ -53,9 +77,34 @@ def stages(model) -> dict[str, str]:
     """The last layer of every stage: {"stage1": "stage1_pool", …}, in the order of the model."""
     last = {}
     for layer in model.layers:
-        if match := re.match(r"(stage\d+)_", layer.name):
-            last[match[1]] = layer.name
+        if stage := stage_of(layer.name):
+            last[stage] = layer.name
     return last
+
+
+def features(model) -> dict[int, Any]:
+    """The maps of a model without its top, by stride, the largest first: {1: tensor, 2: tensor, …}.
+
+    A stride is the product of the strides of the layers on the way from the input, so that with "valid" padding a map
+    is somewhat smaller than the input's size divided by it. Of each stride it is the last tensor, among those through
+    which all goes that comes after them, so none inside a block with branches or a shortcut, nor one padded with zeros.
+    """
+    import keras
+
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    number = {id(layer.output): i for i, layer in enumerate(layers)}
+    before = [[number.get(id(tensor), -1) for tensor in keras.tree.flatten(layer.input)] for layer in layers]
+    strides: list[int] = []
+    for layer, sources in zip(layers, before, strict=True):
+        own = getattr(layer, "strides", 1)
+        strides.append((own if isinstance(own, int) else max(own)) * (strides[sources[0]] if sources[0] >= 0 else 1))
+    found, oldest = {}, len(layers)
+    for i in reversed(range(len(layers))):
+        maps = len(layers[i].output.shape) == len(model.input_shape) and "ZeroPadding" not in type(layers[i]).__name__
+        if maps and i <= oldest:
+            found.setdefault(strides[i], layers[i].output)
+        oldest = min(oldest, *before[i])
+    return dict(reversed(found.items()))
 
 
 def feature_extractor(model, layers: Iterable[str] | str | None = None):

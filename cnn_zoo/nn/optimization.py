@@ -1,12 +1,9 @@
 """What recipes use and Keras does not have: a loss, a schedule of the learning rate, an optimizer for convolutions."""
 
-import math
-
 import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="cnn_zoo")
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy of integer labels, of whose probability a part is spread over all classes (arXiv:1512.00567).
 
@@ -24,9 +21,6 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return keras.losses.categorical_crossentropy(
             labels, y_pred, from_logits=self.from_logits, label_smoothing=self.label_smoothing
         )
-
-    def get_config(self):
-        return {**super().get_config(), "label_smoothing": self.label_smoothing, "from_logits": self.from_logits}
 
 
 class PixelCrossentropy(keras.losses.Loss):
@@ -49,7 +43,6 @@ class PixelCrossentropy(keras.losses.Loss):
         return loss * ops.where(ops.equal(y_true, 0), self.background_weight, 1.0)
 
 
-@keras.saving.register_keras_serializable(package="cnn_zoo")
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises in a line from a tenth of its peak to the peak, and falls in a line to zero.
 
@@ -68,11 +61,10 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         rising = 0.1 + 0.9 * done / self.warmup if self.warmup else falling
         return self.peak * ops.clip(ops.minimum(rising, falling), 0.0, 1.0)
 
-    def get_config(self):
+    def get_config(self):  # which TensorBoard writes down
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
 
 
-@keras.saving.register_keras_serializable(package="cnn_zoo")
 class Muon(keras.optimizers.Muon):
     """keras.optimizers.Muon for the kernels of convolutions too, each a matrix of (height * width * channels, filters).
 
@@ -97,16 +89,8 @@ class Muon(keras.optimizers.Muon):
         return shape[-1] == 1 or any(word in variable.path for word in self.exclude_layers)
 
     def zeropower_via_newtonschulz5(self, x, steps: int):
-        found = super().zeropower_via_newtonschulz5(ops.cast(_matrix(x), self.iteration_dtype), steps)
-        return ops.cast(ops.reshape(found, x.shape), x.dtype)
+        matrix = ops.cast(ops.reshape(x, (-1, x.shape[-1])), self.iteration_dtype)
+        return ops.cast(ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape), x.dtype)
 
     def lr_adjust(self, x):
-        return ops.reshape(super().lr_adjust(_matrix(x)), x.shape)
-
-    def get_config(self):
-        return {**super().get_config(), "iteration_dtype": self.iteration_dtype}
-
-
-def _matrix(kernel):
-    """All axes but the last one as one."""
-    return ops.reshape(kernel, (math.prod(kernel.shape[:-1]), kernel.shape[-1]))
+        return ops.reshape(super().lr_adjust(ops.reshape(x, (-1, x.shape[-1]))), x.shape)

@@ -9,7 +9,7 @@ class Spec:
     """What build_model was asked for, checked, with the family's defaults filled in. Builders read it."""
 
     name: str
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]  # the sides, and the channels
     num_classes: int = 10
     layout: str = "small"
     include_top: bool = True
@@ -20,3 +20,8 @@ class Spec:
     l1: float = 0.0
     l2: float = 0.0
     batch_norm: bool = False
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """(length,), (height, width) or (frames, height, width)."""
+        return self.input_shape[:-1]

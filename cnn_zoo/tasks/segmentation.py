@@ -29,6 +29,9 @@ def losses(model, recipe=None) -> dict[str, Any]:
     if recipe is None:  # for what is saved: Keras' own
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits(model), ignore_class=NOT_JUDGED)
     else:
+        if model.output_shape[1:-1] != model.input_shape[1:-1]:
+            sides = [" x ".join(map(str, shape[1:-1])) for shape in (model.output_shape, model.input_shape)]
+            raise UsageError(f"{model.name} returns {sides[0]} pixels of {sides[1]}; the masks are of all of them")
         loss = PixelCrossentropy(recipe.background_weight, from_logits=has_logits(model), ignore_class=NOT_JUDGED)
     iou = keras.metrics.MeanIoU(classes, name="mean_iou", ignore_class=NOT_JUDGED, sparse_y_pred=False)
     return {"loss": loss, "metrics": [iou]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -39,30 +40,36 @@ def over_seeds(
     """
     import keras
 
+    from ..nn.fast import fast_layers
+
     rows, tested, model = [], [], None
-    for seed in seeds:
-        keras.utils.set_random_seed(seed)
-        fresh = build()
-        fresh.optimizer.build(fresh.trainable_variables)
-        if model is None:  # and its steps are traced once for all seeds
-            model = fresh
-        variables = zip(
-            [*model.variables, *model.optimizer.variables], [*fresh.variables, *fresh.optimizer.variables], strict=True
-        )
-        for variable, value in variables:
-            variable.assign(value)
-        model.stop_training = False
-        held_out = validation(seed) if callable(validation) else validation
-        common = {"epochs": epochs, "validation_data": held_out, "callbacks": list(callbacks()), "verbose": 0}
-        if callable(train):
-            batches = train(seed)
-            history = model.fit(batches, steps_per_epoch=len(batches) // epochs, shuffle=False, **common)
-        else:
-            history = model.fit(*train, batch_size=batch_size, **common)
-        rows.append(history.history)
-        if test is not None:
-            predicted = model.predict(test[0], batch_size=256, verbose=0).argmax(1)
-            tested.append(float(np.mean(predicted == np.asarray(test[1]))))
+    with contextlib.ExitStack() as fast:
+        for seed in seeds:
+            keras.utils.set_random_seed(seed)
+            fresh = build()
+            fresh.optimizer.build(fresh.trainable_variables)
+            if model is None:  # and its steps are traced once for all seeds
+                model = fresh
+                fast.enter_context(fast_layers(model))
+            variables = zip(
+                [*model.variables, *model.optimizer.variables],
+                [*fresh.variables, *fresh.optimizer.variables],
+                strict=True,
+            )
+            for variable, value in variables:
+                variable.assign(value)
+            model.stop_training = False
+            held_out = validation(seed) if callable(validation) else validation
+            common = {"epochs": epochs, "validation_data": held_out, "callbacks": list(callbacks()), "verbose": 0}
+            if callable(train):
+                batches = train(seed)
+                history = model.fit(batches, steps_per_epoch=len(batches) // epochs, shuffle=False, **common)
+            else:
+                history = model.fit(*train, batch_size=batch_size, **common)
+            rows.append(history.history)
+            if test is not None:
+                predicted = model.predict(test[0], batch_size=256, verbose=0).argmax(1)
+                tested.append(float(np.mean(predicted == np.asarray(test[1]))))
     padded = {
         key: np.array([row[key] + [np.nan] * (epochs - len(row[key])) for row in rows]) for key in (rows or [{}])[0]
     }

@@ -20,8 +20,7 @@ import numpy as np
 
 from ..core.errors import MissingError, RunError, UsageError, reason
 from ..models.registry import SMALL_BELOW, entry, list_models
-from ..nn.inspection import whole_model
-from .transfer import HEADS
+from ..nn.inspection import HEADS, block_of, whole_model
 
 IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only
 SUFFIXES = {"beta": "bias", "bias": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -175,8 +174,8 @@ def _positions(model) -> tuple[dict[str, int], dict[str, int]]:
         kind = type(layer).__name__
         inline = kind == "Conv2D" and layer.get_config()["activation"] != "linear"
         position += (kind in ("Conv2D", "BatchNormalization", "Activation", "MaxPooling2D")) + inline
-        if match := re.match(r"stage\d+_block\d+", layer.name):
-            blocks[layer.name] = seen.setdefault(match[0], len(seen) + 1)
+        if block := block_of(layer.name):
+            blocks[layer.name] = seen.setdefault(block, len(seen) + 1)
     return positions, blocks
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import RunError, UsageError, reason, unknown
-from ..nn.inspection import stages, whole_model
+from ..nn.inspection import HEADS, stage_of, stages, whole_model
 from .files import named_weights
-
-HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
 
 
 class ModelMismatch(RunError):
@@ -82,7 +79,7 @@ def misfits(variables: dict[str, Any], tensors: dict[str, np.ndarray], any_head:
             heads.add(name)
     for name in tensors.keys() - variables.keys():
         layer = name.partition("/")[0]
-        in_top = any_head and not layers & set(HEADS) and not re.match(r"(stem|stage\d+)_", layer)
+        in_top = any_head and not layers & set(HEADS) and not stage_of(layer) and not layer.startswith("stem")
         if layer in layers or not in_top:
             return None
     return heads

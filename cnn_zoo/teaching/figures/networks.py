@@ -8,6 +8,7 @@ import re
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from ...nn.inspection import HEADS, step_of
 from ...plots import BLUE, COLOURS, GREY, Figure, new_figure
 
 
@@ -122,9 +123,8 @@ def _costs(card) -> list[tuple[str, str, int, int]]:
     for row in card.layers:
         if not row.parameters:
             continue
-        name = re.sub(r"_(group\d+|norm).*$", "", row.name)
-        stage = re.match(r"stage(\d+)_conv(\d+)$", name)
-        label = f"{stage[1]}.{stage[2]}" if stage else {"predictions": "out"}.get(name, name)
+        name = step_of(row.name)
+        label = "out" if name in HEADS else re.sub(r"^stage(\d+)_conv", r"\1.", name)
         kind = "convolution" if "Conv" in row.type else "fully connected"
         entry = found.setdefault(name, [label, kind, 0, 0])
         entry[2] += 0 if row.name.endswith("_norm") else math.prod(row.output_shape)
