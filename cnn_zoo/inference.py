@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 import weakref
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .cards import macs_if_known
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
-from .data.images import read_image, to_array
-from .data.inputs import adapt, as_uint8, check_floats
+from .data.inputs import batches_of
 from .nn.inspection import has_logits
 
 BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
@@ -53,13 +50,14 @@ def predict(
         check_number("top", top, 1, whole=True)
     check_flag("invert", invert)
     names = _class_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
-    batch = as_batch(images, tuple(model.inputs[0].shape[1:]))
-    if invert:
-        colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
-        batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
-    probabilities = model_probabilities(model, batch)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
-    pairs = [[(names[j], float(row[j])) for j in best] for best, row in zip(order, probabilities, strict=True)]
+    pairs = []
+    for batch, _ in batches_of(images, tuple(model.inputs[0].shape[1:]), BATCH):
+        if invert:
+            colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
+            batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
+        probabilities = model_probabilities(model, batch)
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1]
+        pairs += [[(names[j], float(row[j])) for j in best] for best, row in zip(order, probabilities, strict=True)]
     return pairs if top else [best[0] for best in pairs]
 
 
@@ -87,69 +85,6 @@ def _class_names(run_or_model: Any, model, given: Any = None) -> list[str] | Non
     if len(names) != classes:
         raise UsageError(f"{model.name} has {classes} classes; class_names has {len(names)}")
     return names
-
-
-def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
-    """Images of any kind that predict takes, as float32 in [0, 1] of shape (n, *input_shape)."""
-    height, width, channels = input_shape
-    size = (height or None) and (height, width)
-    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
-        images = np.asarray(images)
-        if images.dtype.kind not in "OU":
-            stack = _image_array(images)
-            return _floats(stack, size, channels) if len(stack) else _no_images(input_shape)
-        images = images.tolist()  # paths or Pillow images
-    if isinstance(images, str | os.PathLike | Image.Image):
-        images = [images]
-    if hasattr(images, "element_spec"):
-        raise UsageError("a tf.data.Dataset has labels too: use evaluate, or the images that Data.images returns")
-    if not isinstance(images, Iterable):
-        raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
-    batch = [_one(image, size, channels) for image in images]
-    if not batch:
-        return _no_images(input_shape)
-    if len({image.shape for image in batch}) > 1:
-        raise DataError("images of different sizes need a model with a fixed input size")
-    return np.stack(batch)
-
-
-def _no_images(input_shape: tuple[int | None, ...]) -> np.ndarray:
-    return np.empty((0, *(side or 1 for side in input_shape)), np.float32)
-
-
-def _image_array(array: np.ndarray) -> np.ndarray:
-    """An array of images as (n, height, width, channels)."""
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
-        array = array[None]
-    elif array.ndim == 3 and array.shape[2] == 2:
-        raise DataError(f"an image has 1, 3 or 4 channels; got {array.shape}")
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape[1:]:
-        raise DataError(
-            f"an array of images is (height, width), (height, width, channels), (n, height, width) or "
-            f"(n, height, width, channels) with 1, 3 or 4 channels; got {array.shape}"
-        )
-    return array
-
-
-def _one(image: Any, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    if isinstance(image, str | os.PathLike | Image.Image):
-        read = to_array if isinstance(image, Image.Image) else read_image
-        return read(image, size, channels).astype(np.float32) / np.float32(255)
-    stack = _image_array(np.asarray(image))
-    if len(stack) != 1:
-        raise DataError(f"a list holds one image an entry; one has shape {np.shape(image)}")
-    return _floats(stack, size, channels)[0]
-
-
-def _floats(stack: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    """Images (n, height, width, channels) as a model needs them."""
-    fits = stack.shape[1:] == (*(size or stack.shape[1:3]), channels)
-    if fits and stack.dtype != np.uint8:
-        return check_floats(stack).astype(np.float32, copy=False)
-    pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
-    return (pixels if fits else adapt(pixels, size, channels, math.inf)).astype(np.float32) / np.float32(255)
 
 
 def model_probabilities(model, images: Any) -> np.ndarray:
