@@ -22,17 +22,12 @@ VARIANTS = {  # stem, filters of the first stage, convolutions a stage and in th
 LAST_SIDE = 4  # pixels
 MOST_FILTERS = 256
 
+OURS = {"year": 2026, "paper": "", "batch_norm": True, "large_steps": True}
 
-@register("zoonet", layouts={"small": (28, 28, 1)}, year=2026, paper="", batch_norm=True, large_steps=True)
-@register(
-    "zoonet_wide",
-    "zoonet_large",
-    layouts={"small": (32, 32, 3)},
-    year=2026,
-    paper="",
-    batch_norm=True,
-    large_steps=True,
-)
+
+@register("zoonet", layouts={"small": (28, 28, 1)}, **OURS)
+@register("zoonet_wide", layouts={"small": (32, 32, 3)}, **OURS)
+@register("zoonet_large", layouts={"small": (32, 32, 3)}, ranks=(2,), **OURS)
 def zoonet(spec, *, filters=()):
     """A stem or none, stages, global average pooling.
 
