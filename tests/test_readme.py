@@ -46,10 +46,8 @@ def test_the_commands_and_then_the_python(photos, capsys, monkeypatch):
     pages = {page: "\n".join(blocks(page, "python")) for page in PAGES}  # a page is read from top to bottom
     assert sum(map(bool, pages.values())) >= 5
     program = f"for page, text in {pages!r}.items(): exec(compile(text, page, 'exec'), {{}})"
-    (folder / "program.py").write_text(program, "utf-8")
-    done = subprocess.run(
-        [sys.executable, "program.py"], env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "138357544" in done.stdout
     warning, *others = filter(str.strip, done.stderr.splitlines())
