@@ -62,7 +62,7 @@ def work(label: str, way: str, quick: bool) -> None:
     import keras
     import tensorflow as tf
 
-    from cnn_zoo.build import compile_model
+    from cnn_zoo.tasks import CLASSIFICATION
 
     name, options, size = CASES[label]
     size, rng = 8 if quick else size, np.random.default_rng(0)
@@ -72,7 +72,7 @@ def work(label: str, way: str, quick: bool) -> None:
     data = tf.data.Dataset.from_tensors(batch).cache()
     off = tf.data.Options()
     off.autotune.enabled = False
-    compile_model(model, keras.optimizers.SGD(0.01, momentum=0.9))
+    CLASSIFICATION.compile(model, keras.optimizers.SGD(0.01, momentum=0.9))
     with contextlib.nullcontext() if way.startswith("plain") else fast_layers(model):
         serve(
             lambda steps: model.fit(data.repeat(steps).with_options(off), verbose=0, shuffle=False),

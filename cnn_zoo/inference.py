@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,13 +9,10 @@ from typing import Any
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
-from .data.inputs import batches_of
+from .data.inputs import at_once, batches_of
 from .nn.calls import call
 from .nn.inspection import has_logits
 from .tasks import task_of
-
-BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
-NUMBERS = 2**22  # at a time at most: 27 images of 224 x 224 pixels in colour
 
 
 def predict(
@@ -62,16 +58,11 @@ def predictions(
         raise UsageError(f"top is for classifiers; {model.name} is for {task.name}")
     check_flag("invert", invert)
     names = known_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
-    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), batch_size(model.input_shape[1:])):
+    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:])):
         if invert:
             colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
             batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
         yield from task.decode(model, call(model, batch), names, sizes, **options)
-
-
-def batch_size(input_shape: tuple[int | None, ...]) -> int:
-    """How many images to compute with at a time."""
-    return max(1, min(BATCH, NUMBERS // math.prod(side or 256 for side in input_shape)))
 
 
 def image_model(run_or_model: Any):
@@ -137,7 +128,7 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
         )
     numbers = _numbers(run_or_model, model, data)
     judge = task.judge(model, known_names(run_or_model, model) or data.class_names)
-    for inputs, targets in data.batches(split, batch_size=batch_size(data.input_shape)):
+    for inputs, targets in data.batches(split, batch_size=at_once(data.input_shape)):
         targets = targets.numpy()
         judge.add(inputs.numpy(), targets if numbers is None else numbers[targets], call(model, inputs))
     return judge.result()

@@ -140,7 +140,7 @@ def mistakes(
         rows, columns: how many images to show at most.
         total: how many mistakes there are, if not all of them are given.
     """
-    predicted = probabilities.argmax(1) if len(labels) else labels
+    predicted = probabilities.argmax(1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][: rows * columns]
     if not len(worst):

@@ -23,8 +23,8 @@ from .core.errors import TrainingError, UsageError, check_choice, check_flag, ch
 from .core.files import checksum, only_writer, write_csv, write_json
 from .core.quiet import lacks_kernels
 from .data.augment import Augment
+from .data.inputs import at_once
 from .data.pipeline import Data, load_data
-from .inference import batch_size as evaluation_batch
 from .inference import evaluate
 from .models.registry import check_model_name, entry
 from .nn.costs import macs_if_known
@@ -232,7 +232,7 @@ class Training:
             say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} step{'s' * (steps > 1)}")
         validation = None
         if len(data.splits["validation"]):
-            validation = data.batches("validation", batch_size=evaluation_batch(data.input_shape))
+            validation = data.batches("validation", batch_size=at_once(data.input_shape))
             validation = self._encoded(model, validation)
         try:
             with interruptible() as keeper.interrupted:

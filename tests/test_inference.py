@@ -9,6 +9,8 @@ from PIL import Image
 from cnn_zoo import build_model, evaluate, load_data, predict
 from cnn_zoo.core.errors import DataError, MissingError, UsageError
 from cnn_zoo.data import inputs, memory
+from cnn_zoo.data.images import to_array
+from cnn_zoo.data.inputs import batches_of
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +18,15 @@ def some(digits):
     return digits.images("test")[:5]
 
 
+def as_batch(images, input_shape):
+    (batch, _), *others = batches_of(images, input_shape, 100)
+    assert not others
+    return batch
+
+
 def close(a, b, tolerance=1e-5):
     assert [name for name, _ in a] == [name for name, _ in b]
     np.testing.assert_allclose([p for _, p in a], [p for _, p in b], atol=tolerance)
-
-
-def as_batch(images, input_shape):
-    return np.concatenate([batch for batch, _ in inputs.batches_of(images, input_shape, 4)])
 
 
 def test_every_kind_of_image_gives_the_same(run, some, tmp_path):
@@ -56,6 +60,43 @@ def test_other_sizes_are_brought_to_the_models(run, some):
         close(predict(run, images), predict(run, batch))
     wide = as_batch(np.zeros((10, 90, 3), np.uint8), (28, 28, 1))
     assert wide.shape == (1, 28, 28, 1)
+
+
+def test_images_are_read_batch_by_batch_and_come_with_their_own_sizes(tmp_path, some):
+    rng, exif, sizes = np.random.default_rng(0), Image.Exif(), [(9, 12), (30, 20), (28, 28), (5, 50), (40, 40)]
+    paths, pictures = [tmp_path / f"{i}.png" for i in range(5)], []
+    exif[0x0112] = 6  # lies on its side
+    for path, (height, width) in zip(paths, sizes, strict=True):
+        picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+        sideways = Image.fromarray(np.ascontiguousarray(np.rot90(np.asarray(picture))))
+        sideways.save(path, exif=exif)
+        pictures.append(picture)
+    expected = [to_array(picture, (28, 28), 1).astype(np.float32) / np.float32(255) for picture in pictures]
+    for images in (paths, pictures, [np.asarray(picture) for picture in pictures]):
+        found = list(batches_of(images, (28, 28, 1), 2))
+        assert [len(batch) for batch, _ in found] == [2, 2, 1]
+        assert [own for _, part in found for own in part] == sizes
+        np.testing.assert_array_equal(np.concatenate([batch for batch, _ in found]), expected)
+        assert {batch.dtype for batch, _ in found} == {np.dtype(np.float32)}
+    found = list(batches_of(some, (28, 28, 1), 2))
+    assert [len(batch) for batch, _ in found] == [2, 2, 1]
+    assert [own for _, part in found for own in part] == [(28, 28)] * 5
+
+    def endless():  # no more is asked for than a batch
+        yield from paths[:2]
+        pytest.fail("was read ahead")
+
+    assert len(next(batches_of(endless(), (28, 28, 1), 2))[0]) == 2
+    with pytest.raises(MissingError, match=r"none\.png: no such file"):
+        list(batches_of([*paths, tmp_path / "none.png"], (28, 28, 1), 4))
+    with pytest.raises(DataError, match="images of different sizes need a model with a fixed input size"):
+        list(batches_of(paths[:2], (None, None, 1), 1))
+
+
+def test_a_batch_of_large_images_is_small():
+    images, sizes = np.zeros((300, 4, 4, 3), np.uint8), (32, 224, 4096)
+    found = {side: len(next(batches_of(images, (side, side, 3), 256))[0]) for side in sizes}
+    assert found == {32: 256, 224: 27, 4096: 1}  # 17 MB
 
 
 def test_the_best_classes_in_order(run, some):

@@ -1,6 +1,7 @@
 """Every model of the registry keeps the contract; options do what they say."""
 
 import csv
+import re
 import subprocess
 import sys
 import warnings
@@ -212,6 +213,30 @@ def test_named_features_and_a_wrong_name():
         feature_extractor(model, ["fc3"])
     with pytest.raises(ValueError, match="no layers named stage1_"):
         feature_extractor(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+
+
+def test_the_net_written_out_in_plain_keras_is_what_the_builder_makes():
+    page, written = (ROOT / "cnn_zoo/models/README.md").read_text("utf-8"), {}
+    exec(re.search(r"^```python\n(.*?)^```", page, re.M | re.S)[1], written)
+    by_hand, ours = written["vgg11"], build_model("vgg11", (32, 32, 3), compile=False)
+    assert [(type(a), a.get_config()) for a in by_hand.layers] == [(type(b), b.get_config()) for b in ours.layers]
+    assert by_hand.name == ours.name
+    assert by_hand.count_params() == ours.count_params()
+    ours.set_weights(by_hand.get_weights())
+    x = images(ours)
+    np.testing.assert_array_equal(outputs_of(ours, x), outputs_of(by_hand, x))
+
+
+def test_a_variant_is_a_row_as_the_page_beside_the_families_says(monkeypatch):
+    from cnn_zoo.models import vgg
+    from cnn_zoo.nn.spec import Spec
+
+    page = (ROOT / "cnn_zoo/models/README.md").read_text("utf-8")
+    name, row = re.search(r'`"(\w+)": (\(.*?\))`', page).groups()
+    monkeypatch.setitem(vgg.CONVOLUTIONS, name, eval(row))
+    monkeypatch.setitem(vgg.FILTERS, name, (2, 2, 4, 4, 4))
+    convolutions = [layer for layer in vgg.vgg(Spec(name, (32, 32, 3))).layers if "_conv" in layer.name]
+    assert len(convolutions) == sum(eval(row)) == 11
 
 
 def test_chains_are_sequential_and_compiled_to_match_their_head():

@@ -1,24 +1,118 @@
-"""Arrays of images of any kind as the ones that a net takes."""
+"""Images of any kind as the ones that a net takes: files, Pillow images and arrays, a batch at a time."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..core.errors import DataError, UsageError
-from .images import read_image, to_array
+from .images import for_each_file, open_image, to_array
 from .memory import empty
+
+FILE = (str, os.PathLike)
+BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
+MOST_NUMBERS = 2**22  # of a batch of images, 17 MB; a net takes many times as much for what is between its layers
+
+
+def at_once(input_shape: tuple[int | None, ...]) -> int:
+    """How many images to compute with at a time: BATCH, or fewer large ones."""
+    return max(1, min(BATCH, MOST_NUMBERS // math.prod(side or 224 for side in input_shape)))
+
+
+def batches_of(
+    images: Any, input_shape: tuple[int | None, int | None, int], batch_size: int = BATCH
+) -> Iterator[tuple[np.ndarray, list[tuple[int, int]]]]:
+    """Images of any kind that predict takes, read batch by batch; files in threads.
+
+    Large images come in batches of fewer than batch_size.
+
+    Yields:
+        float32 in [0, 1] of shape (batch, *input_shape), and the (height, width) that each image came with.
+
+    Raises:
+        MissingError, DataError, UsageError: when the image in question is reached.
+    """
+    height, width, channels = input_shape
+    size = (height or None) and (height, width)
+    batch_size = min(batch_size, at_once(input_shape))
+    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
+        images = np.asarray(images)
+        if images.dtype.kind not in "OU":
+            stack = _image_array(images)
+            for start in range(0, len(stack), batch_size):
+                part = stack[start : start + batch_size]
+                yield _fitted(part, size, channels), [part.shape[1:3]] * len(part)
+            return
+        images = images.tolist()  # paths or Pillow images
+    if isinstance(images, (*FILE, Image.Image)):
+        images = [images]
+    if hasattr(images, "element_spec"):
+        raise UsageError("a tf.data.Dataset has targets too: use evaluate, or the images that Data.images returns")
+    if not isinstance(images, Iterable):
+        raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
+    rest, shape = iter(images), None
+    while some := list(itertools.islice(rest, batch_size)):
+        if len(some) > 1 and all(isinstance(image, FILE) for image in some):
+            found = for_each_file(lambda _, path: _one(path, size, channels), some)
+        else:  # a Pillow image may be there twice, and cannot be decoded by two threads
+            found = [_one(image, size, channels) for image in some]
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+            shape = shape or one[0].shape
+            if one[0].shape != shape:
+                raise DataError("images of different sizes need a model with a fixed input size")
+        batch = np.empty((len(found), *shape), np.float32)
+        for i, (image, _) in enumerate(found):
+            np.divide(image, np.float32(255 if image.dtype == np.uint8 else 1), out=batch[i])
+        yield batch, [own for _, own in found]
+
+
+def _one(image: Any, size: tuple[int, int] | None, channels: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """An image, uint8 or float32 in [0, 1], and the (height, width) that it came with."""
+    if isinstance(image, (*FILE, Image.Image)):
+        with open_image(image) if isinstance(image, FILE) else contextlib.nullcontext(image) as picture:
+            return to_array(picture, size, channels), (picture.height, picture.width)
+    stack = _image_array(np.asarray(image))
+    if len(stack) != 1:
+        raise DataError(f"a list holds one image an entry; one has shape {np.shape(image)}")
+    return _fitted(stack, size, channels)[0], stack.shape[1:3]
+
+
+def _image_array(array: np.ndarray) -> np.ndarray:
+    """An array of images as (n, height, width, channels)."""
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+        array = array[None]
+    elif array.ndim == 3 and array.shape[2] == 2:
+        raise DataError(f"an image has 1, 3 or 4 channels; got {array.shape}")
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape[1:]:
+        raise DataError(
+            f"an array of images is (height, width), (height, width, channels), (n, height, width) or "
+            f"(n, height, width, channels) with 1, 3 or 4 channels; got {array.shape}"
+        )
+    return array
+
+
+def _fitted(stack: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
+    """Images (n, height, width, channels) as float32 of a size and number of channels."""
+    fits = stack.shape[1:] == (*(size or stack.shape[1:3]), channels)
+    if fits and stack.dtype != np.uint8:
+        return check_floats(stack).astype(np.float32, copy=False)
+    pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
+    return (pixels if fits else adapt(pixels, size, channels, math.inf)).astype(np.float32) / np.float32(255)
 
 
 def adapt(images: np.ndarray, size: tuple[int, int] | None, channels: int | None, memory_limit: float) -> np.ndarray:
     """Resize images (n, h, w, c) and change between grey and colour, as a file of the same pixels would be."""
-    from PIL import Image
-
     size, channels = size or images.shape[1:3], channels or images.shape[3]
     if images.shape[1:] == (*size, channels):
         return images
@@ -57,75 +151,3 @@ def check_floats(images: np.ndarray) -> np.ndarray:
             "divide by 255 or pass uint8"
         )
     return images
-
-
-# TEMPORARY until the data branch brings it
-def batches_of(images, input_shape, batch_size):
-    batch = as_batch(images, input_shape)
-    height, width = input_shape[:2]
-    sizes = [(height, width)] * len(batch)
-    for start in range(0, len(batch), batch_size):
-        yield batch[start : start + batch_size], sizes[start : start + batch_size]
-
-
-def as_batch(images: Any, input_shape: tuple[int, int, int]) -> np.ndarray:
-    """Images of any kind that predict takes, as float32 in [0, 1] of shape (n, *input_shape)."""
-    height, width, channels = input_shape
-    size = (height or None) and (height, width)
-    if hasattr(images, "__array__") and not isinstance(images, Image.Image):
-        images = np.asarray(images)
-        if images.dtype.kind not in "OU":
-            stack = _image_array(images)
-            return _floats(stack, size, channels) if len(stack) else _no_images(input_shape)
-        images = images.tolist()  # paths or Pillow images
-    if isinstance(images, str | os.PathLike | Image.Image):
-        images = [images]
-    if hasattr(images, "element_spec"):
-        raise UsageError("a tf.data.Dataset has labels too: use evaluate, or the images that Data.images returns")
-    if not isinstance(images, Iterable):
-        raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
-    batch = [_one(image, size, channels) for image in images]
-    if not batch:
-        return _no_images(input_shape)
-    if len({image.shape for image in batch}) > 1:
-        raise DataError("images of different sizes need a model with a fixed input size")
-    return np.stack(batch)
-
-
-def _no_images(input_shape: tuple[int | None, ...]) -> np.ndarray:
-    return np.empty((0, *(side or 1 for side in input_shape)), np.float32)
-
-
-def _image_array(array: np.ndarray) -> np.ndarray:
-    """An array of images as (n, height, width, channels)."""
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
-        array = array[None]
-    elif array.ndim == 3 and array.shape[2] == 2:
-        raise DataError(f"an image has 1, 3 or 4 channels; got {array.shape}")
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape[1:]:
-        raise DataError(
-            f"an array of images is (height, width), (height, width, channels), (n, height, width) or "
-            f"(n, height, width, channels) with 1, 3 or 4 channels; got {array.shape}"
-        )
-    return array
-
-
-def _one(image: Any, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    if isinstance(image, str | os.PathLike | Image.Image):
-        read = to_array if isinstance(image, Image.Image) else read_image
-        return read(image, size, channels).astype(np.float32) / np.float32(255)
-    stack = _image_array(np.asarray(image))
-    if len(stack) != 1:
-        raise DataError(f"a list holds one image an entry; one has shape {np.shape(image)}")
-    return _floats(stack, size, channels)[0]
-
-
-def _floats(stack: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    """Images (n, height, width, channels) as a model needs them."""
-    fits = stack.shape[1:] == (*(size or stack.shape[1:3]), channels)
-    if fits and stack.dtype != np.uint8:
-        return check_floats(stack).astype(np.float32, copy=False)
-    pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
-    return (pixels if fits else adapt(pixels, size, channels, math.inf)).astype(np.float32) / np.float32(255)

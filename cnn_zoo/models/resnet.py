@@ -11,7 +11,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import UsageError, check_choice, check_length
-from ..nn.blocks import apply, assemble, conv, conv_norm_act, head, norm_act, pool
+from ..nn.blocks import apply, assemble, conv, conv_norm_act, head, norm_act, of_rank, pool
 from .registry import register
 
 IMAGENET = {  # block and blocks a stage
@@ -30,41 +30,56 @@ TORCH = (
 )
 
 
-def block(x, spec, kind, filters, strides, name, shortcut, residual, preactivation, stride_on, use_bias):
-    """Two or three convolutions, and around them the input itself, which is added to what they make of it."""
+def convolutions(kind, filters, strides, stride_on):
+    """(filters, kernel, strides) of each convolution of a block."""
     if kind == "basic":
-        rows = ((filters, 3, strides), (filters, 3, 1))
-    else:
-        first, second = (strides, 1) if stride_on == "1x1" else (1, strides)
-        rows = ((filters, 1, first), (filters, 3, second), (4 * filters, 1, 1))
-    width = rows[-1][0]
-    changes = strides > 1 or x.shape[-1] != width
-    y = source = x
-    for number, (depth, size, stride) in enumerate(rows, 1):
-        full, options = f"{name}_conv{number}", {"strides": stride, "padding": size // 2}
+        return (filters, 3, strides), (filters, 3, 1)
+    first, second = (strides, 1) if stride_on == "1x1" else (1, strides)
+    return (filters, 1, first), (filters, 3, second), (4 * filters, 1, 1)
+
+
+def branch(spec, rows, name, residual, preactivation, use_bias):
+    """The convolutions, with normalisation and activation before or after each; none after the last before a sum."""
+    steps = []
+    for number, (filters, size, strides) in enumerate(rows, 1):
+        full, options = f"{name}_conv{number}", {"strides": strides, "padding": size // 2, "use_bias": use_bias}
         if preactivation:
-            y = apply(y, norm_act(spec, name=full))
-            source = y if changes and number == 1 and shortcut == "projection" else source
-            y = apply(y, conv(spec, depth, size, name=full, use_bias=use_bias, **options))
+            steps += norm_act(spec, name=full) + conv(spec, filters, size, name=full, **options)
         else:
             activate = not residual or number < len(rows)
-            options |= {"activate": activate, "use_bias": use_bias}
-            y = apply(y, conv_norm_act(spec, depth, size, name=full, **options))
+            steps += conv_norm_act(spec, filters, size, name=full, activate=activate, **options)
+    return steps
+
+
+def shortcut_of(x, activated, spec, width, strides, name, shortcut, preactivation, use_bias):
+    """The input of a block in the shape of what its branch makes of it."""
+    new = width - x.shape[-1]
+    if strides == 1 and not new:
+        return x
+    if shortcut == "projection":
+        project = conv if preactivation else partial(conv_norm_act, activate=False)
+        options = {"strides": strides, "padding": 0, "use_bias": use_bias, "name": f"{name}_shortcut"}
+        return apply(activated, project(spec, width, 1, **options))
+    if new < 0:
+        raise UsageError(
+            f"filters must not fall where shortcuts are the identity; {name} has {x.shape[-1]}, then {width}"
+        )
+    x = of_rank(spec, "MaxPoolingND")(1, strides=strides, name=f"{name}_subsample")(x)  # every second position
+    around = (*[(0, 0)] * (len(spec.sides) - 1), (new // 2, new - new // 2))  # zeros for the channels that are new
+    options = {"data_format": "channels_first", "name": f"{name}_widen"}  # so that the channels are the last side
+    return of_rank(spec, "ZeroPaddingND")(around if len(around) > 1 else around[0], **options)(x)
+
+
+def block(x, spec, rows, name, shortcut, residual, preactivation, use_bias):
+    """Two or three convolutions, and around them the input itself, which is added to what they make of it."""
+    steps = branch(spec, rows, name, residual, preactivation, use_bias)
+    before = len(norm_act(spec, name=name)) if preactivation else 0
+    activated = apply(x, steps[:before])
+    y = apply(activated, steps[before:])
     if not residual:
         return y
-    if changes and shortcut == "projection":
-        full, options = f"{name}_shortcut", {"strides": strides, "padding": 0, "use_bias": use_bias}
-        project = conv if preactivation else partial(conv_norm_act, activate=False)
-        source = apply(source, project(spec, width, 1, name=full, **options))
-    elif changes:  # every second position, and zeros for the channels that are new
-        new = width - x.shape[-1]
-        if new < 0:
-            raise UsageError(
-                f"filters must not fall where shortcuts are the identity; {name} has {x.shape[-1]}, then {width}"
-            )
-        source = layers.MaxPooling2D(1, strides=strides, name=f"{name}_subsample")(x)
-        sides = ((0, 0), (new // 2, new - new // 2))  # the last two of (batch, height, width, channels)
-        source = layers.ZeroPadding2D(sides, data_format="channels_first", name=f"{name}_widen")(source)
+    strides = rows[0][2] * rows[1][2]
+    source = shortcut_of(x, activated, spec, y.shape[-1], strides, name, shortcut, preactivation, use_bias)
     y = layers.Add(name=f"{name}_add")([y, source])
     return y if preactivation else layers.Activation(spec.activation, name=f"{name}_out")(y)
 
@@ -90,8 +105,8 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
     check_length("filters", filters, len(depths))
     shortcut = check_choice("shortcut", shortcut or ("identity" if cifar else "projection"), ("identity", "projection"))
     use_bias = use_bias or not spec.batch_norm
+    check_choice("stride_on", stride_on, ("1x1", "3x3"))
     options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation, "use_bias": use_bias}
-    options["stride_on"] = check_choice("stride_on", stride_on, ("1x1", "3x3"))
     first = partial(conv if preactivation else conv_norm_act, use_bias=use_bias)
     if spec.layout == "paper":
         steps = first(spec, 64, 7, strides=2, padding=3, name="stem_conv")
@@ -100,8 +115,8 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
         steps = first(spec, filters[0], 3, name="stem_conv")
     for stage, (blocks, width) in enumerate(zip(depths, filters, strict=True), 1):
         for number in range(1, blocks + 1):
-            named = {"strides": 2 if stage > 1 and number == 1 else 1, "name": f"stage{stage}_block{number}"}
-            steps.append(partial(block, spec=spec, kind=kind, filters=width, **named, **options))
+            rows = convolutions(kind, width, 2 if stage > 1 and number == 1 else 1, stride_on)
+            steps.append(partial(block, spec=spec, rows=rows, name=f"stage{stage}_block{number}", **options))
     if preactivation:
         steps += norm_act(spec, name="final")
     return assemble(spec, steps + head(spec))

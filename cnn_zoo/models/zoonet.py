@@ -27,6 +27,7 @@ LAST_SIDE = 4  # pixels
 MOST_FILTERS = 256
 LEAST_VARIANCE = 5e-4  # added, so that noise is not blown up without limit; of images in [0, 1]
 
+OURS = {"year": 2026, "paper": "", "batch_norm": True, "large_steps": True}
 
 def whiten(model, images: np.ndarray) -> None:
     """Compute the filters of zoonet_large's first layer, which is not trained, from the images that it is to learn.
@@ -56,7 +57,7 @@ def whiten(model, images: np.ndarray) -> None:
 
 @register("zoonet", layouts={"small": (28, 28, 1)}, **OURS)
 @register("zoonet_wide", layouts={"small": (32, 32, 3)}, **OURS)
-@register("zoonet_large", layouts={"small": (32, 32, 3)}, prepare=whiten, **OURS)
+@register("zoonet_large", layouts={"small": (32, 32, 3)}, ranks=(2,), prepare=whiten, **OURS)
 def zoonet(spec, *, filters=()):
     """A stem or none, stages, global average pooling.
 

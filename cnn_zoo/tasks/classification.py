@@ -88,7 +88,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
         words = f"Most often {true} is taken for {wrongly}: {confused.max()} times."
     elif confused.any():
         words = "No class is taken for the same other one more than once."
-    shown = [np.array(column) for column in zip(*mistakes, strict=True)] or [np.empty(0, np.int64)] * 3
+    shown = [np.array(column) for column in zip(*mistakes, strict=True)] or [np.empty((0, 1))] * 3
     figure = plots.mistakes(*shown, class_names, total=int(confused.sum()))
     return [
         Section(
