@@ -1,14 +1,12 @@
 """The command line: cnn-zoo list | info | train | reproduce | evaluate | predict | data.
 
-Names and numbers are checked before TensorFlow and Keras are imported, which takes some seconds; what needs them, such
-as the options of a model, and the run folder, after it.
+Names and numbers are checked before TensorFlow and Keras are imported, which takes some seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import functools
 import os
 import re
 import shlex
@@ -92,36 +90,33 @@ def _make_parser() -> argparse.ArgumentParser:
         description = " ".join((about[2] or about[0]).split())
         add = commands.add_parser(run.__name__[1:], help=about[0][0].lower() + about[0][1:-1], description=description)
         for name in names.split():
-            option = OPTIONS.get(f"{run.__name__[1:]} {name}", OPTIONS.get(name))
-            add.add_argument(name, **option)
+            add.add_argument(name, **OPTIONS.get(f"{run.__name__[1:]} {name}", OPTIONS.get(name)))
         add.set_defaults(run=run)
     return parser
 
 
+def _matching(pattern: str, text: str, form: str) -> str:
+    if not re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}")
+    return text
+
+
 def _shape(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+x\d+x\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form HxWxC, such as 32x32x3")
-    return tuple(map(int, text.split("x")))
+    return tuple(map(int, _matching(r"\d+(x\d+){1,3}", text, "HxWxC, such as 32x32x3").split("x")))
 
 
 def _size(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+(x\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form N or HxW, such as 64 or 48x64")
-    height, _, width = text.partition("x")
+    height, _, width = _matching(r"\d+(x\d+)?", text, "N or HxW, such as 64 or 48x64").partition("x")
     return int(height), int(width or height)
 
 
 def _png(text: str) -> str:
-    if not text.lower().endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png")
-    return text
+    return _matching(r".*\.png", text, "NAME.png")
 
 
 def _setting(text: str) -> tuple[str, Any]:
     """filters=32,64 -> ("filters", (32, 64)); what is not a Python literal is text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form OPTION=VALUE")
+    name, _, value = _matching(r"[^\W\d]\w*=.*", text, "OPTION=VALUE").partition("=")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -129,10 +124,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _list(args) -> None:
-    """The models.
-
-    List the models of the zoo.
-    """
+    """List the models of the zoo."""
     from .cards import text_table
 
     names = list_models(args.pattern, args.task)
@@ -150,29 +142,22 @@ def _list(args) -> None:
 
 
 def _info(args) -> None:
-    """Layers, parameters and cost of a model.
-
-    Say what a model is: its layers, parameters, cost, options, and the weights that come with it.
-    """
+    """Say what a model is: layers, parameters, cost, options, and the weights that come with it."""
     check_model_name(args.model)
-    flags = {"name": "MODEL", "input_shape": "--input-shape", "num_classes": "--num-classes", "layout": "--layout"}
     for option, _ in args.settings:
-        if option in flags:
-            raise UsageError(f"--set {option}=…: use {flags[option]}")
-        if option == "compile":
-            raise UsageError("--set compile=…: info does not compile")
+        if option in ("name", "input_shape", "num_classes", "layout"):
+            raise UsageError(
+                f"--set {option}=…: use {'MODEL' if option == 'name' else '--' + option.replace('_', '-')}"
+            )
     from . import model_card
 
     options = {**_named(args, "input_shape", "layout"), **dict(args.settings), "num_classes": _classes(args)}
     card = model_card(args.model, **options)
     print(card)
-    others: dict[tuple, list[str]] = {}
     for data, record in records_of(args.model).items():
-        others.setdefault(tuple(record["config"]["input_shape"]), []).append(data)
-    for shape, sets in others.items():
-        if shape != card.input_shape:
-            images = "x".join(map(str, shape))
-            print(f"\nThere are weights for {' and '.join(sets)} too, with images of {images}.")
+        if tuple(record["config"]["input_shape"]) != card.input_shape:
+            images = "x".join(map(str, record["config"]["input_shape"]))
+            print(f"\nThere are weights for {data} too, with images of {images}.")
     if args.plot:
         from . import build_model, plots
 
@@ -200,11 +185,17 @@ def _named(args, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
+def _print_facts(facts) -> None:
+    """Pairs of a name and a text, in two columns."""
+    width = 2 + max(len(name) for name, _ in facts)
+    for name, text in facts:
+        print(f"{name:{width}}{text}")
+
+
 def _train(args) -> None:
     """Train a model and write a run folder.
 
-    Train a model on a data set, judge it on the test set and write a run folder with the weights, the history, figures
-    and a report.
+    Train a model, judge it on the test set and write a run folder with the weights, the history, figures and a report.
     """
     from .data.sources import check_data_name
 
@@ -231,9 +222,7 @@ def _train(args) -> None:
         data_options=_named(args, *DATA_OPTIONS),
     )
     print()
-    for name, text in summary(run):
-        print(f"{name:15}{text}")
-    print(f"{'run folder':15}{run.path}")
+    _print_facts([*summary(run), ("run folder", run.path)])
     print(f"\nSee {run.path / 'report.md'}; name an image with: cnn-zoo predict {shlex.quote(str(run.path))} IMAGE")
 
 
@@ -246,10 +235,6 @@ def _reproduce(args) -> int:
     check_model_name(args.model)
     record = find_record(args.model, args.data)
     config, reached = record["config"], list(record["seeds"].values())
-    from .runs import check_folder
-
-    if args.out:
-        check_folder(args.out, args.resume)
     from . import train
 
     run = train(
@@ -280,15 +265,10 @@ def _evaluate(args) -> None:
     from .tasks import get_task
 
     run = load_run(args.run_folder)
-
-    options = {"skip_broken": True} if args.skip_broken else {}
-    data = run.load_data(args.data, **options)
+    data = run.load_data(args.data, **{"skip_broken": True} if args.skip_broken else {})
     result = evaluate(run, data, args.split)
     print(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split")
-    lines = get_task(run.config["task"]).lines(result)
-    width = 2 + max(len(name) for name, _ in lines)
-    for name, text in lines:
-        print(f"{name:{width}}{text}")
+    _print_facts(get_task(run.config["task"]).lines(result))
 
 
 def _predict(args) -> int:
@@ -334,10 +314,7 @@ def _predict(args) -> int:
 
 
 def _data(args) -> int:
-    """The data sets, or what is in one.
-
-    List the names of the data sets; or check one, or a folder of images, and say what is in it.
-    """
+    """List the data sets, or check one, or a folder of images, and say what is in it."""
     from .data.sources import check_data_name
     from .data.tfds import TFDS
 
@@ -352,7 +329,7 @@ def _data(args) -> int:
     from . import load_data
 
     options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
-    data = load_data(args.data, **options, progress=functools.partial(print, file=sys.stderr))
+    data = load_data(args.data, **options, progress=lambda line: print(line, file=sys.stderr))
     from .cards import shape_text, text_table
 
     print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")
@@ -364,10 +341,10 @@ def _data(args) -> int:
     print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
     for line in data.skipped:
         print(f"{'skipped' if args.skip_broken else 'broken:'} {line}")
-    if data.skipped and not args.skip_broken:
-        count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"
-        return _fail(f"{count} cannot be read; mend or remove them, or leave such files out with --skip-broken")
-    return 0
+    if not data.skipped or args.skip_broken:
+        return 0
+    count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"
+    return _fail(f"{count} cannot be read; mend or remove them, or leave such files out with --skip-broken")
 
 
 FLAG = {"action": "store_true"}
@@ -380,10 +357,7 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "data": {"nargs": "?", "help": "a data set or a folder"},
     "reproduce data": {"help": "the data set; cnn-zoo list shows which models have weights for which"},
     "--data": {"help": "default: what it was trained on"},
-    "train --data": {
-        "default": "mnist5k",
-        "help": "a data set (see cnn-zoo data) or a folder with a sub-folder of images a class (default: %(default)s)",
-    },
+    "train --data": {"default": "mnist5k", "help": "see cnn-zoo data; or a folder of images (default: %(default)s)"},
     "--task": {"help": "list those for it alone, such as segmentation"},
     "--split": {"choices": ("train", "validation", "test"), "default": "test"},
     "--input-shape": {"type": _shape, "metavar": "HxWxC", "help": "such as 32x32x3; default: the family's own"},
@@ -396,16 +370,10 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--epochs": {"type": int, "help": "default: by the recipe and the size of the data set"},
     "--batch-size": {"type": int, "help": "default: the recipe's"},
     "--learning-rate": {"type": float, "help": "the largest of the training; default: the recipe's"},
-    "--early-stopping": {
-        "type": int, "metavar": "N", "help": "stop after N epochs without a lower validation loss, keep the best"
-    },
+    "--early-stopping": {"type": int, "metavar": "N", "help": "stop after N epochs without a lower validation loss"},
     "--seed": {"type": int, "help": "default: one that is not on record yet"},
     "train --seed": {"type": int, "default": 0, "help": "of weights, order and augmentation (default: %(default)s)"},
-    "--precision": {
-        "choices": PRECISIONS,
-        "default": "auto",
-        "help": "what to compute in: auto is 16-bit where the processor is faster so (default: %(default)s)",
-    },
+    "--precision": {"choices": PRECISIONS, "default": "auto", "help": "auto: 16-bit where the processor is faster so"},
     "--deterministic": {**FLAG, "help": "the same weights from the same seed on this machine"},
     "--tensorboard": {**FLAG, "help": "write logs for TensorBoard into the run folder"},
     "--set": {

@@ -17,8 +17,7 @@ import numpy as np
 
 from . import report, runs
 from .build import build_model
-from .callbacks import Diverged, Keeper, finite, interruptible
-from .checkpoints import State
+from .checkpoints import Diverged, Keeper, State, finite, interruptible
 from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_seed
 from .core.files import checksum, only_writer, write_csv, write_json
 from .core.quiet import lacks_kernels
@@ -106,9 +105,9 @@ def train(
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
-    changes = _named(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, early_stopping=early_stopping)
-    if augment is not None:
-        changes |= {"augment": augment, "vary_after": 0, "flip": False}
+    changes = {} if augment is None else {"augment": augment, "vary_after": 0, "flip": False}
+    changes |= {"epochs": epochs, "batch_size": batch_size, "early_stopping": early_stopping}
+    changes |= {"learning_rate": learning_rate}
     recipe = get_recipe(recipe, large_steps=found.large_steps, own=task.recipes, **changes)
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
         precision = runs.read_config(Path(out))["precision"]  # as it was begun, perhaps elsewhere
@@ -143,38 +142,14 @@ def train(
             State.remove_from(folder)
             say(f"{folder} is complete: there is nothing left to train")
             return runs.load_run(folder)
-        state = State(net, folder, recipe.early_stopping)
-        if resume and (folder / CONFIG).is_file() and state.restore(say):
-            begun = runs.read_config(folder)["versions"]
-            state.elsewhere, config["versions"] = _changes(begun, config["versions"]), begun
-            if state.elsewhere:
-                say(f"this will not be what one training would give, for it began with {'; '.join(state.elsewhere)}")
-            for name in (METRICS, HISTORY, WEIGHTS):  # of an interruption; metrics first, which vouch for the others
-                (folder / name).unlink(missing_ok=True)
-        else:
-            write_json(folder / CONFIG, config)
-            state.save()
+        state = training.begin(net, folder, resume)
         with fast_layers(net):
             training.fit(state)
         return training.finish(state)
 
 
-def _named(**arguments: Any) -> dict[str, Any]:
-    """Arguments by their names."""
-    return arguments
-
-
-def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """What bits can depend on and is not as it was, in words."""
-    pairs = {name: (before.get(name), now.get(name)) for name in {**before, **now}}
-    return [f"{name} {old or 'unset'}, not {new or 'unset'}" for name, (old, new) in pairs.items() if old != new]
-
-
 def _steps_per_execution(model, batch_size: int, steps: int) -> int:
-    """How many steps of a small net to run between two looks at the progress; a divisor of steps.
-
-    Keras runs whole executions: with another number an epoch would take a few steps too many.
-    """
+    """How many steps of a small net to run between two looks at the progress: a divisor, for Keras runs whole ones."""
     if keras.backend.backend() == "torch" or macs_if_known(model) * batch_size > SMALL_STEP:
         return 1  # Keras' trainer for PyTorch knows no more
     return next(number for number in range(16, 0, -1) if steps % number == 0)
@@ -182,7 +157,7 @@ def _steps_per_execution(model, batch_size: int, steps: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What does not change while a net is trained, and the three things that are done with it."""
+    """What does not change while a net is trained, and the steps from a new net to a finished run."""
 
     task: Task
     data: Data
@@ -211,6 +186,26 @@ class Training:
         execution = _steps_per_execution(model, recipe.batch_size, steps)
         self.task.compile(model, optimizer, recipe, steps_per_execution=execution)
         return model
+
+    def begin(self, net, folder: Path, resume: bool) -> State:
+        """Where the training stands: at its beginning, or where the one in the folder was stopped."""
+        state = State(net, folder, self.recipe.early_stopping)
+        if not (resume and (folder / CONFIG).is_file() and state.restore(self.say)):
+            write_json(folder / CONFIG, self.config)
+            state.save()
+            return state
+        now, begun = self.config["versions"], runs.read_config(folder)["versions"]
+        state.elsewhere = [
+            f"{name} {begun.get(name) or 'unset'}, not {now.get(name) or 'unset'}"
+            for name in {**begun, **now}
+            if begun.get(name) != now.get(name)
+        ]
+        self.config["versions"] = begun
+        if state.elsewhere:
+            self.say(f"this will not be what one training would give, for it began with {'; '.join(state.elsewhere)}")
+        for name in (METRICS, HISTORY, WEIGHTS):  # of an interruption; metrics first, which vouch for the others
+            (folder / name).unlink(missing_ok=True)
+        return state
 
     def batches(self, model, first: int, last: int):
         """The training batches of epochs first … last - 1, as the loss wants them."""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import callbacks, evaluate, load_data, load_run, predict, train
+from cnn_zoo import checkpoints, evaluate, load_data, load_run, predict, train
 from cnn_zoo.core.errors import UsageError
 from cnn_zoo.data import digits, scenes
 from cnn_zoo.data.source import Source
@@ -62,9 +62,9 @@ def test_a_task_of_ones_own_is_trained_stopped_resumed_judged_used_and_read_agai
     options["model_options"] = {"filters": [4, 8], "units": [8], "classifier_activation": None}
     whole = train("conv_stack", "counted", out=tmp_path / "whole", **options)
     with monkeypatch.context() as patched:
-        original = callbacks.Keeper.on_epoch_end
+        original = checkpoints.Keeper.on_epoch_end
         stop = lambda self, epoch, logs=None: (original(self, epoch, logs), epoch == 1 and exec("raise SystemExit"))  # noqa: E731
-        patched.setattr(callbacks.Keeper, "on_epoch_end", stop)
+        patched.setattr(checkpoints.Keeper, "on_epoch_end", stop)
         with pytest.raises(SystemExit):
             train("conv_stack", "counted", out=tmp_path / "run", **options)
     run = train("conv_stack", "counted", out=tmp_path / "run", resume=True, **options)

@@ -78,7 +78,7 @@ plots models recipes
 weights tasks
 build
 runs cards checkpoints
-inference report callbacks
+inference report
 training
 teaching
 cli

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import build_model, callbacks, evaluate, list_models, load_data, load_run, predict, train
+from cnn_zoo import build_model, checkpoints, evaluate, list_models, load_data, load_run, predict, train
 from cnn_zoo.cli import main
 from cnn_zoo.core.errors import UsageError
 from cnn_zoo.core.files import read_json
@@ -129,14 +129,14 @@ def test_a_run_is_read_again_and_judged_the_same(trained):
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_bits(trained, tmp_path, monkeypatch):
     run, arguments = trained
-    original = callbacks.Keeper.on_epoch_end
+    original = checkpoints.Keeper.on_epoch_end
 
     def stop(self, epoch, logs=None):
         original(self, epoch, logs)
         raise SystemExit
 
     with monkeypatch.context() as patched:
-        patched.setattr(callbacks.Keeper, "on_epoch_end", stop)
+        patched.setattr(checkpoints.Keeper, "on_epoch_end", stop)
         with pytest.raises(SystemExit):
             train(out=tmp_path / "run", **arguments)
     resumed = train(out=tmp_path / "run", resume=True, **arguments)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import Recipe, build_model, callbacks, evaluate, load_run, report, runs, train, training
+from cnn_zoo import Recipe, build_model, checkpoints, evaluate, load_run, report, runs, train, training
 from cnn_zoo.checkpoints import CHECKPOINT, PREVIOUS, State
 from cnn_zoo.core import files
 from cnn_zoo.core.errors import RunError, TrainingError, UsageError
@@ -75,7 +75,7 @@ def stopped(few, tmp_path_factory):
     arguments = {"data": few, "epochs": 4, **SMALL, "verbose": 2}
     arguments["recipe"] = Recipe(learning_rate=3e-3, early_stopping=9, augment={"translate": 0.1})
     arguments["model_options"] = {**SMALL["model_options"], "dropout": 0.3, "batch_norm": True}
-    original, folder = callbacks.Keeper.on_epoch_end, tmp_path_factory.mktemp("stopped")
+    original, folder = checkpoints.Keeper.on_epoch_end, tmp_path_factory.mktemp("stopped")
 
     def stop(self, epoch, logs=None):
         original(self, epoch, logs)
@@ -85,7 +85,7 @@ def stopped(few, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(report, "write_report", lambda *_: None)
         whole = train(out=folder / "whole", **arguments)
-        patched.setattr(callbacks.Keeper, "on_epoch_end", stop)
+        patched.setattr(checkpoints.Keeper, "on_epoch_end", stop)
         with pytest.raises(SystemExit):
             train(out=folder / "broken", **arguments)
     return arguments, whole, folder / "broken"
@@ -117,7 +117,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(stopped, broken)
 def test_the_best_weights_are_kept_across_a_stop(few, tmp_path, monkeypatch):
     """The best epoch is the first, before the stop: every loss on the validation images is larger than the last."""
     arguments = {"data": few, "epochs": 4, "early_stopping": 9, **SMALL, "out": tmp_path / "run"}
-    original = callbacks.Keeper.on_epoch_end
+    original = checkpoints.Keeper.on_epoch_end
 
     def worse(self, epoch, logs=None):
         if epoch == 2 and not (tmp_path / "stopped").exists():
@@ -128,7 +128,7 @@ def test_the_best_weights_are_kept_across_a_stop(few, tmp_path, monkeypatch):
             best.extend(self.model.get_weights())
 
     best = []
-    monkeypatch.setattr(callbacks.Keeper, "on_epoch_end", worse)
+    monkeypatch.setattr(checkpoints.Keeper, "on_epoch_end", worse)
     with pytest.raises(SystemExit):
         train(**arguments)
     run = train(resume=True, **arguments)
@@ -150,7 +150,7 @@ def test_a_loss_that_is_not_a_number_ends_the_training_with_the_step_and_advice(
 
 def test_what_was_good_is_kept_when_a_later_epoch_fails(few, tmp_path, monkeypatch):
     """The weights are spoilt in the second epoch, as a bad step would."""
-    original = callbacks.Keeper.on_train_batch_begin
+    original = checkpoints.Keeper.on_train_batch_begin
 
     def spoil(self, batch, logs=None):
         original(self, batch, logs)
@@ -158,7 +158,7 @@ def test_what_was_good_is_kept_when_a_later_epoch_fails(few, tmp_path, monkeypat
             first = self.model.weights[0]
             first.assign(np.full(first.shape, np.nan))
 
-    monkeypatch.setattr(callbacks.Keeper, "on_train_batch_begin", spoil)
+    monkeypatch.setattr(checkpoints.Keeper, "on_train_batch_begin", spoil)
     options = {"optimizer": "sgd", "learning_rate": 1e-2, "batch_size": 28, "epochs": 3}
     with pytest.raises(TrainingError, match="in epoch 2; try"):  # not seen again when the epoch is repeated
         train(data=few, recipe=Recipe(**options), out=tmp_path / "run", **SMALL)

@@ -29,6 +29,7 @@ LEAST_VARIANCE = 5e-4  # added, so that noise is not blown up without limit; of 
 
 OURS = {"year": 2026, "paper": "", "batch_norm": True, "large_steps": True}
 
+
 def whiten(model, images: np.ndarray) -> None:
     """Compute the filters of zoonet_large's first layer, which is not trained, from the images that it is to learn.
 
