@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import cnn_zoo
+from cnn_zoo import cli as cli_module
 from cnn_zoo import load_data
 from cnn_zoo.cli import main
 from conftest import clean_environment, run_cli
@@ -259,11 +260,13 @@ def test_a_closed_pipe_is_no_error():
 
 @pytest.mark.parametrize(("command", "status"), [("list", 0), ("train", 1), ("reproduce lenet5 mnist", 1)])
 def test_a_pipe_that_closes_before_the_end_is_a_failure_of_what_has_work_to_do(command, status, monkeypatch):
-    def interrupted(*arguments):
+    def interrupted(args):
         raise BrokenPipeError
 
+    original = getattr(cli_module, f"_{command.split()[0]}")
+    interrupted.__name__, interrupted.__doc__ = original.__name__, original.__doc__
     monkeypatch.setattr(os, "dup2", lambda *descriptors: None)
-    monkeypatch.setattr(f"cnn_zoo.cli._{command.split()[0]}", interrupted)
+    monkeypatch.setattr(cli_module, "COMMANDS", {interrupted: cli_module.COMMANDS[original]})
     assert main(command.split()) == status
 
 
