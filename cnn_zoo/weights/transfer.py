@@ -44,7 +44,7 @@ def copy_weights(model, tensors: dict[str, np.ndarray], origin: str, *, any_head
         warnings.warn(
             f"{model.name}: all layers but {head!r} have the weights of {origin}; that one is random, for "
             f"{model.output_shape[-1]} classes in place of {_classes(tensors, strange)}",
-            stacklevel=4,
+            stacklevel=3,
         )
     return not strange and any(name.partition("/")[0] in HEADS for name in variables)
 
