@@ -52,8 +52,11 @@ class Judge:
     def result(self) -> dict[str, Any]:
         images = int(self.confusion.sum())
         accuracy = float(np.trace(self.confusion)) / images
+        columns = [np.array(column) for column in zip(*self.mistakes, strict=True)] or [np.empty((0, 1))] * 3
+        mistakes = dict(zip(("images", "labels", "probabilities"), columns, strict=True))
+        mistakes["total"] = images - int(np.trace(self.confusion))
         found = {"accuracy": accuracy, "loss": self.loss / images, "images": images, "confusion": self.confusion}
-        return found | {"mistakes": self.mistakes}
+        return found | {"mistakes": mistakes}
 
 
 def decode(model, outputs, class_names: list[str], sizes=None, top: int | None = None) -> list:
@@ -79,7 +82,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
     """The confusion matrix, and the mistakes of which the net is surest."""
     from .. import plots
 
-    confusion, mistakes = result["confusion"], result["mistakes"]
+    confusion = result["confusion"]
     confused = confusion - np.diag(np.diag(confusion))
     worst = np.unravel_index(confused.argmax(), confused.shape)
     words = "Nothing."
@@ -88,8 +91,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
         words = f"Most often {true} is taken for {wrongly}: {confused.max()} times."
     elif confused.any():
         words = "No class is taken for the same other one more than once."
-    shown = [np.array(column) for column in zip(*mistakes, strict=True)] or [np.empty((0, 1))] * 3
-    figure = plots.mistakes(*shown, class_names, total=int(confused.sum()))
+    figure = plots.mistakes(**result["mistakes"], class_names=class_names)
     return [
         Section(
             "What it confuses", words, "confusion.png", plots.confusion(confusion, class_names), "Confusion matrix"
