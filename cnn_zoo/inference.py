@@ -29,12 +29,9 @@ def predict(
         run_or_model: a Run, or a model of the zoo (or any Keras model of images that ends in softmax or logits).
         images: a path, a Pillow image, or a list or array of these; or an array, uint8 or float in [0, 1], of shape
             (height, width), (height, width, channels), (n, height, width) or (n, height, width, channels), or a list
-            of arrays of single images. Grey becomes colour and colour grey as the model needs; sizes are stretched to
-            the model's.
-        top: of a classifier, None gives one pair an image; a number gives a list of that many pairs, the most probable
-            first.
-        class_names: for a model that does not know its own: a run does, and so does a model with published weights,
-            which has an attribute class_names. Default: the labels as text.
+            of arrays of single images. Colours and sizes are changed, sizes by stretching, as the model needs.
+        top: of a classifier: a list of that many pairs, the most probable first; None: one pair an image.
+        class_names: of a model without an attribute class_names; default: the labels as text.
         invert: exchange black and white first, for dark digits on light paper.
 
     Returns:
@@ -103,8 +100,8 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
 
     Returns:
         {"loss": mean cross-entropy in nats, "images": their number, "confusion": int64 (classes, classes), true by
-        predicted, and of a classifier "accuracy", of a segmentation net "mean_iou", "iou" (of each class),
-        "pixel_accuracy" and what all background would get; and more that the report draws}.
+        predicted; "accuracy", or of segmentation "mean_iou", "iou" (of each class), "pixel_accuracy" and what all
+        background would get; and what the report draws}.
 
     Raises:
         UsageError: no such model, no data, targets of another kind, or no such split.

@@ -55,15 +55,8 @@ class Recipe:
         counts = {"batch_size": 1, "images": 1, "least": 1, "most": self.least, "early_stopping": 0, "vary_after": 0}
         for name, least in (counts if self.epochs is None else counts | {"epochs": 1}).items():
             check_number(name, getattr(self, name), least, whole=True)
-        limits = {
-            "learning_rate": math.inf,
-            "background_weight": math.inf,
-            "weight_decay": math.inf,
-            "warmup": 1,
-            "label_smoothing": 1,
-        }
-        for name, below in limits.items():
-            check_number(name, getattr(self, name), below=below)
+        for name in ("learning_rate", "weight_decay", "background_weight", "warmup", "label_smoothing"):
+            check_number(name, getattr(self, name), below=1 if name in ("warmup", "label_smoothing") else math.inf)
         check_flag("flip", self.flip)
         if self.weight_decay and self.optimizer == "adam":
             raise UsageError(f'weight_decay must be 0 with "adam", else use "adamw"; got {self.weight_decay!r}')

@@ -1,4 +1,4 @@
-"""Run folders: what a training leaves behind, and how it is read again."""
+"""Run folders: config.json, history.csv, metrics.json, model.safetensors, report.md, figures; and how they are read."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ class Run:
             if name == "arrays":
                 raise UsageError(f"{self.path} was trained on arrays, which it does not keep; pass the data")
             options = {**self.config["data_options"], **options}
-        options.setdefault("target", get_task(self.config["task"]).target)
-        height, width, channels = self.config["input_shape"]
-        data = load_data(name, **{**options, "image_size": (height, width), "channels": channels})
+        *size, channels = self.config["input_shape"]
+        target = get_task(self.config["task"]).target
+        data = load_data(name, **{"target": target, **options, "image_size": tuple(size), "channels": channels})
         if own and data.digest != self.config["images"]:
             raise DataError(
                 f"{name} has changed since {self.path} was trained on it, so that its test images may be among those; "
@@ -116,11 +116,8 @@ def versions() -> dict[str, str]:
         found[package] = metadata.version(package)
     flags = sorted(processor_flags() & (BFLOAT16_FLAGS | {"avx2", "avx512f"}))
     settings = [f"{name}={os.environ[name]}" for name in SETTINGS if os.environ.get(name)]
-    return found | {
-        "machine": " ".join([platform.machine(), *flags]),
-        "cores": str(cores()),
-        "settings": " ".join(settings),
-    }
+    machine = " ".join([platform.machine(), *flags])
+    return found | {"machine": machine, "cores": str(cores()), "settings": " ".join(settings)}
 
 
 def load_run(path: str | Path) -> Run:

@@ -62,29 +62,25 @@ def train(
 
     Args:
         model: one of list_models().
-        data: a data set's name, a folder, a pair of arrays, or what load_data returned, whose images and splits are
-            used.
+        data: a data set's name, a folder, a pair of arrays, or what load_data returned.
         recipe: "fast", "accurate", "muon", "long", "baseline" or a Recipe.
         task: what the net is to learn, if not what its family is for.
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
         resume: go on with the unfinished run in `out`; a finished one is returned as it is; where there is none, begin.
         seed: of the weights, the order of the images and their augmentation.
-        epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's. With another batch size
-            the learning rate of "sgd" changes in proportion, unless one is given; with `augment` the images are changed
-            so whatever the data set and the number of epochs, which the recipe's flip and vary_after look at.
-        precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training, whatever Keras' global
-            policy is; see precision.choose_precision. The trained model is a float32 one, and is judged as such.
+        epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's, see recipes.get_recipe;
+            `augment` whatever its flip and vary_after say.
+        precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training; see choose_precision. The
+            trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
-        deterministic: TensorFlow's deterministic operations: the same seed gives the same weights on one machine with
-            one number of threads, to the bit. On a CPU it costs less than runs differ (benchmarks/safety.py); it is
-            no default because it holds for the rest of the process, where operations without such a version raise.
+        deterministic: TensorFlow's deterministic operations, for the rest of the process: the same seed gives the same
+            weights on one machine with one number of threads, to the bit (benchmarks/safety.py has what it costs).
         verbose: "auto": Keras' progress bar on a terminal, else one line an epoch; 0 nothing, 1 bar, 2 lines.
         model_options: further arguments of build_model.
         data_options: further arguments of load_data, for data given by name, folder or arrays.
 
     Returns:
-        A Run, whose model is compiled anew with Adam; its folder holds config.json, history.csv, metrics.json,
-        model.safetensors, report.md and figures.
+        A Run, whose model is compiled anew with Adam. Its folder holds what runs.py says.
 
     Raises:
         UsageError, OptionError, DataError, MissingError: as build_model and load_data do.
@@ -106,8 +102,8 @@ def train(
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
     changes = {} if augment is None else {"augment": augment, "vary_after": 0, "flip": False}
-    changes |= {"epochs": epochs, "batch_size": batch_size, "early_stopping": early_stopping}
-    changes |= {"learning_rate": learning_rate}
+    changes |= {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    changes["early_stopping"] = early_stopping
     recipe = get_recipe(recipe, large_steps=found.large_steps, own=task.recipes, **changes)
     if resume and precision == "auto" and out is not None and (Path(out) / CONFIG).is_file():
         precision = runs.read_config(Path(out))["precision"]  # as it was begun, perhaps elsewhere
