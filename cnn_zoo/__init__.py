@@ -5,35 +5,32 @@ Importing this package imports neither TensorFlow nor Keras; the first call that
 
 __version__ = "0.1.0"
 
-_MODULES = {  # public name -> the module that defines it
-    "Augment": "data.augment",
-    "Data": "data.pipeline",
-    "ModelCard": "cards",
-    "Recipe": "recipes",
-    "Run": "runs",
-    "ZooError": "core.errors",
-    "build_model": "build",
-    "check": "teaching.claims",
-    "claim": "teaching.claims",
-    "evaluate": "inference",
-    "fast_layers": "nn.fast",
-    "feature_extractor": "nn.inspection",
-    "freeze": "weights.transfer",
-    "interval": "core.intervals",
-    "list_datasets": "data.sources",
-    "list_models": "models.registry",
-    "load_data": "data.pipeline",
-    "load_run": "runs",
-    "load_torch_weights": "weights.torch",
-    "model_card": "cards",
-    "over_seeds": "teaching.seeds",
-    "predict": "inference",
-    "register": "models.registry",
-    "save_weights": "weights.files",
-    "train": "training",
+_PUBLIC = {  # module -> the public names that it defines
+    "build": "build_model",
+    "cards": "ModelCard model_card",
+    "core.errors": "ZooError",
+    "core.intervals": "interval",
+    "data.augment": "Augment",
+    "data.pipeline": "Data load_data",
+    "data.source": "Source",
+    "data.sources": "add_source list_datasets",
+    "inference": "evaluate predict",
+    "models.registry": "list_models register",
+    "nn.fast": "fast_layers",
+    "nn.inspection": "feature_extractor",
+    "recipes": "Recipe",
+    "runs": "Run load_run",
+    "tasks.base": "Task add_task",
+    "teaching.claims": "check claim",
+    "teaching.seeds": "over_seeds",
+    "training": "train",
+    "weights.files": "save_weights",
+    "weights.torch": "load_torch_weights",
+    "weights.transfer": "freeze",
 }
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 __all__ = sorted(_MODULES)
-_NEED_NO_FRAMEWORK = set("Augment Recipe ZooError check claim interval list_datasets list_models register".split())
+_NEED_NO_FRAMEWORK = ("core", "data.augment", "data.source", "models", "recipes", "tasks", "teaching.claims")
 
 
 def __getattr__(name):
@@ -44,7 +41,7 @@ def __getattr__(name):
     from .core.quiet import quiet_import
 
     with quiet_import():
-        if name not in _NEED_NO_FRAMEWORK:
+        if not _MODULES[name].startswith(_NEED_NO_FRAMEWORK):
             import keras
         module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     value = globals()[name] = getattr(module, name)

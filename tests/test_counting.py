@@ -4,12 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from cnn_zoo import checkpoints, evaluate, load_data, load_run, predict, train
+from cnn_zoo import Source, Task, add_source, add_task, checkpoints, evaluate, load_data, load_run, predict, train
 from cnn_zoo.core.errors import UsageError
 from cnn_zoo.data import digits, scenes
-from cnn_zoo.data.source import Source
-from cnn_zoo.data.sources import SOURCES, add_source
-from cnn_zoo.tasks import Task, add_task
+from cnn_zoo.data.sources import SOURCES
 from cnn_zoo.tasks.base import TASKS, Section
 from conftest import equal
 
