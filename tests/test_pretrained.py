@@ -82,7 +82,7 @@ def test_accuracy_is_the_one_on_record(name):
     import tensorflow_datasets as tfds
 
     data = RECORDS[name]["config"]["data"]
-    if not tfds.builder(data).is_prepared():
+    if data != "mnist5k" and not tfds.builder(data).is_prepared():
         pytest.skip(f"{data} is not prepared in TFDS_DATA_DIR")
     data = load_data(data, validation=0.0)
     assert evaluate(built(name), data)["accuracy"] == pytest.approx(RECORDS[name]["test_accuracy"], abs=1e-4)
