@@ -26,11 +26,9 @@ class ModelCard:
         trainable: those that training changes.
         macs: multiply-accumulates for one image; one is a multiplication and an addition, 2 FLOP.
         layers: a LayerRow each, in the order of the model.
-        task: what it is for; None for a model that is not in the zoo.
-        paper: its DOI or arXiv number, "" for a net of the zoo's own, None for a model that is not in it.
+        paper, task: its DOI or arXiv number, "" for a net of the zoo's own, and what it is for; None outside the zoo.
         accuracy: data set -> test accuracy of the published weights for a model of this name and these parameters.
-        options: the family's own arguments of build_model, as they were given, or those of the weights, or their
-            defaults; of a model that is not given by name, the defaults.
+        options: the family's own arguments of build_model: as given, or those of the weights, or the defaults.
     """
 
     name: str
@@ -45,39 +43,25 @@ class ModelCard:
     accuracy: dict[str, str]
     options: dict[str, Any]
 
-    def _facts(self) -> list[tuple[str, str]]:
-        facts = [
-            ("input", shape_text(self.input_shape)),
-            ("output", shape_text(self.output_shape)),
-            ("parameters", f"{self.parameters:,} ({self.trainable:,} trainable)"),
-            ("multiply-accumulates", f"{self.macs:,} an image"),
-        ]
-        if self.paper:
-            facts.append(("paper", self.paper))
-        if self.options:
-            facts.append(("options", ", ".join(f"{name}={_short(value)}" for name, value in self.options.items())))
-        return facts + [(f"weights for {data}", accuracy) for data, accuracy in self.accuracy.items()]
-
-    def _cells(self) -> list[tuple[str, ...]]:
-        return [
-            (row.name, row.type, shape_text(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}")
-            for row in self.layers
-        ]
-
     def __str__(self) -> str:
-        table = text_table(("layer", "type", "output", "parameters", "MACs"), self._cells(), right=(2, 3, 4))
-        facts = self._facts()
-        width = 2 + max(len(key) for key, _ in facts)
-        return "\n".join([self.name, *(f"  {key:{width}}{value}" for key, value in facts), "", table])
+        facts = {
+            "input": shape_text(self.input_shape),
+            "output": shape_text(self.output_shape),
+            "parameters": f"{self.parameters:,} ({self.trainable:,} trainable)",
+            "multiply-accumulates": f"{self.macs:,} an image",
+        }
+        if self.paper:
+            facts["paper"] = self.paper
+        if self.options:
+            facts["options"] = ", ".join(f"{name}={_short(value)}" for name, value in self.options.items())
+        facts |= {f"weights for {data}": accuracy for data, accuracy in self.accuracy.items()}
+        rows = [(r.name, r.type, shape_text(r.output_shape), f"{r.parameters:,}", f"{r.macs:,}") for r in self.layers]
+        table = text_table(("layer", "type", "output", "parameters", "MACs"), rows, right=(2, 3, 4))
+        width = 2 + max(map(len, facts))
+        return "\n".join([self.name, *(f"  {key:{width}}{value}" for key, value in facts.items()), "", table])
 
     def _repr_html_(self) -> str:
-        def row(cells, tag="td"):
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-        facts = "<br>".join(f"{html.escape(key)}: {html.escape(value)}" for key, value in self._facts())
-        head = row(("layer", "type", "output", "parameters", "MACs"), "th")
-        body = "".join(map(row, self._cells()))
-        return f"<b>{html.escape(self.name)}</b><br>{facts}<table>{head}{body}</table>"
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
@@ -86,15 +70,12 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     Args:
         model: a name, with build_model's arguments, or any built Keras model made of standard layers; or a Run.
 
-    Returns:
-        A ModelCard: .parameters, .trainable, .macs, .layers, .paper and more; as text a table, in notebooks HTML.
-
     Raises:
         UsageError: as build_model does; or a layer of a kind whose cost is not known here, a layer that is used more
             than once, images of any size, or several inputs or outputs.
         OptionError: as build_model does; or options of a model that is not given by name.
     """
-    options = dict(build_options)
+    options = build_options
     if isinstance(model, str):
         if names_data(build_options.get("weights")):  # whose options are the defaults then
             options = find_record(model, build_options["weights"])["config"]["model_options"] | options
@@ -103,24 +84,20 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     elif build_options:
         raise OptionError(f"{', '.join(build_options)}: only a model that is given by name can take options")
     model = whole_model(model)
-    rows = layer_rows(model)
+    rows, parameters = layer_rows(model), model.count_params()
     known = entry(model.name) if model.name in list_models() else None
     return ModelCard(
         name=model.name,
         input_shape=tuple(model.input_shape[1:]),
         output_shape=tuple(model.output_shape[1:]),
-        parameters=model.count_params(),
+        parameters=parameters,
         trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
         macs=sum(row.macs for row in rows),
         layers=rows,
         paper=known and known.paper,
         task=known and known.task,
         options={} if known is None else {o: options.get(o, default) for o, default in known.options().items()},
-        accuracy={
-            data: accuracy_text(record)
-            for data, record in records_of(model.name).items()
-            if record["parameters"] == model.count_params()
-        },
+        accuracy={d: accuracy_text(r) for d, r in records_of(model.name).items() if r["parameters"] == parameters},
     )
 
 
@@ -137,10 +114,8 @@ def shape_text(shape: tuple) -> str:
 
 def text_table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     """Rows of text under their heads, in columns; those whose numbers are in `right` are set to the right."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [head, *rows]
-    )
+    columns = []
+    for i, column in enumerate(zip(head, *rows, strict=True)):
+        width = max(map(len, column))
+        columns.append([cell.rjust(width) if i in right else cell.ljust(width) for cell in column])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))

@@ -1,4 +1,7 @@
-"""Figures of runs and models, and the style of all."""
+"""Figures of runs and models, and the style of all.
+
+Images are uint8, or floats in [0, 1], (n, height, width, channels); class names are by label.
+"""
 
 from __future__ import annotations
 
@@ -57,17 +60,13 @@ def save(figure: Figure, path) -> None:
 
 def plain(name: str, length: int) -> str:
     """A class name as a figure shows it: cut to length, and no mathematics in it."""
-    name = name if len(name) <= length else name[: length - 1] + "…"
-    return name.replace("$", r"\$")
+    return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
 
 
 def curves(history: dict[str, list[float]], best_epoch: int | None = None, score: str = "accuracy") -> Figure:
-    """Loss and a score by epoch, training and validation.
+    """Loss and a score between 0 and 1 by epoch, training and validation, and a line at the epoch that was kept.
 
-    Args:
-        history: {"epoch": [1, 2, …], "loss": […], "accuracy": […], "val_loss": […], …}, as a run has it.
-        best_epoch: the one whose weights were kept, marked by a line; None: no line.
-        score: a column between 0 and 1, if there is one of that name.
+    The history is a run's: {"epoch": [1, 2, …], "loss": […], "accuracy": […], "val_loss": […], …}.
     """
     columns = {"loss": ""} | ({score: " (%)"} if score in history else {})
     with new_figure(4.5 * len(columns), 3.4) as figure:
@@ -92,11 +91,9 @@ def curves(history: dict[str, list[float]], best_epoch: int | None = None, score
 
 
 def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
-    """A confusion matrix: rows are true classes, columns predicted ones, colour the share of the row.
+    """A confusion matrix of counts (true classes, predicted ones), as evaluate returns it; colour: share of the row.
 
-    Args:
-        matrix: counts of images, (classes, classes), as evaluate returns them.
-        class_names: by label. They are written up to 40 classes, the counts up to 20.
+    Names are written up to 40 classes, counts up to 20.
     """
     matrix = np.asarray(matrix)
     count = len(class_names)
@@ -133,10 +130,7 @@ def mistakes(
     """The test images that the model is most wrong about: highest probability for a wrong class first.
 
     Args:
-        images: uint8, or floats in [0, 1], (n, height, width, channels).
-        labels: true ones, (n,).
-        probabilities: of the classes, (n, classes).
-        class_names: by label.
+        labels, probabilities: true labels (n,), and what the model says, (n, classes).
         rows, columns: how many images to show at most.
         total: how many mistakes there are, if not all of them are given.
     """
@@ -234,14 +228,7 @@ def _boxes(model) -> list[dict]:
 
 
 def gallery(images: np.ndarray, captions: list[str], columns: int = 8, title: str | None = None) -> Figure:
-    """Images, each with its caption above it, in as many rows as they need.
-
-    Args:
-        images: uint8, or floats in [0, 1], (n, height, width, channels).
-        captions: one for each; may be of several lines.
-        columns: images in a row.
-        title: of the figure.
-    """
+    """Images, each with its caption, of one line or more, above it; so many columns, and as many rows as they need."""
     rows = math.ceil(len(images) / columns)
     lines = max(caption.count("\n") + 1 for caption in captions)
     column, row = 1.15, 1.1 + 0.17 * lines  # inches
@@ -265,8 +252,7 @@ def shares(names: list[str], values: list[float | None], title: str, baseline: f
     """A share for each name, as bars, beside a line for what can be had without any effort."""
     with new_figure(7, 0.9 + 0.26 * len(names)) as figure:
         axes = figure.subplots()
-        found = [0 if value is None else value for value in values]
-        axes.barh(range(len(names)), found, color=BLUE, height=0.7)
+        axes.barh(range(len(names)), [value or 0 for value in values], color=BLUE, height=0.7)
         for place, value in enumerate(values):
             label = "none" if value is None else f"{value:.2f}"
             axes.text((value or 0) + 0.01, place, label, va="center", fontsize=8)
@@ -282,13 +268,9 @@ def shares(names: list[str], values: list[float | None], title: str, baseline: f
 def masks(
     images: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, class_names: list[str], most: int = 6
 ) -> Figure:
-    """Images over the masks that are right, if they are known, and those that were predicted.
+    """Images over the masks that are right, if they are known, and those that were predicted; the first `most`.
 
-    Args:
-        images: uint8, or floats in [0, 1], (n, height, width, channels).
-        truth, predicted: class numbers (n, height, width); what is 255 is not judged, and white.
-        class_names: by number; the first is the background.
-        most: images that are shown.
+    Masks are class numbers (n, height, width): 0 is the background, 255 is not judged, and white.
     """
     rows = {"image": images} | ({} if truth is None else {"mask": truth}) | {"predicted": predicted}
     count = min(len(images), most)
@@ -302,9 +284,8 @@ def masks(
         for line, (name, values) in zip(grid, rows.items(), strict=True):
             for axes, value in zip(line, values, strict=False):
                 grey = value[..., 0] if value.ndim == 3 and value.shape[-1] == 1 else value
-                limit = 255 if value.dtype == np.uint8 else 1
-                shown_as = {"cmap": "gray", "vmin": 0, "vmax": limit}
-                axes.imshow(palette[value] if name != "image" else grey, **shown_as, interpolation="nearest")
+                shown_as = {"cmap": "gray", "vmin": 0, "vmax": 255 if value.dtype == np.uint8 else 1}
+                axes.imshow(grey if name == "image" else palette[value], **shown_as, interpolation="nearest")
                 axes.set(xticks=[], yticks=[])
             line[0].set_ylabel(name)
         known = [label for label in shown if label < len(class_names)]

@@ -18,8 +18,7 @@ from PIL import Image
 
 from cnn_zoo import Augment, Recipe, list_datasets, load_data, train
 from cnn_zoo.core.errors import DataError, MissingError, OptionError, UsageError
-from cnn_zoo.data.memory import empty
-from cnn_zoo.data.source import Source
+from cnn_zoo.data.source import Source, empty
 from cnn_zoo.data.sources import SOURCES, add_source
 from cnn_zoo.data.tfds import TFDS
 from conftest import clean_environment
@@ -128,7 +127,7 @@ def test_images_that_were_read_are_not_copied():
     program = (
         "import resource, numpy as np\n"
         "from cnn_zoo import load_data\n"
-        "from cnn_zoo.data.source import Source; from cnn_zoo.data.memory import empty\n"
+        "from cnn_zoo.data.source import Source, empty\n"
         "images = empty(4_000, (160, 160), 3, 1e9)\n"
         "images[:] = 7\n"
         "def first(count):\n"

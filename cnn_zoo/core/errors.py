@@ -70,9 +70,8 @@ def check_number(
     if not good or (isinstance(value, int) and value > sys.float_info.max):
         limit = "" if below == math.inf else f" and below {below}"
         limit += "" if most == math.inf else f" and at most {most}"
-        raise UsageError(
-            f"{name} must be {'an integer' if whole else 'a number'} of at least {least}{limit}; got {value!r}"
-        )
+        wanted = "an integer" if whole else "a number"
+        raise UsageError(f"{name} must be {wanted} of at least {least}{limit}; got {value!r}")
     return int(value) if whole else float(value)
 
 

@@ -59,23 +59,13 @@ def write_json(path: str | Path, value: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read what write_json wrote.
-
-    Raises:
-        RunError: it is not JSON, or was changed since.
-    """
+    """Read what write_json wrote; a RunError if that is not JSON, or was changed since."""
     text = read_text(path)
     try:
         value = json.loads(text)
+        unchanged = isinstance(value, dict) and value.pop("sha256", None) and text == _sealed_json(value)
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged ({reason(error)})") from None
-    if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged (not an object)")
-    value.pop("sha256", None)
-    try:
-        unchanged = text == _sealed_json(value)
-    except (ValueError, RecursionError):  # numbers that JSON does not have
-        unchanged = False
     if not unchanged:
         raise RunError(f"{path} is damaged or was changed since it was written: its checksum does not fit")
     return value
@@ -89,11 +79,7 @@ def _sealed_json(value: dict[str, Any]) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file that is not larger than a record of a training can be.
-
-    Raises:
-        RunError: it is larger, or not UTF-8.
-    """
+    """The text of a UTF-8 file; a RunError if it is larger than a record of a training can be, or not UTF-8."""
     if path.stat().st_size > MAX_RECORD:
         raise RunError(f"{path} is damaged (larger than {MAX_RECORD // 10**6} MB)")
     try:
@@ -111,9 +97,7 @@ def checksum(path: str | Path) -> str:
 def write_csv(path: str | Path, columns: dict[str, list]) -> None:
     """Write columns of equal length atomically."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    csv.writer(out, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
     write_text(path, out.getvalue())
 
 
@@ -121,43 +105,24 @@ def write_csv(path: str | Path, columns: dict[str, list]) -> None:
 def only_writer(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which ends with the process however that ends; clear what a killed one left half-written.
 
-    Raises:
-        RunError: another process holds it.
+    Another process that holds it is a RunError. Where the file system knows no locks, nothing is held.
     """
-    path = folder / ".lock"
-    while True:
-        with open(path, "a") as file:
-            if not _lock(file):
-                raise RunError(f"{folder} is being written to by another process")
-            try:  # whoever held it before may have removed the file that was opened here
-                same = os.fstat(file.fileno()).st_ino == path.stat().st_ino
-            except FileNotFoundError:
-                same = False
-            if not same:
-                continue
-            for left in folder.glob(f"{TEMPORARY}*"):
-                left.unlink(missing_ok=True)
-            try:
-                yield
-            finally:
-                if os.name == "posix":  # Windows does not remove what is open
-                    path.unlink(missing_ok=True)
-            return
+    with contextlib.ExitStack() as held:
+        try:
+            if os.name == "nt":
+                import msvcrt
 
+                msvcrt.locking(held.enter_context(open(folder / ".lock", "a")).fileno(), msvcrt.LK_NBLCK, 1)
+            else:  # of the folder itself, so that no file stays behind
+                import fcntl
 
-def _lock(file) -> bool:
-    """Whether the lock of an open file could be had; True where the file system knows no locks."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True
-    return True
+                descriptor = os.open(folder, os.O_RDONLY)
+                held.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise RunError(f"{folder} is being written to by another process") from None
+        except OSError:
+            pass
+        for left in folder.glob(f"{TEMPORARY}*"):
+            left.unlink(missing_ok=True)
+        yield

@@ -10,10 +10,7 @@ from .errors import UsageError
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean of two measurements or more, and half the width of its 95 % interval.
-
-    Student's t with n - 1 degrees of freedom; a single value is a UsageError.
-    """
+    """Mean of two measurements or more, and half the width of its 95 % interval (Student's t, n - 1 degrees)."""
     values = [float(value) for value in values]
     if len(values) < 2:
         raise UsageError(f"an interval needs at least two values; got {len(values)}")

@@ -1,9 +1,4 @@
-"""A start without TensorFlow's log lines, on a terminal and in a notebook, and with its faster kernels.
-
-TF_CPP_MIN_LOG_LEVEL does not reach the lines that TensorFlow's C++ code writes before its logging is set up, so
-file descriptor 2 is turned away while the framework is imported for the first time. Nothing is lost when the import
-fails: what was written is then shown.
-"""
+"""A start without TensorFlow's log lines, on a terminal and in a notebook, and with its faster kernels."""
 
 import contextlib
 import os
@@ -15,11 +10,11 @@ from .machine import cores, processor_flags
 
 
 def ask_for_kernels() -> None:
-    """Let TensorFlow take oneDNN's kernels, on processors with AVX2, unless the user has set whether it does.
+    """Before its import, let TensorFlow take oneDNN's kernels on processors with AVX2, unless the user has chosen.
 
-    By itself it takes them only on newer ones, and trains up to twice as slowly without (benchmarks/README.md). It
-    looks when it is imported; later is too late. Not with a single thread: there the gradient of a resnet18 with four
-    to eight filters crashed TensorFlow 2.21 on a processor without AVX512, every time.
+    By itself it takes them only on newer ones, and trains up to twice as slowly without (benchmarks/README.md). Not
+    with a single thread: there the gradient of a resnet18 with four to eight filters crashed TensorFlow 2.21 on a
+    processor without AVX512, every time.
     """
     if "avx2" in processor_flags() and _threads() > 1:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -42,8 +37,8 @@ def _threads() -> int:
 def quiet_import():
     """Import Keras and TensorFlow inside this block without their start-up lines on standard error.
 
-    Does nothing once Keras is imported, or where standard error is closed. TF_CPP_MIN_LOG_LEVEL, if not set by the
-    user, becomes "3".
+    TF_CPP_MIN_LOG_LEVEL, "3" if the user has set none, does not reach what C++ code writes before its logging is set
+    up, so file descriptor 2 is turned away too; when the import fails, what was written is shown.
     """
     if "keras" in sys.modules:
         yield

@@ -26,9 +26,7 @@ def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read what write_tensors wrote: the arrays, and the texts about them.
 
-    Raises:
-        MissingError: there is no such file.
-        RunError: it is no such file, damaged, or was changed since it was written.
+    No such file is a MissingError; one of another kind, damaged or changed since is a RunError.
     """
     from safetensors import safe_open
 

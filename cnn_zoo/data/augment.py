@@ -45,13 +45,13 @@ class Augment:
         """An Augment, or one from a dict of its attributes; None: no augmentation."""
         if isinstance(value, cls):
             return value
-        if not isinstance(value or {}, dict):
+        value = value or {}
+        if not isinstance(value, dict):
             raise UsageError(f"augment must be a dict such as {{'flip': True}}; got {value!r:.80}")
         names = [field.name for field in dataclasses.fields(cls)]
-        for name in value or {}:
-            if name not in names:
-                raise UsageError(unknown("augmentation", name, names))
-        return cls(**(value or {}))
+        for name in value.keys() - names:
+            raise UsageError(unknown("augmentation", name, names))
+        return cls(**value)
 
     def changes(self) -> dict[str, Any]:
         """The attributes that change something."""

@@ -9,34 +9,25 @@ import numpy as np
 
 from ..core.errors import DataError
 from .images import for_each_file, lies_on_its_side, open_image, to_array
-from .memory import empty
-from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Source
+from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Source, empty
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-}
+SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLIT_FOLDERS |= dict.fromkeys(("validation", "valid", "val"), "validation")
 
 
 def read(target: str, *, name, image_size, channels, skip_broken, memory_limit, progress) -> Source:
-    """One sub-folder of images per class, or such folders under train, test and perhaps validation."""
+    """Every file is opened twice: for the size of all, which follows from theirs, and for its pixels."""
     root, size = Path(name), image_size
     class_names, files = _scan(root)
-    paths = [path for path, _, _ in files]
+    paths, labels, split_of = zip(*files, strict=True)
     progress(f"{root}: {len(paths):,} files, {len(class_names)} classes; checking")
 
     def header(i, path):
         with open_image(path, decode=False) as image:
-            size = (image.width, image.height) if lies_on_its_side(image) else (image.height, image.width)
-            return size, image.mode not in ("1", "L", "I;16", "LA")
+            upright = image.size if lies_on_its_side(image) else image.size[::-1]
+            return upright, image.mode not in ("1", "L", "I;16", "LA")
 
-    headers = for_each_file(header, paths)
-    good = [header for header in headers if not isinstance(header, Exception)]
+    good = [header for header in for_each_file(header, paths) if not isinstance(header, Exception)]
     if size is None:
         sizes = {size for size, _ in good}
         size = sizes.pop() if len(sizes) == 1 else (DEFAULT_SIDE, DEFAULT_SIDE)
@@ -46,35 +37,26 @@ def read(target: str, *, name, image_size, channels, skip_broken, memory_limit, 
     images = empty(len(paths), size, channels, memory_limit)
 
     def decode(i, path):
-        if isinstance(headers[i], Exception):
-            return headers[i]
         with open_image(path) as image:
             images[i] = to_array(image, size, channels)
 
     results = for_each_file(decode, paths, lambda done: progress(f"{root}: {done:,} of {len(paths):,} files looked at"))
-    broken = [result for result in results if result is not None]
-    if broken and not skip_broken:
-        more = f" (and {len(broken) - 1:,} more)" if len(broken) > 1 else ""
-        raise DataError(
-            f"{broken[0]}{more}; mend or remove it, or leave such files out with skip_broken (--skip-broken)"
-        )
-    labels = np.array([label for _, label, _ in files], np.int64)
+    skipped = [str(result) for result in results if result is not None]
+    if skipped and not skip_broken:
+        found = skipped[0] + (f" (and {len(skipped) - 1:,} more)" if len(skipped) > 1 else "")
+        raise DataError(f"{found}; mend or remove it, or leave such files out with skip_broken (--skip-broken)")
+    labels, split_of = np.array(labels), np.array(split_of)
     kept = np.array([result is None for result in results])
     for label, class_name in enumerate(class_names):
         if not (kept & (labels == label)).any():
             raise DataError(f"{root}: class {class_name!r} has no readable image")
-    split_of = np.array([split for _, _, split in files])
-    splits = {split: np.flatnonzero(kept & (split_of == split)) for split in dict.fromkeys(split_of)}
-    skipped = [str(error) for error in broken]
-    paths = {"name": os.fspath(root), "folder": os.path.abspath(root)}
-    return Source(images=images, targets=labels, class_names=class_names, splits=splits, skipped=skipped, **paths)
+    splits = {split: np.flatnonzero(kept & (split_of == split)) for split in dict.fromkeys(split_of.tolist())}
+    named = {"splits": splits, "skipped": skipped, "folder": os.path.abspath(root)}
+    return Source(os.fspath(root), images, labels, class_names, **named)
 
 
 def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
-    """Class names, and (path, label, split) of every file, in an order that depends on the names alone.
-
-    Without folders for splits, every file is in the split "all".
-    """
+    """Class names, and (path, label, split or "all") of every file, in an order that depends on the names alone."""
     tops = _folders(root)
     splits = [SPLIT_FOLDERS.get(top.name.lower()) for top in tops]
     others = {"test", "validation"} & set(splits)

@@ -1,7 +1,4 @@
-"""Reading image files safely, with Pillow: sizes are checked before anything is decoded.
-
-One decoder serves training, checking and prediction, so a file means the same pixels everywhere.
-"""
+"""Reading image files safely, with Pillow, everywhere to the same pixels; sizes are checked before decoding."""
 
 from __future__ import annotations
 
@@ -29,30 +26,23 @@ _HEADER_LOCK = threading.Lock()  # warnings.catch_warnings changes the whole pro
 def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
     """Open an image file and decode it within the limits above, upright as its camera says.
 
-    With decode=False only its header is read, and the image may lie on its side.
-
-    Raises:
-        MissingError: there is no such file.
-        DataError: it is empty, truncated, too large, or not an image of a known format.
+    With decode=False only its header is read, and the image may lie on its side. No such file is a MissingError; one
+    that is empty, truncated, too large, or not an image of a known format is a DataError.
     """
+    if not os.path.exists(path):
+        raise MissingError(f"{path}: no such file")
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: {'a folder' if os.path.isdir(path) else 'a device'}, not an image")
+    if os.path.getsize(path) > MAX_BYTES:
+        raise DataError(f"{path}: the file is larger than {MAX_BYTES // 10**6} MB")
     try:
-        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-            raise DataError(f"{path}: not a file")
-        if os.path.getsize(path) > MAX_BYTES:
-            raise DataError(f"{path}: the file is larger than {MAX_BYTES // 10**6} MB")
         with _HEADER_LOCK, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(path, formats=FORMATS)
-    except FileNotFoundError:
-        raise MissingError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: a folder, not an image") from None
     except UnidentifiedImageError:
         raise DataError(f"{path}: not an image ({', '.join(FORMATS)})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: claims more than {MAX_PIXELS // 10**6} million pixels") from None
-    except DataError:
-        raise
     except Exception as error:  # Pillow's plugins raise many kinds on damaged headers
         raise DataError(f"{path}: cannot be read as an image ({reason(error)})") from None
     with image:
@@ -71,18 +61,15 @@ def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
 
 def lies_on_its_side(image: Image.Image) -> bool:
     """Whether an image whose header was read is rotated by a quarter when it is decoded."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except Exception:  # damaged metadata; open_image says so when it decodes
-        return False
+    with contextlib.suppress(Exception):  # damaged metadata; open_image says so when it decodes
+        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return False
 
 
 def to_array(image: Image.Image, size: tuple[int, int] | None = None, channels: int = 3) -> np.ndarray:
-    """A Pillow image as uint8 of shape (height, width, channels).
+    """A Pillow image as uint8 (height, width, channels), stretched to a (height, width) with antialiasing.
 
-    Args:
-        size: (height, width), stretched to it with antialiasing; None keeps the image's own.
-        channels: 1 grey, 3 colour, 4 colour and opacity. Transparent parts become white when opacity is dropped.
+    There are 1 (grey), 3 (colour) or 4 channels (with opacity, else transparent parts become white).
     """
     if image.mode.startswith("I;16"):
         image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
@@ -97,16 +84,13 @@ def to_array(image: Image.Image, size: tuple[int, int] | None = None, channels: 
 
 
 def read_image(path: str | Path, size: tuple[int, int] | None = None, channels: int = 3) -> np.ndarray:
-    """Read an image file as uint8 of shape (height, width, channels); see open_image and to_array."""
+    """Read an image file as uint8 (height, width, channels); see open_image and to_array."""
     with open_image(path) as image:
         return to_array(image, size, channels)
 
 
 def for_each_file(work: Callable, paths: list, progress: Callable[[int], None] | None = None) -> list:
-    """work(i, path) on every path, in threads (Pillow decodes outside Python's lock).
-
-    Returns the results in order; where one raised DataError or MissingError, that exception stands in its place.
-    """
+    """Results of work(i, path), or the DataError or MissingError that it raised, in threads and in order."""
 
     def guarded(i: int):
         try:

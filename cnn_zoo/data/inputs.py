@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..core.errors import DataError, UsageError
 from .images import for_each_file, open_image, to_array
-from .memory import empty
+from .source import empty
 
 FILE = (str, os.PathLike)
 BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
@@ -29,15 +29,10 @@ def at_once(input_shape: tuple[int | None, ...]) -> int:
 def batches_of(
     images: Any, input_shape: tuple[int | None, int | None, int], batch_size: int = BATCH
 ) -> Iterator[tuple[np.ndarray, list[tuple[int, int]]]]:
-    """Images of any kind that predict takes, read batch by batch; files in threads.
+    """Images of any kind that predict takes, read batch by batch (fewer at a time if they are large); files in threads.
 
-    Large images come in batches of fewer than batch_size.
-
-    Yields:
-        float32 in [0, 1] of shape (batch, *input_shape), and the (height, width) that each image came with.
-
-    Raises:
-        MissingError, DataError, UsageError: when the image in question is reached.
+    Yields float32 in [0, 1] of shape (batch, *input_shape), and the (height, width) that each image came with. What is
+    wrong with an image is raised when it is reached.
     """
     height, width, channels = input_shape
     size = (height or None) and (height, width)
@@ -95,10 +90,8 @@ def _image_array(array: np.ndarray) -> np.ndarray:
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape[1:]:
-        raise DataError(
-            f"an array of images is (height, width), (height, width, channels), (n, height, width) or "
-            f"(n, height, width, channels) with 1, 3 or 4 channels; got {array.shape}"
-        )
+        shapes = "(height, width), (height, width, channels), (n, height, width) or (n, height, width, channels)"
+        raise DataError(f"an array of images is {shapes} with 1, 3 or 4 channels; got {array.shape}")
     return array
 
 
@@ -126,10 +119,8 @@ def adapt_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Masks (n, h, w) of that (height, width): of each pixel the class at its centre."""
     if masks.shape[1:] == size:
         return masks
-    (rows, columns) = (
-        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, masks.shape[1:], strict=True)
-    )
-    return masks[:, rows[:, None], columns]
+    centres = [(2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, masks.shape[1:], strict=True)]
+    return masks[:, *np.ix_(*centres)]
 
 
 def as_uint8(images: np.ndarray) -> np.ndarray:
@@ -146,8 +137,6 @@ def check_floats(images: np.ndarray) -> np.ndarray:
     if not np.isfinite(images).all():
         raise DataError("images contain NaN or infinite values")
     if images.size and (images.min() < 0 or images.max() > 1):
-        raise DataError(
-            f"float images must be in [0, 1]; these are in [{images.min():g}, {images.max():g}]: "
-            "divide by 255 or pass uint8"
-        )
+        found = f"these are in [{images.min():g}, {images.max():g}]"
+        raise DataError(f"float images must be in [0, 1]; {found}: divide by 255 or pass uint8")
     return images

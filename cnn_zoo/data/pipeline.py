@@ -1,8 +1,7 @@
-"""tf.data pipelines: splits, order, batches.
+"""tf.data pipelines: splits, order, batches. Images stay uint8 until they are in a batch.
 
-The order of the training images and their augmentation are pure functions of (seed, epoch, index): no shuffle
-buffer, no random state. Images stay uint8 until they are in a batch. Every dataset has a known cardinality, because
-Keras takes an extra optimizer step an epoch for one that has not.
+The order of the training images and their augmentation are pure functions of (seed, epoch, index). Every dataset has a
+known cardinality, because Keras takes an extra optimizer step an epoch for one that has not.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ import tensorflow as tf
 from ..core.errors import UsageError, check_choice, check_flag, check_number, check_seed
 from . import transforms
 from .augment import Augment
-from .memory import ALIGNMENT, MEMORY_LIMIT
-from .source import Source
+from .source import ALIGNMENT, MEMORY_LIMIT, Source
 from .sources import read_source
 from .transforms import to_float
 
@@ -33,27 +31,18 @@ class Data:
     width), others as their source has them.
 
     Attributes:
-        name: of the data set, or the folder's path; "arrays".
-        folder: the absolute path of a folder; "" for other sets.
-        target: the kind of targets, "labels", "masks" …
-        class_names: list of str, by number; [] where there are no classes.
-        num_classes: their number; 1 where there are none.
+        name, folder, target, class_names, skipped, mirrored: those of the Source.
+        num_classes: how many class names there are; 1 where there are none.
         input_shape: (height, width, channels).
         splits: {"train": …, "validation": …, "test": …}, indices of the images of each; no image is in two.
-        skipped: one line for each file that was left out.
-        mirrored: whether an image is known to be of the same class when left and right are exchanged.
         options: load_data's arguments that lead to the same images, targets and splits again.
     """
 
     def __init__(self, source: Source, options: dict[str, Any]):
-        self.name = source.name
-        self.folder = source.folder
-        self.target = source.target
-        self.class_names = source.class_names
+        self.name, self.folder, self.target = source.name, source.folder, source.target
+        self.class_names, self.skipped, self.mirrored = source.class_names, source.skipped, source.mirrored
         self.num_classes = len(source.class_names) or 1
         self.input_shape = tuple(source.images.shape[1:])
-        self.skipped = source.skipped
-        self.mirrored = source.mirrored
         self.options = options
         self.splits = source.split(options["validation"])
         self._images, self._targets = source.images, source.targets
@@ -92,15 +81,11 @@ class Data:
         """The batches of a split; the last of an epoch may be smaller.
 
         Args:
-            split: "train", whose images come in an order of its own in each epoch; "validation" or "test", in fixed
-                order.
+            split: "train", in an order of its own in each epoch; "validation" or "test", in fixed order.
             epochs: (start, stop): training epochs start … stop - 1 in one dataset. None: one epoch, which is epoch k
                 the k-th time that the dataset is iterated over.
             augment: changes to training images, such as {"translate": 0.1, "flip": True}; see Augment. Masks move too.
-            seed: of the order and augmentation of training images: both are functions of seed, epoch and index.
-
-        Raises:
-            UsageError: no such split; epochs or augmentation of another than "train"; numbers that are none.
+            seed: of the order and augmentation of training images.
         """
         size, seed, augment = _batch_size(batch_size), check_seed(seed), Augment.of(augment)
         indices = self._indices(split)
@@ -114,17 +99,14 @@ class Data:
             images, targets = self._gather(indices[step * size : (step + 1) * size])
             return to_float(images), targets
 
-        return _finish(tf.data.Dataset.range(steps).map(batch, num_parallel_calls=2, deterministic=True), steps)
+        return _finish(tf.data.Dataset.range(steps), batch, steps)
 
     def steps(self, batch_size: int = 32) -> int:
         """Training batches an epoch."""
         return -(-len(self.splits["train"]) // _batch_size(batch_size))
 
     def images(self, split: str) -> np.ndarray:
-        """The images of a split as uint8 (n, height, width, channels), in the order of the split.
-
-        That is the order of the source, which may be by class, as mnist5k's is: shuffle before you take a part of it.
-        """
+        """The images of a split, uint8 (n, height, width, channels), in the source's order, which may be by class."""
         return self._images[self._indices(split)]
 
     def targets(self, split: str) -> np.ndarray:
@@ -132,30 +114,28 @@ class Data:
         return self._targets[self._indices(split)]
 
     def sample(self, count: int) -> np.ndarray:
-        """That many training images, or all if there are fewer, spread evenly over the set; uint8."""
+        """At most that many training images, spread evenly over the set; uint8."""
         train, count = self.splits["train"], check_number("count", count, 1, whole=True)
         return self._images[train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(int)]]
 
     @functools.cached_property
     def digest(self) -> str:
         """What identifies the data: a hash of targets, splits and a hundred of the images."""
-        digest = hashlib.sha256(self._targets.tobytes())
-        for indices in self.splits.values():
-            digest.update(indices.tobytes())
-        for index in np.linspace(0, len(self._images) - 1, 100).astype(int):
-            digest.update(self._images[index].tobytes())
+        digest, hundred = hashlib.sha256(), np.linspace(0, len(self._images) - 1, 100).astype(int)
+        for part in (self._targets, *self.splits.values(), self._images[hundred]):
+            digest.update(part.tobytes())
         return digest.hexdigest()[:16]
 
     @functools.cached_property
     def statistics(self) -> dict[str, list[float]]:
         """Mean and standard deviation of the training images in [0, 1], a number a channel."""
-        total, squares, count = 0.0, 0.0, 0
-        for part in np.array_split(self.splits["train"], max(1, len(self.splits["train"]) // 1000)):
-            images = self._images[part].astype(np.float64) / 255
-            total, squares = total + images.sum((0, 1, 2)), squares + (images**2).sum((0, 1, 2))
-            count += images[..., 0].size
-        mean = total / count
-        return {"mean": mean.tolist(), "std": np.sqrt(squares / count - mean**2).tolist()}
+        train, (height, width, channels) = self.splits["train"], self.input_shape
+        sums = np.zeros((2, channels))
+        for part in np.array_split(train, max(1, len(train) // 1000)):
+            images = self._images[part] / 255
+            sums += images.sum((0, 1, 2)), (images**2).sum((0, 1, 2))
+        mean, square = sums / (len(train) * height * width)
+        return {"mean": mean.tolist(), "std": np.sqrt(square - mean**2).tolist()}
 
     def class_counts(self, split: str) -> list[int]:
         """Images of each class in a split, by label; of masks, pixels of each class."""
@@ -196,8 +176,7 @@ class Data:
             flipped = (tf.gather(even, chosen) + epoch) % 2 == 1
             return transforms.augment(images, targets, augment, draw, flipped, self.target)
 
-        dataset = numbers.flat_map(chosen_indices).map(batch, num_parallel_calls=2, deterministic=True)
-        return _finish(dataset, count * steps)
+        return _finish(numbers.flat_map(chosen_indices), batch, count * steps)
 
 
 def _batch_size(value: Any) -> int:
@@ -205,23 +184,19 @@ def _batch_size(value: Any) -> int:
 
 
 def _shared(array: np.ndarray) -> tf.Tensor:
-    """An array as a tensor: in the same memory, as memory.py allocates it, or a copy where TensorFlow needs one."""
+    """An array as a tensor: in the same memory, as `empty` allocates it, or a copy where TensorFlow needs one."""
     if array.ctypes.data % ALIGNMENT or not (array.flags.c_contiguous and array.flags.writeable):
         return tf.constant(array)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def _finish(dataset: tf.data.Dataset, steps: int) -> tf.data.Dataset:
-    """Known cardinality, two batches ahead.
-
-    Without autotuning, which can hold `fit` after its last batch, and without optimisations of the graph, for which it
-    is copied with all images in it.
-    """
+def _finish(steps: tf.data.Dataset, batch: Callable, count: int) -> tf.data.Dataset:
+    """The batch of each step, two of them ahead; known cardinality."""
     options = tf.data.Options()
-    options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = False
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-    return dataset.prefetch(2).with_options(options)
+    options.autotune.enabled = False  # which can hold `fit` after its last batch
+    options.experimental_optimization.apply_default_optimizations = False  # which copy the graph with all images in it
+    batches = steps.map(batch, num_parallel_calls=2, deterministic=True)
+    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
 
 
 def load_data(
@@ -241,9 +216,8 @@ def load_data(
     Args:
         name: one of list_datasets(); a folder with a sub-folder of images per class (or with such folders under
             train, test and perhaps validation), as a Path or, where it is called as a data set is, as "./mnist"; a
-            pair of arrays (images, labels): images uint8 or floats in [0, 1], which are rounded to 8 bits, of shape
-            (n, height, width) or (n, height, width, 1, 3 or 4), which are copied; labels integers 0, 1, 2 … of shape
-            (n,); or a Source.
+            pair of arrays (images, labels), which are copied: uint8, or floats in [0, 1], which are rounded to 8 bits,
+            (n, height, width) or (n, height, width, 1, 3 or 4), and integers 0, 1, 2 … (n,); or a Source.
         target: what is to be learned of an image, "labels" or "masks"; None: the first that the set has.
         validation: fraction of the training images that is set aside, of each class where there are labels, unless the
             set comes with validation images. The test set is the official one where there is one (of a set without,
@@ -275,8 +249,6 @@ def _check_size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     sides = value if isinstance(value, tuple | list) else (value, value)
-    if len(sides) != 2 or not all(
-        hasattr(s, "__index__") and not isinstance(s, bool) and 1 <= s <= 4096 for s in sides
-    ):
+    if len(sides) != 2 or not all(hasattr(s, "__index__") and s is not True and 1 <= s <= 4096 for s in sides):
         raise UsageError(f"image_size must be a side or (height, width) from 1 to 4096 pixels; got {value!r}")
     return int(sides[0]), int(sides[1])

@@ -1,8 +1,7 @@
 """Scenes: digits of several sizes on a black page, made of the embedded ones, where each is known exactly.
 
 Digits are resized in integers and every scene has a random generator of its own, so that its bits depend on its split
-and number alone, not on the machine. `compose` says which digits are where; images, masks and what is yet to be learned
-of the same scenes follow from that.
+and number alone, not on the machine.
 """
 
 from __future__ import annotations
@@ -12,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.errors import UsageError, check_number
-from . import digits as embedded
-from .memory import empty
-from .source import Source
+from .arrays import read_digits
+from .source import Source, empty
 
 CLASS_NAMES = ["background", *map(str, range(10))]
 SOLID = 0.3 * 255  # ink above it belongs to the digit, and hides what is below
@@ -60,13 +58,13 @@ def read(
     check_number("the most of digit_size", sides[1], most=min(size))
     check_number("noise", noise, most=1)
     progress(f"making {sum(counts):,} scenes")
-    source = embedded.read()
+    source = read_digits()
     images, masks = (empty(sum(counts), size, 1, memory_limit) for _ in range(2))
     splits, done = {}, 0
-    for number, (split, indices) in enumerate(source.split(validation=0.1).items()):
-        splits[split] = np.arange(done, done + counts[number])
+    for number, (count, (split, indices)) in enumerate(zip(counts, source.split(0.1).items(), strict=True)):
+        splits[split] = np.arange(done, done + count)
         known = source.images[indices, ..., 0], source.targets[indices]
-        for i in range(counts[number]):
+        for i in range(count):
             rng = np.random.default_rng([number, i])
             scene = compose(rng, *known, size, digits, sides)
             page, top = paint(scene, size)
@@ -89,9 +87,8 @@ def compose(rng, images: np.ndarray, labels: np.ndarray, size, digits, sides) ->
             if min(visible(tried, paint(tried, size)[1])) >= 2 / 3:
                 break
         else:
-            raise UsageError(
-                f"no room for {len(tried)} digits, this one of {side} pixels, in scenes of {size[0]}x{size[1]}"
-            )
+            digit = f"{len(tried)} digits, this one of {side} pixels"
+            raise UsageError(f"no room for {digit}, in scenes of {size[0]}x{size[1]}")
         scene = tried
     return scene
 

@@ -1,7 +1,12 @@
-"""What every reader returns: images with a target each; how they are split, and the sizes that images get."""
+"""What every reader returns: images with a target each; their room, their sizes, and how they are split."""
 
 from __future__ import annotations
 
+import math
+import mmap
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +17,8 @@ from ..core.errors import DataError
 LARGEST_DEFAULT = 224  # pixels: images that are all of one size keep it up to here
 DEFAULT_SIDE = 64  # pixels: the size that images of many sizes are brought to when none is asked for
 NOT_JUDGED = 255  # in a mask: a pixel of no class
+MEMORY_LIMIT = 2 * 1024**3  # bytes
+ALIGNMENT = 64  # bytes: where arrays begin that TensorFlow can read in place
 TEST_FRACTION = 0.2  # of a set that comes without a test split
 _SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged on the same test images
 
@@ -56,15 +63,13 @@ class Source:
 
     def split(self, validation: float) -> dict[str, np.ndarray]:
         """Disjoint indices of train, validation and test; what the set does not come with is set aside here."""
-        splits = dict(self.splits)
-        train = splits.get("train", splits.get("all", np.arange(len(self.targets))))
-        test = splits.get("test")
-        if test is None:
-            train, test = self._set_aside(train, TEST_FRACTION)
-        kept = splits.get("validation")
-        if kept is None:
-            train, kept = self._set_aside(train, validation)
-        return {"train": train, "validation": kept, "test": test}
+        train = self.splits.get("train", self.splits.get("all", np.arange(len(self.targets))))
+        aside = {}
+        for split, fraction in (("test", TEST_FRACTION), ("validation", validation)):
+            aside[split] = self.splits.get(split)
+            if aside[split] is None:
+                train, aside[split] = self._set_aside(train, fraction)
+        return {"train": train, "validation": aside["validation"], "test": aside["test"]}
 
     def _set_aside(self, indices: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
         """Split indices in two, labels class by class: (the rest, about `fraction` of each but at least one)."""
@@ -81,3 +86,38 @@ class Source:
             aside.append(rng.permutation(members)[:part] if len(members) else members)
         chosen = np.sort(np.concatenate(aside))
         return np.setdiff1d(indices, chosen), chosen
+
+
+def empty(count: int, size: tuple[int, int], channels: int, memory_limit: float) -> np.ndarray:
+    """Room for images, uint8, that TensorFlow can read in place: in memory, or in a file if they are larger."""
+    shape = (count, *size, channels)
+    needed = math.prod(shape)
+    if needed > memory_limit:
+        return np.frombuffer(_mapped_file(needed), np.uint8).reshape(shape)
+    memory = np.empty(needed + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + needed].reshape(shape)
+
+
+def _mapped_file(size: int) -> mmap.mmap:
+    """A temporary file as memory, of whose pages the system keeps those it has room for.
+
+    On POSIX systems it has no name, so nothing stays behind, not even after a kill.
+    """
+    folder = tempfile.gettempdir()
+    free, needed = shutil.disk_usage(folder).free, f"the images need {size / 1e9:.1f} GB in {folder}"
+    advice = "ask for smaller ones with image_size, or set TMPDIR to a folder with more room"
+    if size > free:
+        raise DataError(f"{needed}, which has {free / 1e9:.1f} GB free; {advice}")
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # else a disk that is filled meanwhile ends the process
+            else:
+                file.truncate(size)
+            mapped = mmap.mmap(file.fileno(), size)
+    except OSError as error:  # a quota, say
+        raise DataError(f"{needed}: {error.strerror}; {advice}") from error
+    if hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)  # else pages around each are read too: see benchmarks/README.md
+    return mapped

@@ -1,8 +1,4 @@
-"""Where images come from: sets that have a name, among them those that a program adds, folders and arrays.
-
-A reader fills a Source: uint8 images and their targets, held in memory, or in a temporary file when they are larger
-than a limit. Nothing here knows of batches or training, or needs a framework.
-"""
+"""Where images come from: sets that have a name, among them those that a program adds, folders and arrays."""
 
 from __future__ import annotations
 
@@ -16,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError, MissingError, OptionError, UsageError, unknown
-from . import arrays, digits, folder, scenes, tfds
+from . import arrays, folder, scenes, tfds
 from .inputs import adapt, adapt_masks
-from .memory import MEMORY_LIMIT
-from .source import Source
+from .source import MEMORY_LIMIT, Source
 
 GENERAL = ("image_size", "channels", "skip_broken", "memory_limit", "progress")  # which a reader may ask for by name
 BATCHING = ("batch_size", "epochs", "augment", "seed")
@@ -27,7 +22,7 @@ BATCHING = ("batch_size", "epochs", "augment", "seed")
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """How a data set is read; see add_source."""
+    """What add_source was told."""
 
     read: Callable[..., Source]
     targets: tuple[str, ...] = ("labels",)
@@ -35,7 +30,7 @@ class Reader:
 
     @property
     def parameters(self) -> list[str]:
-        """Names of what `read` takes beside the target."""
+        """What `read` takes beside the target."""
         return list(inspect.signature(self.read).parameters)[1:]
 
 
@@ -60,7 +55,7 @@ def add_source(
     SOURCES[name] = Reader(read, targets, mirrored)
 
 
-add_source(digits.EMBEDDED, digits.read)
+add_source("mnist5k", arrays.read_digits)
 add_source("scenes", scenes.read, targets=("masks",))
 for _name in tfds.TFDS:
     add_source(_name, tfds.read, mirrored=_name not in tfds.HANDED)
@@ -97,19 +92,12 @@ def check_data_name(name: str | Path) -> str | Path:
         raise DataError(f"{text}: not a folder; give a folder with one sub-folder of images per class")
     if os.sep in text or text.startswith(".") or isinstance(name, Path):
         raise MissingError(f"{text}: no such folder")
-    raise UsageError(
-        f"{unknown('data set', text, list_datasets(), 'cnn-zoo data')} (nor is there a folder of that name)"
-    )
+    message = unknown("data set", text, SOURCES, "cnn-zoo data")
+    raise UsageError(f"{message} (nor is there a folder of that name)")
 
 
 def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | None = None, **general: Any) -> Source:
-    """Read a data set, a folder of images or a pair of arrays; a Source is taken as it is.
-
-    Args:
-        name, target: see pipeline.load_data.
-        own: options of the set's own.
-        general: those of GENERAL.
-    """
+    """Read a data set, a folder or arrays, with options of its own and those of GENERAL, as load_data takes them."""
     if isinstance(name, Source):
         found, title = Reader(lambda target: name, (name.target,), name.mirrored), name.name
     elif isinstance(name, tuple):

@@ -6,19 +6,15 @@ import contextlib
 import io
 import math
 import os
-import shutil
-from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import DataError, MissingError, UsageError, reason
 from ..core.quiet import quiet_import
 from .inputs import adapt
-from .memory import empty
-from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Progress, Source
+from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Progress, Source, empty
 
-# The image-classification sets of tensorflow_datasets 4.9.10: those whose supervised pair is an Image and a
-# ClassLabel. A configuration is written as "emnist/letters".
+# Those of version 4.9.10 whose supervised pair is an Image and a ClassLabel; a configuration is "emnist/letters".
 TFDS = frozenset(
     """beans binary_alpha_digits caltech101 caltech_birds2010 caltech_birds2011 cars196 cassava cats_vs_dogs
     cifar10 cifar100 cifar10_1 cifar10_corrupted citrus_leaves cmaterdb coil100 colorectal_histology
@@ -48,9 +44,8 @@ def read(target: str, *, name, image_size, channels, memory_limit, progress) -> 
     if "train" not in builder.info.splits:
         raise DataError(f"{name} has no training images; its splits are {', '.join(builder.info.splits)}")
     if feature.shape[2] not in (None, 1, 3, 4) or feature.np_dtype != np.uint8:
-        raise DataError(
-            f"{name} has no 8-bit images in grey or colour, but {feature.np_dtype} of {feature.shape[2]} channels"
-        )
+        found = f"{feature.np_dtype} of {feature.shape[2]} channels"
+        raise DataError(f"{name} has no 8-bit images in grey or colour, but {found}")
     fixed = feature.shape[:2] if None not in feature.shape[:2] else None
     own = fixed if fixed and max(fixed) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
     size, channels = image_size or own, channels or feature.shape[2] or 3
@@ -71,9 +66,9 @@ def read(target: str, *, name, image_size, channels, memory_limit, progress) -> 
                 done += 1
             labels[done - len(batch_labels) : done] = batch_labels
     kept = np.flatnonzero(labels >= 0)  # tfds marks missing labels with -1
-    splits = {split: np.intersect1d(indices, kept) for split, indices in splits.items()}
-    labelled = {split: indices for split, indices in splits.items() if len(indices)}
-    return Source(name, images, labels, list(label.names), splits=labelled)
+    labelled = {split: np.intersect1d(indices, kept) for split, indices in splits.items()}
+    splits = {split: indices for split, indices in labelled.items() if len(indices)}
+    return Source(name, images, labels, list(label.names), splits=splits)
 
 
 def _prepared(tfds, name: str, progress: Progress):
@@ -82,26 +77,24 @@ def _prepared(tfds, name: str, progress: Progress):
     from tensorflow_datasets.core.download import downloader
     from tensorflow_datasets.core.utils import gcs_utils
 
-    gcs_utils._is_gcs_disabled = True  # else a set that is not there first asks a bucket, at length
+    try:
+        builder = tfds.builder(name)
+    except Exception as error:
+        raise UsageError(f"{name}: {reason(error)}") from error
+    if builder.is_prepared():
+        return builder
+    progress(f"downloading {name} to {builder.data_dir}")
+    gcs_utils._is_gcs_disabled = True  # else a bucket is asked first, at length
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 0  # else a dead network is tried for 200 s
     level = absl.logging.get_verbosity()
     absl.logging.set_verbosity("error")
-    builder = None
     try:
-        builder = tfds.builder(name)
-        if not builder.is_prepared():
-            progress(f"downloading {name} to {builder.data_dir}")
         with contextlib.redirect_stdout(io.StringIO()):  # tfds prints there, results do too
             builder.download_and_prepare()
         return builder
+    except AssertionError as error:  # with which tfds says where such files are to be had, and where to put them
+        raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
     except Exception as error:
-        if builder is None:
-            raise UsageError(f"{name}: {reason(error)}") from error
-        _remove_debris(Path(builder.data_dir), Path(tfds.core.constants.DATA_DIR))
-        if isinstance(
-            error, AssertionError
-        ):  # with which tfds says where such files are to be had, and where to put them
-            raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
         folder = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         raise MissingError(
             f"{name} is not in {folder} and could not be downloaded ({type(error).__name__}); "
@@ -111,14 +104,3 @@ def _prepared(tfds, name: str, progress: Progress):
     finally:
         downloader.MAX_RETRIES = retries
         absl.logging.set_verbosity(level)
-
-
-def _remove_debris(folder: Path, root: Path) -> None:
-    """What a download that failed leaves behind: partial files, and folders that are then empty."""
-    name = folder.parent.name
-    for part in (root / "downloads" / name).glob("*.tmp.*"):
-        shutil.rmtree(part) if part.is_dir() else part.unlink()
-    downloads = root / "downloads"
-    for left in (folder, folder.parent, downloads / name, downloads / "extracted", downloads, root):
-        with contextlib.suppress(OSError):
-            left.rmdir()  # only if nothing is in it

@@ -1,8 +1,6 @@
-"""Augmentation of whole batches, stateless: the same seed gives the same images and masks.
+"""Augmentation of whole batches, which is several times as fast as of single images (benchmarks/augmentation.py).
 
-A batch is changed as a whole, shifts and flips on its 8-bit pixels: that is several times as fast as mapping a function
-over single images (benchmarks/augmentation.py). All of it is TensorFlow's own: NumPy's functions are as fast alone, but
-in a pipeline they wait for Python's lock.
+All of it is TensorFlow's own: NumPy's functions are as fast alone, but in a pipeline they wait for Python's lock.
 """
 
 from __future__ import annotations
@@ -50,7 +48,6 @@ def augment(
     Args:
         images: uint8 of shape (batch, height, width, channels).
         targets: of the kind `target`; "masks": uint8 of shape (batch, height, width).
-        augment: which changes, and how much.
         seed: two integers; the same seed and batch shape give the same result.
         flipped: bool of shape (batch,): which images to flip, if images are flipped at all; None: drawn.
 
@@ -153,11 +150,6 @@ def _square(side: int, u: tf.Tensor, length: int) -> tf.Tensor:
 
 def _warp(images: tf.Tensor, matrix: tf.Tensor, interpolation: str) -> tf.Tensor:
     """Images whose pixels are read where a matrix says, 0 outside."""
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=matrix,
-        output_shape=images.shape[1:3],
-        fill_value=0.0,
-        interpolation=interpolation,
-        fill_mode="CONSTANT",
-    )
+    fill = {"fill_value": 0.0, "fill_mode": "CONSTANT", "interpolation": interpolation}
+    shape = images.shape[1:3]
+    return tf.raw_ops.ImageProjectiveTransformV3(images=images, transforms=matrix, output_shape=shape, **fill)

@@ -11,16 +11,9 @@ from ..core.errors import UsageError
 def claim(statement: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
     """Print a statement that a measured value confirms, or stop with the value when it does not.
 
-    The measured digits are not printed, so that a notebook's output is the same on every machine; draw them instead.
-
-    Args:
-        statement: what is claimed, in words.
-        value: what was measured.
-        at_least, at_most: the bounds that make the statement true; at least one of them.
-
-    Raises:
-        AssertionError: with the value and the bound that it misses.
-        UsageError: neither bound is given.
+    The bounds are those between which the statement is true; one of them must be given. An AssertionError tells the
+    value and the bound that it misses. Otherwise the measured digits are not printed, so that a notebook's output is
+    the same on every machine; draw them instead.
     """
     if at_least is None and at_most is None:
         raise UsageError("claim needs at_least or at_most")
@@ -40,19 +33,18 @@ def check(attempt: Any, conditions: dict[str, Callable[[Any], bool]]) -> None:
         conditions: what a right answer fulfils, in words, and a function of the attempt that says whether it does;
             tried in order.
     """
+    print(_verdict(attempt, conditions))
+
+
+def _verdict(attempt: Any, conditions: dict[str, Callable[[Any], bool]]) -> str:
     if attempt is None or attempt is ...:
-        print("○ not attempted yet")
-        return
+        return "○ not attempted yet"
     for words, holds in conditions.items():
         try:
-            right = bool(holds(attempt))
+            if not holds(attempt):
+                return f"✗ not yet: {words}"
         except NotImplementedError:
-            print("○ not attempted yet")
-            return
+            return "○ not attempted yet"
         except Exception as error:
-            print(f"✗ not yet: {words} ({type(error).__name__}: {error})")
-            return
-        if not right:
-            print(f"✗ not yet: {words}")
-            return
-    print("✓ right")
+            return f"✗ not yet: {words} ({type(error).__name__}: {error})"
+    return "✓ right"

@@ -20,16 +20,10 @@ def over_seeds(
     batch_size: int = 64,
     callbacks: Callable[[], Sequence] = tuple,
 ) -> dict[str, np.ndarray]:
-    """Train a model from several seeds and return every history.
-
-    What `build` makes for the first seed is trained for all: it gets the weights of a fresh model, and its optimizer
-    starts anew.
+    """Train the compiled model that `build` makes from several seeds and return every history.
 
     Args:
-        build: makes the compiled model.
         train: (images, labels), or a function of the seed that returns a tf.data.Dataset of all epochs' batches.
-        seeds: integers.
-        epochs: passes over the training images.
         validation: (images, labels), or a function of the seed that returns them.
         test: (images, labels); judged once, when a training has ended.
         batch_size: of images given as arrays.
@@ -48,15 +42,11 @@ def over_seeds(
             keras.utils.set_random_seed(seed)
             fresh = build()
             fresh.optimizer.build(fresh.trainable_variables)
-            if model is None:  # and its steps are traced once for all seeds
+            if model is None:  # the first is trained for all seeds, so that its steps are traced once
                 model = fresh
                 fast.enter_context(fast_layers(model))
-            variables = zip(
-                [*model.variables, *model.optimizer.variables],
-                [*fresh.variables, *fresh.optimizer.variables],
-                strict=True,
-            )
-            for variable, value in variables:
+            ours, new = ([*net.variables, *net.optimizer.variables] for net in (model, fresh))
+            for variable, value in zip(ours, new, strict=True):
                 variable.assign(value)
             model.stop_training = False
             held_out = validation(seed) if callable(validation) else validation
@@ -70,7 +60,7 @@ def over_seeds(
             if test is not None:
                 predicted = model.predict(test[0], batch_size=256, verbose=0).argmax(1)
                 tested.append(float(np.mean(predicted == np.asarray(test[1]))))
-    padded = {
-        key: np.array([row[key] + [np.nan] * (epochs - len(row[key])) for row in rows]) for key in (rows or [{}])[0]
-    }
-    return padded | ({"test_accuracy": np.array(tested)} if test is not None else {})
+    found = {key: [row[key] + [np.nan] * (epochs - len(row[key])) for row in rows] for key in (rows or [{}])[0]}
+    if test is not None:
+        found["test_accuracy"] = tested
+    return {key: np.array(values) for key, values in found.items()}

@@ -1,4 +1,7 @@
-"""Live widgets of the notebooks. Each draws with a function of figures.py, which a notebook also shows by itself."""
+"""Live widgets of the notebooks: boxes of ipywidgets, or a line of text where no kernel is running.
+
+Each draws with a function of figures, which a notebook also shows by itself.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,7 @@ KERNELS = {
 
 
 def kernel_explorer(photo: np.ndarray):
-    """Sliders for the nine numbers of a kernel and for the stride, over a photo and the kernel's response to it.
-
-    Args:
-        photo: grey, (height, width) in [0, 1].
-
-    Returns:
-        An ipywidgets box; without a running kernel a line of text stands in its place.
-    """
+    """Sliders for a kernel and a stride, over a grey photo (height, width) in [0, 1] and its response."""
     import ipywidgets
 
     start = next(iter(KERNELS))
@@ -61,21 +57,13 @@ def kernel_explorer(photo: np.ndarray):
 
 
 def pooling_explorer(image: np.ndarray):
-    """Controls for kind, size and stride of a pooling, over an image and its pooled map.
-
-    Args:
-        image: (height, width) or (height, width, 3) in [0, 1].
-
-    Returns:
-        An ipywidgets box; without a running kernel a line of text stands in its place.
-    """
+    """Controls for a pooling, over an image (height, width) or (height, width, 3) in [0, 1] and its pooled map."""
     import ipywidgets
 
     largest = min(16, *image.shape[:2])
     kind = ipywidgets.Dropdown(options=["max", "average", "sum"], value="max", description="kind")
-    size, stride = (
-        ipywidgets.IntSlider(2, 1, largest, description=name, continuous_update=False) for name in ("size", "stride")
-    )
+    once = {"continuous_update": False}
+    size, stride = (ipywidgets.IntSlider(2, 1, largest, description=name, **once) for name in ("size", "stride"))
     picture = ipywidgets.Image(format="png")
 
     def draw(_=None):

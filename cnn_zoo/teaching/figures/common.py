@@ -26,7 +26,7 @@ def short(value: float) -> str:
 
 
 def in_turn(*colours: str) -> Iterator[str]:
-    """The colours in turn, from the first one again after the last: what has none would not be drawn."""
+    """The colours, again and again: what has none would not be drawn."""
     return itertools.cycle(colours or (BLUE, ORANGE, GREEN, RED, PURPLE))
 
 
@@ -50,10 +50,7 @@ def numbered(axes, values: np.ndarray, **image) -> None:
 def tables(tables: dict[str, np.ndarray], images: tuple[str, ...] = ()) -> Figure:
     """Small matrices side by side, with their numbers in coloured cells of one size, each under its title.
 
-    Args:
-        tables: title -> (rows, columns).
-        images: titles of those that are images, shown from black (0) to white; in the others blue is positive and red
-            negative.
+    Those whose titles are in `images` go from black (0) to white; in the others blue is positive and red negative.
     """
     rows, widths = max(len(table) for table in tables.values()), [np.shape(table)[1] for table in tables.values()]
     with new_figure(0.42 * sum(widths) + 0.9 * len(widths), 0.42 * rows + 0.5) as figure:

@@ -21,12 +21,8 @@ def correlate(image: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndar
 def sliding_window(image: np.ndarray, kernel: np.ndarray, positions: list[tuple[int, int]]) -> Figure:
     """A kernel at some places of an image, one row each: window, kernel, products, and their sum in the output.
 
-    The output is filled in reading order, as far as the window has come.
-
-    Args:
-        image: (height, width), in [0, 1].
-        kernel: (u, v).
-        positions: (i, j) of the output.
+    The output is filled in reading order, as far as the window has come. The image (height, width) is in [0, 1], the
+    positions are (i, j) of the output.
     """
     outputs = correlate(image, kernel)
     signed = signed_colours(max(np.abs(outputs).max(), np.abs(kernel).max()))
@@ -80,20 +76,17 @@ def kernel_responses(photo: np.ndarray, kernels: dict[str, np.ndarray], stride: 
 
 
 def pooling_windows(x: np.ndarray, results: dict[str, np.ndarray]) -> Figure:
-    """A matrix whose windows are tinted, and beside it what each kind of pooling makes of them, in the same tints.
+    """A matrix whose windows, side by side, are tinted, and what each kind of pooling makes of them, in the same tints.
 
-    Args:
-        x: (height, width); its windows lie side by side.
-        results: {"max": (rows, columns), …}, one number for each window.
+    The results, {"max": (rows, columns), …}, have one number for each window.
     """
     rows, columns = next(iter(results.values())).shape
     size = (x.shape[0] // rows, x.shape[1] // columns)
     owner = np.arange(rows * columns).reshape(rows, columns) % len(TINTS)
     with new_figure(2.4 + 1.7 * len(results), 2.7, "One number for each window, whichever the kind") as figure:
         ratios = (x.shape[1], *(columns + 0.6 for _ in results))
-        for axes, (name, values) in zip(
-            figure.subplots(1, 1 + len(results), width_ratios=ratios), {"x": x, **results}.items(), strict=True
-        ):
+        panels = figure.subplots(1, 1 + len(results), width_ratios=ratios)
+        for axes, (name, values) in zip(panels, {"x": x, **results}.items(), strict=True):
             shown = np.kron(owner, np.ones(size, int)) if name == "x" else owner
             for (i, j), value in np.ndenumerate(values):
                 axes.add_patch(Rectangle((j, i), 1, 1, facecolor=TINTS[shown[i, j]], edgecolor="white"))
@@ -111,12 +104,9 @@ def pool(image: np.ndarray, kind: str, size: int, stride: int) -> np.ndarray:
 
 
 def pooling(image: np.ndarray, kind: str = "max", size: int = 2, stride: int = 2) -> Figure:
-    """An image and its pooled map, with the first two windows and the two numbers that stand for them.
+    """An image (height, width) or (height, width, 3) in [0, 1] and its pooled map, with the first two windows in both.
 
-    Args:
-        image: (height, width) or (height, width, 3), in [0, 1].
-        kind: "max", "average" or "sum"; a sum is drawn relative to the largest one.
-        size, stride: of the windows, in pixels.
+    A sum is drawn relative to the largest one.
     """
     pooled = pool(image, kind, size, stride)
     brightest = pooled.max() if kind == "sum" else 1
@@ -132,9 +122,8 @@ def pooling(image: np.ndarray, kind: str = "max", size: int = 2, stride: int = 2
         shares = np.size(pooled) / np.size(image)
         left.set_title(f"{size} × {size} windows, one every {stride} pixels: they {meeting}", fontsize=10)
         (height, width), (rows, columns) = image.shape[:2], pooled.shape[:2]
-        right.set_title(
-            f"{kind}: {height} × {width} → {rows} × {columns}, {100 * shares:.0f} % of the numbers left", fontsize=10
-        )
+        text = f"{kind}: {height} × {width} → {rows} × {columns}, {100 * shares:.0f} % of the numbers left"
+        right.set_title(text, fontsize=10)
         for axes in (left, right):
             bare(axes)
         return figure
@@ -170,11 +159,8 @@ def responses(
 def window_positions(settings: dict[str, dict]) -> Figure:
     """Which pixels of a row each output sees: a panel for each setting, in it a line for each output.
 
-    The row of pixels is on top, zeros of the padding are marked 0, pixels that no window sees are crossed out.
-
-    Args:
-        settings: title -> {"n": pixels, "size": of the kernel, "stride": 1, "dilation": 1, "padding": (0, 0)}, the
-            last being the zeros on the left and on the right.
+    The row of pixels is on top, zeros of the padding are marked 0, pixels that no window sees are crossed out. A
+    setting is title -> {"n": pixels, "size": of the kernel, "stride": 1, "dilation": 1, "padding": (left, right)}.
     """
     plans = []
     for setting in settings.values():
@@ -209,8 +195,7 @@ def window_positions(settings: dict[str, dict]) -> Figure:
 def receptive_fields(nets: dict[str, list[tuple[str, int, int, int]]]) -> Figure:
     """What one number of the last layer sees, down to the pixels, in one dimension: a panel for each net.
 
-    Args:
-        nets: title -> layers from first to last, each (name, size, stride, dilation).
+    A net is title -> its layers from first to last, each (name, size, stride, dilation).
     """
     with new_figure(9.5, 0.62 * max(map(len, nets.values())) + 1.1) as figure:
         for axes, (title, layers) in zip(figure.subplots(1, len(nets), squeeze=False)[0], nets.items(), strict=True):

@@ -13,11 +13,9 @@ from ...plots import BLUE, COLOURS, GREY, Figure, new_figure
 
 
 def costs(card, marked: dict[str, str]) -> Figure:
-    """Shares of a model's layers in its parameters, its multiply-accumulates and the numbers that its layers put out.
+    """Shares of layers in the parameters, multiply-accumulates and outputs of a ModelCard; of those with parameters.
 
-    Args:
-        card: a ModelCard; layers without parameters are left out.
-        marked: how names of layers begin -> the colour of their bars; their shares are written on them.
+    Bars of layers whose names begin as `marked` says have its colour, and their share written on them.
     """
     rows = [row for row in card.layers if row.parameters]
     numbers = [(row.parameters, row.macs, math.prod(row.output_shape)) for row in rows]
@@ -43,12 +41,7 @@ def costs(card, marked: dict[str, str]) -> Figure:
 
 
 def history_line(events: list[tuple[int, str, str]], title: str = "") -> Figure:
-    """Events on a line of years that is true to scale, each with a row of text beside it.
-
-    Args:
-        events: (year, who, what), in order; dollar signs in the text are mathematics.
-        title: of the figure.
-    """
+    """Events (year, who, what), in order, on a line of years that is true to scale, with their text beside it."""
     first, last = events[0][0], events[-1][0]
     with new_figure(9.5, 0.42 * len(events) + 0.6) as figure:
         axes = figure.subplots()
@@ -71,12 +64,8 @@ def networks_at_scale(rows: list[tuple[str, object, float]], title: str = "", wi
     """Networks as rows of squares whose areas are numbers, all at one scale.
 
     Above a network's line, a square for each convolution and fully connected layer has as its area the number of
-    activations that the layer returns; below the line, the number of its parameters.
-
-    Args:
-        rows: (name, ModelCard, how many times larger the sides are drawn; 1 is the common scale).
-        title: of the figure.
-        width: of the figure in inches.
+    activations that the layer returns; below the line, the number of its parameters. A row is (name, ModelCard, how
+    much larger its sides are drawn); the width of the figure is in inches.
     """
     from scipy.optimize import brentq
 

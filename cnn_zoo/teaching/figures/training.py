@@ -25,11 +25,8 @@ def bands(
 ) -> Figure:
     """Curves of several trainings over seeds, training solid and validation dashed: mean, and worst to best as a band.
 
-    Args:
-        histories: label -> what over_seeds returned: arrays of shape (seeds, epochs), by name.
-        keys: what to draw, a panel each.
-        title: what is found.
-        steps: training steps an epoch, to draw over steps; None draws over epochs.
+    The histories are label -> what over_seeds returned, with a panel for each key, drawn over epochs, or over steps if
+    their number an epoch is given.
     """
     with new_figure(4.6 * len(keys), 3.4, title) as figure:
         for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
@@ -56,10 +53,7 @@ def bands(
 def forest(effects: dict[str, np.ndarray], *, unit: str, title: str) -> Figure:
     """A row for each treatment: its effect in every repetition as dots, their mean and 95 % interval as a bar.
 
-    Args:
-        effects: label -> differences to the untreated, one for each seed.
-        unit: of the differences.
-        title: what is found.
+    The effects are label -> differences to the untreated, one for each seed, in a unit.
     """
     with new_figure(8.5, 1.2 + 0.36 * len(effects)) as figure:
         axes = figure.subplots()
@@ -81,11 +75,7 @@ def forest(effects: dict[str, np.ndarray], *, unit: str, title: str) -> Figure:
 
 
 def epoch_orders(pipelines: dict[str, list[list[np.ndarray]]]) -> Figure:
-    """What comes out of some pipelines of numbered elements, epoch by epoch, a gap between batches.
-
-    Args:
-        pipelines: title -> epochs -> batches of integers from 0.
-    """
+    """What comes out of pipelines (title -> epochs -> batches of integers from 0), a line an epoch, a gap a batch."""
     count = sum(map(len, next(iter(pipelines.values()))[0]))
     with new_figure(4.7 * 2, 1.75 * math.ceil(len(pipelines) / 2)) as figure:
         panels = np.ravel(figure.subplots(math.ceil(len(pipelines) / 2), 2, squeeze=False))
@@ -111,9 +101,7 @@ def epoch_orders(pipelines: dict[str, list[list[np.ndarray]]]) -> Figure:
 def pipeline_timeline(runs: dict[str, list[tuple[str, float, float]]], title: str = "") -> Figure:
     """When each part of a pipeline was at work: one panel a pipeline, one line a part, all on one time axis.
 
-    Args:
-        runs: pipeline -> (part, start, end) in seconds, in any order; a part called "epoch" is the start of one.
-        title: of the figure.
+    A run is pipeline -> (part, start, end) in seconds, in any order; a part called "epoch" is the start of one.
     """
     parts = list(dict.fromkeys(part for events in runs.values() for part, *_ in events if part != "epoch"))
     last = max(end for events in runs.values() for _, _, end in events)
@@ -137,14 +125,9 @@ def pipeline_timeline(runs: dict[str, list[tuple[str, float, float]]], title: st
 
 
 def descent(loss, paths: dict[str, np.ndarray], *, reach: float, minimum: tuple[float, float], title: str) -> Figure:
-    """Paths of gradient descent over the loss of two weights, and the loss at each of their steps.
+    """Paths of gradient descent over the loss, a function of two weights, and the loss at each of their steps.
 
-    Args:
-        loss: a function of two weights.
-        paths: name -> (steps + 1, 2), the weights from the start on.
-        reach: both axes run from -reach to reach; a path is drawn until it leaves them.
-        minimum: the weights with the least loss, marked by a star.
-        title: of the figure.
+    The paths, name -> (steps + 1, 2), are drawn until they leave the axes from -reach to reach; a star is the minimum.
     """
     with new_figure(9.5, 3.9, title) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
@@ -167,12 +150,9 @@ def descent(loss, paths: dict[str, np.ndarray], *, reach: float, minimum: tuple[
 
 
 def kernel_learning(kernels: dict[str, np.ndarray], losses: dict[str, np.ndarray], title: str) -> Figure:
-    """A kernel as it is learned, the loss below it.
+    """A kernel as it is learned ("step 0" -> (u, v), …; blue is positive, red is negative), the loss below it.
 
-    Args:
-        kernels: "step 0" -> (u, v), …, in order; blue is positive, red is negative.
-        losses: name -> the loss before each step; both axes are logarithmic.
-        title: of the figure.
+    The losses are name -> the loss before each step; both axes are logarithmic.
     """
     colours = signed_colours(max(np.abs(kernel).max() for kernel in kernels.values()))
     with new_figure(9.5, 4.4, title) as figure:
@@ -190,13 +170,9 @@ def kernel_learning(kernels: dict[str, np.ndarray], losses: dict[str, np.ndarray
 
 
 def chain(names: list[str], values: list[float], slopes: list[float], gradients: list[float], title: str) -> Figure:
-    """A chain of quantities, each computed from the one before it: values forwards, gradients backwards.
+    """A chain of quantities, each computed from the one before it, the loss last.
 
-    Args:
-        names: of the quantities, the loss last.
-        values: of each.
-        slopes: of each quantity in the one before it, one less than there are names.
-        gradients: of the loss in each quantity.
+    Values go forwards, gradients of the loss in each quantity backwards, by the slopes of each in the one before it.
     """
     with new_figure(1.65 * len(names) + 0.4, 2.3) as figure:
         axes = figure.subplots()
