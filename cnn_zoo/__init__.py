@@ -41,7 +41,7 @@ def __getattr__(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    from .core.quiet import quiet_import
+    from .core.machine import quiet_import
 
     with quiet_import():
         if name not in _NEED_NO_FRAMEWORK:
