@@ -1,6 +1,6 @@
 """Settings for the tests, and for the notebooks under `pytest --nbval`."""
 
-from cnn_zoo.core.quiet import ask_for_kernels
+from cnn_zoo.core.machine import ask_for_kernels
 
 
 def pytest_configure(config):

@@ -38,7 +38,7 @@ def __getattr__(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    from .core.quiet import quiet_import
+    from .core.machine import quiet_import
 
     with quiet_import():
         if not _MODULES[name].startswith(_NEED_NO_FRAMEWORK):

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from .core.errors import RunError
-from .core.tensors import digest, read_tensors, write_tensors
+from .core.files import digest, read_tensors, write_tensors
 
 # there only while a training is unfinished
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
-from .data.inputs import at_once, batches_of
+from .data.images import at_once, batches_of
 from .nn.calls import call
 from .nn.inspection import has_logits
 from .tasks import task_of

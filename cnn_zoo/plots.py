@@ -72,17 +72,16 @@ def curves(history: dict[str, list[float]], best_epoch: int | None = None, score
     with new_figure(4.5 * len(columns), 3.4) as figure:
         epochs = history["epoch"]
         plots = figure.subplots(1, len(columns), squeeze=False)[0]
+        series = ("", "training", BLUE, "-"), ("val_", "validation", ORANGE, "--")
         for axes, (key, unit) in zip(plots, columns.items(), strict=True):
-            series = [(key, "training", BLUE, "-"), (f"val_{key}", "validation", ORANGE, "--")]
-            for column, label, colour, line in series:
-                if column in history:
-                    values = np.multiply(history[column], 100 if unit else 1)
+            for prefix, label, colour, line in series:
+                if prefix + key in history:
+                    values = np.multiply(history[prefix + key], 100 if unit else 1)
                     label = f"{label}, at the end {values[-1]:.{1 if unit else 3}f}"
                     axes.plot(epochs, values, line, color=colour, marker="o", markersize=3, label=label)
             if best_epoch:
                 axes.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=":", label="best epoch, kept")
-            axes.set_title(key[0].upper() + key[1:].replace("_", " ") + unit)
-            axes.set_xlabel("epoch")
+            axes.set(title=key[0].upper() + key[1:].replace("_", " ") + unit, xlabel="epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             if len(epochs) == 1:
                 axes.set(xlim=(epochs[0] - 1, epochs[0] + 1), xticks=epochs)
@@ -95,26 +94,24 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
 
     Names are written up to 40 classes, counts up to 20.
     """
-    matrix = np.asarray(matrix)
-    count = len(class_names)
+    matrix, count = np.asarray(matrix), len(class_names)
     side = min(12, max(4.2, 1.8 + 0.42 * count))
     with new_figure(side + 0.6, side) as figure:
         axes = figure.subplots()
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        correct, total = int(np.trace(matrix)), int(matrix.sum())
-        axes.set_title(f"{total - correct:,} of {total:,} test images are put in a wrong class")
-        axes.set(xlabel="predicted class", ylabel="true class")
+        total = matrix.sum()
+        title = f"{total - np.trace(matrix):,} of {total:,} test images are put in a wrong class"
+        axes.set(title=title, xlabel="predicted class", ylabel="true class")
         if count <= 40:
             names = [plain(name, 16) for name in class_names]
             upright = max(map(len, names)) <= 2
             axes.set_xticks(range(count), names, rotation=0 if upright else 90)
             axes.set_yticks(range(count), names)
         if count <= 20:
-            for i, j in np.ndindex(matrix.shape):
-                if matrix[i, j]:
-                    colour = "white" if share[i, j] > 0.5 else RED if i != j else "black"
-                    axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", fontsize=8, color=colour)
+            for i, j in np.argwhere(matrix):
+                colour = "white" if share[i, j] > 0.5 else RED if i != j else "black"
+                axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", fontsize=8, color=colour)
         return figure
 
 
@@ -181,14 +178,14 @@ def architecture(model) -> Figure:
             if box["residual"]:
                 arc = {"connectionstyle": "arc3,rad=-0.45", "arrowstyle": "-|>", "mutation_scale": 8, "color": RED}
                 axes.add_patch(FancyArrowPatch((x - 0.1, height / 2), (x + width + 0.1, height / 2), **arc))
-            label = {"rotation": 90 * upright, "ha": "center", "va": "top", "fontsize": 7.5}
-            axes.text(x + width / 2, -1.95, box["text"], **label)
+            axes.text(x + width / 2, -1.95, box["text"], rotation=90 * upright, ha="center", va="top", fontsize=7.5)
             axes.plot([x - 0.22, x - 0.02], [0, 0], color=GREY, linewidth=1, zorder=0)
             x += width + 0.24
         kinds = [kind for kind in COLOURS if any(box["kind"] == kind for box in boxes)]
         handles = [Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind], alpha=0.85) for kind in kinds]
-        place = {"ncols": len(kinds), "loc": "lower left", "bbox_to_anchor": (0, 1)}
-        axes.legend(handles, kinds, frameon=False, fontsize=8, **place)
+        axes.legend(
+            handles, kinds, ncols=len(kinds), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8
+        )
         axes.set_title(f"{model.name}: {model.count_params():,} parameters", pad=24)
         axes.set(xlim=(-0.35, x), ylim=(bottom, 2.15))
         axes.set_axis_off()
@@ -200,8 +197,8 @@ def _boxes(model) -> list[dict]:
     groups: dict[str, list] = {}
     for layer in model.layers:
         groups.setdefault(block_of(layer.name) or step_of(layer.name), []).append(layer)
-    image = {"name": "image", "shape": tuple(model.input_shape[1:]), "kind": "input"}
-    boxes = [image | {"branches": 1, "residual": False}]
+    image = {"kind": "input", "shape": tuple(model.input_shape[1:]), "residual": False, "branches": 1}
+    boxes = [image | {"name": "image", "count": 1}]
     for name, group in groups.items():
         kinds = [type(layer).__name__ for layer in group]
         if block_of(name):
@@ -214,17 +211,14 @@ def _boxes(model) -> list[dict]:
             kind = "fully connected"
         else:
             continue  # an activation, a flattening or a dropout by itself
-        joins = [len(layer.input) for layer in group if type(layer).__name__ == "Concatenate"]
-        box = {"kind": kind, "shape": tuple(group[-1].output.shape[1:]), "residual": "Add" in kinds}
-        boxes.append(box | {"branches": max(joins, default=1), "name": name})
-    merged: list[dict] = []
-    for box in boxes:
-        alike = merged and all(box[key] == merged[-1][key] for key in ("kind", "shape", "residual", "branches"))
-        if alike and box["kind"] == "block" and stage_of(box["name"]) == stage_of(merged[-1]["name"]):
-            merged[-1]["count"] += 1
+        branches = max((len(layer.input) for layer in group if type(layer).__name__ == "Concatenate"), default=1)
+        shape, last = tuple(group[-1].output.shape[1:]), boxes[-1]
+        box = {"kind": kind, "shape": shape, "residual": "Add" in kinds, "branches": branches}
+        if kind == "block" and box.items() <= last.items() and stage_of(name) == stage_of(last["name"]):
+            last["count"] += 1
         else:
-            merged.append(box | {"count": 1})
-    return merged
+            boxes.append(box | {"name": name, "count": 1})
+    return boxes
 
 
 def gallery(images: np.ndarray, captions: list[str], columns: int = 8, title: str | None = None) -> Figure:

@@ -20,9 +20,9 @@ from .build import build_model
 from .checkpoints import Diverged, Keeper, State, finite, interruptible
 from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_seed
 from .core.files import checksum, only_writer, write_csv, write_json
-from .core.quiet import lacks_kernels
+from .core.machine import lacks_kernels
 from .data.augment import Augment
-from .data.inputs import at_once
+from .data.images import at_once
 from .data.pipeline import Data, load_data
 from .inference import evaluate
 from .models.registry import check_model_name, entry

@@ -8,9 +8,8 @@ from PIL import Image
 
 from cnn_zoo import build_model, evaluate, load_data, predict
 from cnn_zoo.core.errors import DataError, MissingError, UsageError
-from cnn_zoo.data import inputs, source
-from cnn_zoo.data.images import to_array
-from cnn_zoo.data.inputs import batches_of
+from cnn_zoo.data import source
+from cnn_zoo.data.images import batches_of, to_array
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +187,7 @@ def test_a_model_of_any_size_is_judged(digits):
 
 def test_images_are_resized_in_memory_however_many(monkeypatch):
     limits, empty = [], source.empty
-    monkeypatch.setattr(inputs, "empty", lambda *shape: limits.append(shape[-1]) or empty(*shape))
+    monkeypatch.setattr("cnn_zoo.data.images.empty", lambda *shape: limits.append(shape[-1]) or empty(*shape))
     assert as_batch(np.zeros((3, 9, 9), np.uint8), (8, 8, 1)).shape == (3, 8, 8, 1)
     assert limits == [float("inf")]
 

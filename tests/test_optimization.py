@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cnn_zoo import Recipe, build_model
-from cnn_zoo.core import quiet
+from cnn_zoo.core import machine
 from cnn_zoo.core.errors import UsageError
 from cnn_zoo.nn import precision
 from cnn_zoo.nn.optimization import Muon, SmoothedCrossentropy
@@ -111,20 +111,20 @@ def test_kernels_are_missed_only_where_nobody_left_them_out(monkeypatch):
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
     for flags, missed in (({"avx2"}, True), ({"avx2", "avx512f"}, False), (set(), False)):
-        monkeypatch.setattr(quiet, "processor_flags", lambda flags=flags: flags)
-        assert quiet.lacks_kernels() == missed
-    monkeypatch.setattr(quiet, "processor_flags", lambda: {"avx2"})
+        monkeypatch.setattr(machine, "processor_flags", lambda flags=flags: flags)
+        assert machine.lacks_kernels() == missed
+    monkeypatch.setattr(machine, "processor_flags", lambda: {"avx2"})
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    quiet.ask_for_kernels()
-    assert not quiet.lacks_kernels()
+    machine.ask_for_kernels()
+    assert not machine.lacks_kernels()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    quiet.ask_for_kernels()
+    machine.ask_for_kernels()
     assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
-    assert not quiet.lacks_kernels()
+    assert not machine.lacks_kernels()
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
-    quiet.ask_for_kernels()
+    machine.ask_for_kernels()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
 
 

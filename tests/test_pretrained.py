@@ -26,9 +26,8 @@ from cnn_zoo import (
 )
 from cnn_zoo.cli import main
 from cnn_zoo.core.errors import MissingError, RunError, UsageError
-from cnn_zoo.core.files import checksum, read_json
+from cnn_zoo.core.files import checksum, read_json, read_tensors, write_tensors
 from cnn_zoo.core.intervals import prediction_interval
-from cnn_zoo.core.tensors import read_tensors, write_tensors
 from cnn_zoo.weights import pretrained
 from conftest import ROOT, equal
 

@@ -15,7 +15,7 @@ from cnn_zoo import Recipe, build_model, checkpoints, evaluate, load_run, report
 from cnn_zoo.checkpoints import CHECKPOINT, PREVIOUS, State
 from cnn_zoo.core import files
 from cnn_zoo.core.errors import RunError, TrainingError, UsageError
-from cnn_zoo.core.tensors import write_tensors
+from cnn_zoo.core.files import write_tensors
 from cnn_zoo.nn.inspection import shapes_only
 from conftest import SMALL, clean_environment, equal
 

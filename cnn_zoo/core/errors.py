@@ -3,6 +3,7 @@
 Every class is also the built-in exception that a caller would expect (ValueError, TypeError, FileNotFoundError).
 """
 
+import contextlib
 import difflib
 import math
 import numbers
@@ -49,11 +50,8 @@ def unknown(kind: str, value: object, choices: Iterable[str], listed_by: str = "
     """The message for a name that does not exist: the nearest choices; if none is near, what lists them, or all."""
     choices = sorted(choices)
     near = difflib.get_close_matches(str(value).lower(), choices, n=3, cutoff=0.5)
-    if near:
-        return f"unknown {kind} {value!r}; did you mean {' or '.join(near)}?"
-    if listed_by:
-        return f"unknown {kind} {value!r}; {listed_by} lists them"
-    return f"unknown {kind} {value!r}; choose from {', '.join(choices)}"
+    hint = f"{listed_by} lists them" if listed_by else f"choose from {', '.join(choices)}"
+    return f"unknown {kind} {value!r}; " + (f"did you mean {' or '.join(near)}?" if near else hint)
 
 
 def reason(error: Exception, most: int = 150) -> str:
@@ -68,8 +66,7 @@ def check_number(
     kind = numbers.Integral if whole else numbers.Real
     good = isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most and value < below
     if not good or (isinstance(value, int) and value > sys.float_info.max):
-        limit = "" if below == math.inf else f" and below {below}"
-        limit += "" if most == math.inf else f" and at most {most}"
+        limit = f" and below {below}" * (below < math.inf) + f" and at most {most}" * (most < math.inf)
         wanted = "an integer" if whole else "a number"
         raise UsageError(f"{name} must be {wanted} of at least {least}{limit}; got {value!r}")
     return int(value) if whole else float(value)
@@ -82,13 +79,10 @@ def check_seed(value: Any) -> int:
 
 def check_choice(name: str, value: Any, choices: Collection) -> Any:
     """The value if it is one of the choices, else UsageError."""
-    try:
-        known = value in choices
-    except (TypeError, ValueError):  # a list among keys; an array
-        known = False
-    if not known:
-        raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
-    return value
+    with contextlib.suppress(TypeError, ValueError):  # a list among keys; an array
+        if value in choices:
+            return value
+    raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
 
 
 def check_length(name: str, value: Collection, count: int) -> Collection:

@@ -1,8 +1,12 @@
-"""What this machine has: cores, and what its processor says it can do."""
+"""What this machine has, and a start of TensorFlow that suits it: its faster kernels, and none of its log lines."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
+import warnings
 from pathlib import Path
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors, as Linux names them
@@ -20,3 +24,60 @@ def processor_flags() -> set[str]:
 def cores() -> int:
     """How many this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ask_for_kernels() -> None:
+    """Before its import, let TensorFlow take oneDNN's kernels on processors with AVX2, unless the user has chosen.
+
+    By itself it takes them only on newer ones, and trains up to twice as slowly without (benchmarks/README.md). Not
+    with a single thread: there the gradient of a resnet18 with four to eight filters crashed TensorFlow 2.21 on a
+    processor without AVX512, every time.
+    """
+    if "avx2" in processor_flags() and _threads() > 1:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def lacks_kernels() -> bool:
+    """Whether TensorFlow does without oneDNN's kernels, and nobody wanted that: it was imported before cnn_zoo."""
+    flags = processor_flags()
+    missed = "avx2" in flags and "avx512f" not in flags and _threads() > 1
+    return missed and not os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+
+
+def _threads() -> int:
+    """Those that TensorFlow shares an operation out among."""
+    asked = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) else cores()
+
+
+@contextlib.contextmanager
+def quiet_import():
+    """Import Keras and TensorFlow inside this block without their start-up lines on standard error.
+
+    TF_CPP_MIN_LOG_LEVEL, "3" if the user has set none, does not reach what C++ code writes before its logging is set
+    up, so file descriptor 2 is turned away too; when the import fails, what was written is shown.
+    """
+    if "keras" in sys.modules:
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    ask_for_kernels()
+    try:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+    except (AttributeError, OSError):  # a process without standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            with warnings.catch_warnings():  # Keras 3.13 with NumPy 1 warns of itself
+                warnings.simplefilter("ignore")
+                yield
+        except Exception:
+            log.seek(0)
+            os.write(stderr, log.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 from ..core.errors import DataError, UsageError
-from .inputs import as_uint8
+from .images import as_uint8
 from .source import Source, empty
 
 

@@ -59,8 +59,7 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
     """Class names, and (path, label, split or "all") of every file, in an order that depends on the names alone."""
     tops = _folders(root)
     splits = [SPLIT_FOLDERS.get(top.name.lower()) for top in tops]
-    others = {"test", "validation"} & set(splits)
-    if "train" in splits and (others or len(splits) == 1):  # else "train" is a class
+    if "train" in splits and ({"test", "validation"} & set(splits) or len(splits) == 1):  # else "train" is a class
         if None in splits:
             strange = tops[splits.index(None)].name
             raise DataError(f"{root}: {strange!r} is neither a class nor a split; beside train go test and validation")
@@ -78,9 +77,8 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
         inside = {folder.name for folder in _folders(split_root)}
         if not inside:
             raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
-        extra = inside - set(class_names)
-        if extra:
-            raise DataError(f"{split_root}: class {sorted(extra)[0]!r} is not among the training classes")
+        for extra in sorted(inside - set(class_names)):
+            raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
         for label, class_name in enumerate(class_names):
             if not class_name.isprintable():
                 raise DataError(f"{root}: the folder name {class_name!r} cannot be printed; rename it")

@@ -31,6 +31,8 @@ class Data:
     width), others as their source has them.
 
     Attributes:
+        train: shuffled anew each time it is iterated over: the k-th time is epoch k.
+        validation, test: in fixed order; of no batches where there is no validation split.
         name, folder, target, class_names, skipped, mirrored: those of the Source.
         num_classes: how many class names there are; 1 where there are none.
         input_shape: (height, width, channels).
@@ -54,20 +56,9 @@ class Data:
         shape, targets = "x".join(map(str, self.input_shape)), f"{self.target} of " * (self.target != "labels")
         return f"<{self.name}: {shape}, {targets}{self.num_classes} class{'es' * (self.num_classes > 1)}, {sizes}>"
 
-    @functools.cached_property
-    def train(self) -> tf.data.Dataset:
-        """Training batches, shuffled anew each time it is iterated over: the k-th time is epoch k."""
-        return self.batches("train")
-
-    @functools.cached_property
-    def validation(self) -> tf.data.Dataset:
-        """Validation batches, in fixed order; empty when there is no validation split."""
-        return self.batches("validation")
-
-    @functools.cached_property
-    def test(self) -> tf.data.Dataset:
-        """Test batches, in fixed order."""
-        return self.batches("test")
+    train = functools.cached_property(lambda self: self.batches("train"))
+    validation = functools.cached_property(lambda self: self.batches("validation"))
+    test = functools.cached_property(lambda self: self.batches("test"))
 
     def batches(
         self,

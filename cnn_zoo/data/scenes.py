@@ -30,8 +30,7 @@ class Digit(NamedTuple):
     @property
     def window(self) -> tuple[slice, slice]:
         """Where it is on the page."""
-        side = len(self.ink)
-        return slice(self.row, self.row + side), slice(self.column, self.column + side)
+        return slice(self.row, self.row + len(self.ink)), slice(self.column, self.column + len(self.ink))
 
 
 def read(
@@ -68,8 +67,7 @@ def read(
             rng = np.random.default_rng([number, i])
             scene = compose(rng, *known, size, digits, sides)
             page, top = paint(scene, size)
-            noisy = page + rng.normal(0, 255 * noise, size)
-            images[done, ..., 0] = np.rint(noisy).clip(0, 255)
+            images[done, ..., 0] = np.rint(page + rng.normal(0, 255 * noise, size)).clip(0, 255)
             masks[done, ..., 0] = np.array([0, *(digit.label + 1 for digit in scene)])[top]
             done += 1
     return Source("scenes", images, masks[..., 0], CLASS_NAMES, target, splits)

@@ -30,14 +30,13 @@ class Source:
     """All images of a data set and what is to be learned of each; load_data takes one as it is.
 
     Attributes:
-        name: of the data set.
         images: uint8 (n, height, width, channels).
         targets: one array beside the images. "labels": integers (n,); "masks": uint8 (n, height, width) of class
             numbers, NOT_JUDGED where there is none; of any other kind, (n, …).
         class_names: by number; [] where there are no classes.
         target: the kind of targets.
         splits: indices of the splits that the set comes with, of "train", "test", "validation" or "all".
-        skipped: which files were left out.
+        skipped: one line for each file that was left out.
         folder: the absolute path of a folder, "" for other sets.
         mirrored: whether an image is known to be of the same class when left and right are exchanged.
     """

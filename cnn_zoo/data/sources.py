@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import DataError, MissingError, OptionError, UsageError, unknown
 from . import arrays, folder, scenes, tfds
-from .inputs import adapt, adapt_masks
+from .images import adapt, adapt_masks
 from .source import MEMORY_LIMIT, Source
 
 GENERAL = ("image_size", "channels", "skip_broken", "memory_limit", "progress")  # which a reader may ask for by name

@@ -10,8 +10,8 @@ import os
 import numpy as np
 
 from ..core.errors import DataError, MissingError, UsageError, reason
-from ..core.quiet import quiet_import
-from .inputs import adapt
+from ..core.machine import quiet_import
+from .images import adapt
 from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Progress, Source, empty
 
 # Those of version 4.9.10 whose supervised pair is an Image and a ClassLabel; a configuration is "emnist/letters".

@@ -52,8 +52,7 @@ def augment(
         flipped: bool of shape (batch,): which images to flip, if images are flipped at all; None: drawn.
 
     Returns:
-        Images, float32 in [0, 1], and targets, both of the same shape. What comes into a mask from outside is 0, or
-        mirrored with `crop`.
+        Images, float32 in [0, 1], and targets, both of the same shape.
     """
     batch = tf.shape(images)[0]
     height, width, channels = images.shape[1:]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UsageError, unknown
-from ..core.quiet import quiet_import
+from ..core.machine import quiet_import
 
 BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most families
 LAYOUTS = ("auto", "paper", "small")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UsageError, unknown
-from ..core.quiet import quiet_import
+from ..core.machine import quiet_import
 
 HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
 _STAGE = re.compile(r"(stage\d+)_")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import MissingError, RunError, UsageError, check_choice
-from ..core.tensors import read_tensors, write_tensors
+from ..core.files import read_tensors, write_tensors
 from ..nn.inspection import whole_model
 
 SUFFIX = ".safetensors"

@@ -1,9 +1,12 @@
 """Figures of the notebooks, in the style of plots.py."""
 
 from .common import tables
-from .convolution import (
+from .networks import (
     correlate,
+    costs,
+    history_line,
     kernel_responses,
+    networks_at_scale,
     pool,
     pooling,
     pooling_windows,
@@ -12,5 +15,4 @@ from .convolution import (
     sliding_window,
     window_positions,
 )
-from .networks import costs, history_line, networks_at_scale
 from .training import bands, chain, descent, epoch_orders, forest, kernel_learning, pipeline_timeline

@@ -39,8 +39,7 @@ def bands(
                     epochs = np.arange(1, values.shape[1] + 1) * (steps or 1)
                     axes.plot(epochs, values.mean(0), line, color=colour, label=label if line == "-" else None)
                     axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
-            axes.set_title(key.capitalize() + unit)
-            axes.set_xlabel("step" if steps else "epoch")
+            axes.set(title=key.capitalize() + unit, xlabel="step" if steps else "epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             handles, labels = axes.get_legend_handles_labels()
             if any(f"val_{key}" in history for history in histories.values()):
@@ -66,9 +65,7 @@ def forest(effects: dict[str, np.ndarray], *, unit: str, title: str) -> Figure:
             beside = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9, "color": colour}
             axes.text(1.01, row, minus(f"{mean:+z.1f} ± {half:.1f}"), **beside)
         axes.set_yticks(range(len(effects)), list(effects))
-        axes.set_ylim(len(effects) - 0.4, -0.6)
-        axes.set_xlabel(unit)
-        axes.set_title(title)
+        axes.set(ylim=(len(effects) - 0.4, -0.6), xlabel=unit, title=title)
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
         return figure
@@ -185,11 +182,9 @@ def chain(names: list[str], values: list[float], slopes: list[float], gradients:
             forwards = {"arrowstyle": "-|>", "mutation_scale": 10, "color": BLUE}
             axes.add_patch(FancyArrowPatch((i + 0.33, 0), (i + 0.67, 0), **forwards))
             axes.add_patch(FancyArrowPatch((i + 0.78, -0.62), (i + 0.22, -0.62), **(forwards | {"color": RED})))
-            times = minus(f"× {slope:.3g}")
-            axes.text(i + 0.5, -0.8, times, ha="center", va="center", fontsize=8.5, color=RED)
+            axes.text(i + 0.5, -0.8, minus(f"× {slope:.3g}"), ha="center", va="center", fontsize=8.5, color=RED)
         axes.text(-0.42, 0, "value", ha="right", va="center", color=BLUE)
         axes.text(-0.42, -0.62, "gradient", ha="right", va="center", color=RED)
-        axes.set(xlim=(-1.0, len(names) - 0.6), ylim=(-0.95, 0.4))
+        axes.set(xlim=(-1.0, len(names) - 0.6), ylim=(-0.95, 0.4), title=title)
         axes.set_axis_off()
-        axes.set_title(title)
         return figure
