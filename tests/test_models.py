@@ -391,7 +391,7 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"name": "googlenet", "blocks": (((1, 2),),)}, r"blocks\[0\]\[0\] must have 6 entries; got \(1, 2\)"),
         ({"name": "mobilenet_v1", "width": float("inf")}, "width must be a number of at least 0.05; got inf"),
         ({"name": "mobilenet_v2", "width": -1}, "width must be a number of at least 0.05; got -1"),
-        ({"name": "mobilenet_v1", "epsilon": [1]}, "mobilenet_v1: an option has a wrong value"),
+        ({"name": "googlenet", "blocks": 3}, "googlenet: an option has a wrong value"),
         ({"compile": "no"}, "compile must be True or False; got 'no'"),
         ({"weights": "no_such.weights.h5"}, "no_such.weights.h5"),
     ],

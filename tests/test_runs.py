@@ -240,7 +240,7 @@ def test_a_config_names_no_other_file(run, tmp_path):
         ({"deterministic": 1}, "deterministic must be True or False; got 1"),
         ({"data": [0, 1]}, "a data set is a name, a folder, a pair of arrays or a Source; got list"),
         ({"data": None}, "a data set is a name, a folder, a pair of arrays or a Source; got NoneType"),
-        ({"model": "mobilenet_v1", "model_options": {"epsilon": math.inf}}, "must be finite numbers, texts and lists"),
+        ({"model": "conv_stack", "model_options": {"l2": math.inf}}, "must be finite numbers, texts and lists"),
         ({"model_options": {"activation": abs}}, "must be finite numbers, texts and lists"),
         ({"model_options": [1]}, r"model_options must be a dictionary of build_model's options; got \[1\]"),
     ],

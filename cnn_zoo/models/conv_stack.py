@@ -13,9 +13,7 @@ from .registry import register
 def conv_stack(
     spec, *, filters=(32, 64, 128), kernel_size=3, padding="valid", pool_kind="max", pool_size=2, units=(128,)
 ):
-    """One stage per entry of `filters`, then fully connected layers of `units`.
-
-    Batch normalisation comes after the pooling, where there are fewer numbers to normalise.
+    """Convolution and pooling for each of `filters`; batch normalisation after the pooling, of fewer numbers.
 
     Args:
         filters: of each convolution.
@@ -29,9 +27,8 @@ def conv_stack(
     check_choice("pool_kind", pool_kind, ("max", "average", None))
     stack = []
     for stage, width in enumerate(filters, 1):
-        name, plain = f"stage{stage}_conv1", not spec.batch_norm
-        activation = spec.activation if plain else None
-        stack += conv(spec, width, kernel_size, padding=padding, use_bias=plain, activation=activation, name=name)
+        name, activation = f"stage{stage}_conv1", None if spec.batch_norm else spec.activation
+        stack += conv(spec, width, kernel_size, padding=padding, activation=activation, name=name)
         if pool_kind:
             stack += pool(spec, pool_kind, pool_size, name=f"stage{stage}_pool")
         if spec.batch_norm:

@@ -11,7 +11,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import check_number
-from ..nn.blocks import apply, assemble, conv, conv_norm_act, head, norm_act, pool
+from ..nn.blocks import apply, assemble, blocks_of, conv, conv_norm_act, head, norm_act, norm_act_conv, pool
 from .registry import register
 
 IMAGENET = {"densenet121": (6, 12, 24, 16), "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}
@@ -27,23 +27,18 @@ TORCH = (
 )
 
 
-def pre(spec, filters, kernel_size, name):
-    """Normalisation, activation, convolution without bias."""
-    return norm_act(spec, name=name) + conv(spec, filters, kernel_size, use_bias=not spec.batch_norm, name=name)
-
-
 def block(x, spec, growth, name):
     """`growth` new channels, made from all that there are and added to them."""
-    new = pre(spec, BOTTLENECK * growth, 1, f"{name}_conv1") + pre(spec, growth, 3, f"{name}_conv2")
+    new = norm_act_conv(spec, BOTTLENECK * growth, 1, name=f"{name}_conv1")
+    new += norm_act_conv(spec, growth, 3, name=f"{name}_conv2")
     return layers.Concatenate(name=f"{name}_out")([x, apply(x, new)])
 
 
 def transition(x, spec, compression, name):
     """Fewer channels, and half the height and width."""
-    x = apply(x, pre(spec, int(x.shape[-1] * compression), 1, name))
-    return apply(
-        x, pool(spec, "average", 2, padding="valid" if min(x.shape[1:-1]) > 1 else "same", name=f"{name}_pool")
-    )
+    padding = "valid" if min(x.shape[1:-1]) > 1 else "same"
+    steps = norm_act_conv(spec, int(x.shape[-1] * compression), 1, name=name)
+    return apply(x, steps + pool(spec, "average", 2, padding=padding, name=f"{name}_pool"))
 
 
 @register(*IMAGENET, year=2016, paper="arXiv:1608.06993", batch_norm=True, torch=TORCH)
@@ -57,20 +52,16 @@ def densenet(spec, *, growth=None, compression=0.5, depths=()):
         compression: the share of the channels that a transition keeps, from 0.1 to 1.
         depths: blocks of each stage; (): as published.
     """
-    bc = spec.name in BC
     growth = check_number("growth", GROWTH.get(spec.name, 32) if growth is None else growth, 1, whole=True)
     check_number("compression", compression, 0.1, most=1)
-    depths = depths or (BC if bc else IMAGENET)[spec.name]
+    depths = depths or (BC | IMAGENET)[spec.name]
     if spec.layout == "paper":
         steps = conv_norm_act(spec, 2 * growth, 7, strides=2, padding=3, name="stem_conv")
         steps += pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
-    elif bc:
-        steps = conv(spec, 2 * growth, 3, use_bias=not spec.batch_norm, name="stem_conv")
     else:
-        steps = conv_norm_act(spec, 2 * growth, 3, name="stem_conv")
-    for stage, blocks in enumerate(depths, 1):
-        if stage > 1:
+        steps = (conv if spec.name in BC else conv_norm_act)(spec, 2 * growth, 3, name="stem_conv")
+    for stage, number, name in blocks_of(depths):
+        if stage > 1 and number == 1:
             steps.append(partial(transition, spec=spec, compression=compression, name=f"stage{stage}_transition"))
-        for number in range(1, blocks + 1):
-            steps.append(partial(block, spec=spec, growth=growth, name=f"stage{stage}_block{number}"))
+        steps.append(partial(block, spec=spec, growth=growth, name=name))
     return assemble(spec, steps + norm_act(spec, name="final") + head(spec))

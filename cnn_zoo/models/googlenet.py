@@ -16,15 +16,10 @@ from .registry import register
 # 1x1, 3x3 after its reduction, 5x5 after its reduction, 1x1 after pooling; a row a block
 BLOCKS = (
     ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
-    (
-        (192, 96, 208, 16, 48, 64),
-        (160, 112, 224, 24, 64, 64),
-        (128, 128, 256, 24, 64, 64),
-        (112, 144, 288, 32, 64, 64),
-        (256, 160, 320, 32, 128, 128),
-    ),
+    ((192, 96, 208, 16, 48, 64), (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64), (112, 144, 288, 32, 64, 64),
+     (256, 160, 320, 32, 128, 128)),
     ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
-)
+)  # fmt: skip
 
 
 def inception(x, spec, filters, name):
@@ -46,13 +41,12 @@ def inception(x, spec, filters, name):
 @register("googlenet", year=2014, paper="arXiv:1409.4842", dropout=0.4)
 def googlenet(spec, *, blocks=BLOCKS):
     """Nine inception blocks in three stages; `blocks` has six widths a block."""
-    steps = []
     if spec.layout == "paper":
-        steps += conv_norm_act(spec, 64, 7, strides=2, padding=3, name="stem_conv1")
+        steps = conv_norm_act(spec, 64, 7, strides=2, padding=3, name="stem_conv1")
         steps += pool(spec, "max", 3, strides=2, padding="same", name="stem_pool1")
         steps += conv_norm_act(spec, 64, 1, name="stem_conv2")
     else:
-        steps += conv_norm_act(spec, 64, 3, name="stem_conv1")
+        steps = conv_norm_act(spec, 64, 3, name="stem_conv1")
     steps += conv_norm_act(spec, 192, 3, name="stem_conv3")
     for stage, rows in enumerate(blocks, 1):
         steps += pool(spec, "max", 3, strides=2, padding="same", name=f"stage{stage}_in")

@@ -14,44 +14,40 @@ from ..nn.blocks import apply, assemble, conv_norm_act, head, pool
 from .registry import register
 
 EPSILON = 1e-3
+OWN = {"layouts": {"paper": (299, 299, 3), "small": (32, 32, 3)}, "dropout": 0.5, "batch_norm": True}
 
 
-def _a(pooled):
-    """35x35: a 5x5 branch, and two 3x3 in a row."""
-    return {
-        "1x1": [(64, 1)],
-        "5x5": [(48, 1), (64, 5)],
-        "3x3dbl": [(64, 1), (96, 3), (96, 3)],
-        "_pool": ["average", (pooled, 1)],
-    }
+# Branches of each block, by torchvision's names: (filters, kernel, strides), a pooling, or a tuple of two kernels whose
+# results stand side by side.
 
 
-def _c(width):
-    """17x17: 7x7 as 1x7 and 7x1."""
+def _35(pooled):
+    """A 5x5 branch, and two 3x3 in a row."""
+    threes = [(64, 1), (96, 3), (96, 3)]
+    return {"1x1": [(64, 1)], "5x5": [(48, 1), (64, 5)], "3x3dbl": threes, "_pool": ["average", (pooled, 1)]}
+
+
+def _17(width):
+    """7x7 as 1x7 and 7x1."""
     long = [(width, 1), (width, (7, 1)), (width, (1, 7)), (width, (7, 1)), (192, (1, 7))]
     short = [(width, 1), (width, (1, 7)), (192, (7, 1))]
     return {"1x1": [(192, 1)], "7x7": short, "7x7dbl": long, "_pool": ["average", (192, 1)]}
 
 
-# Branches of each block, by torchvision's names: (filters, kernel, strides), a pooling, or a tuple of two kernels whose
-# results stand side by side.
 _FORK = ((384, (1, 3)), (384, (3, 1)))
-_E = {
+_8 = {
     "1x1": [(320, 1)],
     "3x3": [(384, 1), _FORK],
     "3x3dbl": [(448, 1), (384, 3), _FORK],
     "_pool": ["average", (192, 1)],
 }
-_B = {"3x3": [(384, 3, 2)], "3x3dbl": [(64, 1), (96, 3), (96, 3, 2)], "_pool": ["max"]}
-_D = {
-    "3x3": [(192, 1), (320, 3, 2)],
-    "7x7x3": [(192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2)],
-    "_pool": ["max"],
-}
+_TO_17 = {"3x3": [(384, 3, 2)], "3x3dbl": [(64, 1), (96, 3), (96, 3, 2)], "_pool": ["max"]}
+_SEVENS = [(192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2)]
+_TO_8 = {"3x3": [(192, 1), (320, 3, 2)], "7x7x3": _SEVENS, "_pool": ["max"]}
 BLOCKS = (
-    {"5b": _a(32), "5c": _a(64), "5d": _a(64)},
-    {"6a": _B, "6b": _c(128), "6c": _c(160), "6d": _c(160), "6e": _c(192)},
-    {"7a": _D, "7b": _E, "7c": _E},
+    {"5b": _35(32), "5c": _35(64), "5d": _35(64)},
+    {"6a": _TO_17, "6b": _17(128), "6c": _17(160), "6d": _17(160), "6e": _17(192)},
+    {"7a": _TO_8, "7b": _8, "7c": _8},
 )
 STEM = {"1a_3x3": (32, 3, 2), "2a_3x3": (32, 3), "2b_3x3": (64, 3), "3b_1x1": (80, 1), "4a_3x3": (192, 3)}
 TORCH = (
@@ -73,8 +69,7 @@ def block(x, spec, branches, name):
     for branch, steps in branches.items():
         y, convolutions = x, sum(not isinstance(step, str) for step in steps)
         for number, step in enumerate(steps, 1):
-            suffix = f"_{number}" if convolutions > 1 else ""
-            full = f"{name}_branch{branch}{suffix}"
+            full = f"{name}_branch{branch}" + f"_{number}" * (convolutions > 1)
             if step == "average":
                 y = apply(y, pool(spec, "average", 3, strides=1, padding=1, name=f"{full}_average"))
             elif step == "max":
@@ -88,25 +83,15 @@ def block(x, spec, branches, name):
     return layers.Concatenate(name=f"{name}_out")(outputs)
 
 
-@register(
-    "inception_v3",
-    layouts={"paper": (299, 299, 3), "small": (32, 32, 3)},
-    year=2015,
-    paper="arXiv:1512.00567",
-    dropout=0.5,
-    batch_norm=True,
-    torch=TORCH,
-    ranks=(2,),
-)
+@register("inception_v3", year=2015, paper="arXiv:1512.00567", torch=TORCH, ranks=(2,), **OWN)
 def inception_v3(spec):
     """Eleven blocks in three stages of 35, 17 and 8 pixels (at 299)."""
     paper = spec.layout == "paper"
     padding = "valid" if paper else "same"
     steps = []
     for name, (filters, size, *strides) in STEM.items():
-        options = {"strides": 2, "padding": padding} if strides and paper else {}
-        options = {"padding": "same" if name == "2b_3x3" else padding, "epsilon": EPSILON, **options}
-        steps += conv_norm_act(spec, filters, size, name=f"stem_{name}", **options)
+        options = {"padding": "same" if name == "2b_3x3" else padding, "strides": 2 if strides and paper else 1}
+        steps += conv_norm_act(spec, filters, size, epsilon=EPSILON, name=f"stem_{name}", **options)
         if name == "2b_3x3" or (name == "4a_3x3" and paper):
             steps += pool(spec, "max", 3, strides=2, padding=padding, name=f"stem_{name}_pool")
     for stage, blocks in enumerate(BLOCKS, 1):

@@ -1,7 +1,6 @@
 """The register of models: names, and what the family files say of them.
 
-Listing names imports no framework: they stand in catalogue.csv, which tools/update.py writes from the family files
-and a test compares with them.
+Listing names imports no framework: they stand in catalogue.csv, which tools/update.py writes from the family files.
 """
 
 from __future__ import annotations
@@ -41,14 +40,16 @@ class Entry:
     layouts: dict[str, tuple[int, ...]]  # layout -> the input shape it is published for
     year: int
     paper: str  # DOI or arXiv number; "" for a net of this zoo's own
-    dropout: float = 0.0
-    batch_norm: bool | str = False  # or the layout that has it
+    dropout: float = 0.0  # this, batch_norm and activation: the family's own setting of these options
+    batch_norm: bool | str = False  # or the one layout that has it
     activation: str = "relu"
     torch: tuple[tuple[str, str], ...] = ()  # layer name -> PyTorch module name, see weights/torch.py
-    task: str = "classification"
-    large_steps: bool = False  # whether it is trained with recipes.LARGE_STEPS
-    ranks: tuple[int, ...] = tuple(INPUTS)  # of its kernels
-    prepare: Callable[..., None] | None = None  # what is done with a new model before it is trained; see register
+    task: str = "classification"  # a name in tasks.TASKS
+    large_steps: bool = False  # whether it is trained with the large learning rates of recipes.LARGE_STEPS
+    ranks: tuple[int, ...] = tuple(INPUTS)  # of its kernels: (2,) for images alone
+    prepare: Callable[..., None] | None = (
+        None  # train calls it as prepare(new model, float32 training images in [0, 1])
+    )
 
     def options(self) -> dict[str, Any]:
         """The family's own options, beyond those that every model has, and their defaults."""
@@ -63,17 +64,10 @@ def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | Non
     """Register a builder under one or more names.
 
     Args:
-        names: the names that build_model and list_models know it by.
         year, paper: of the publication; paper is a DOI or an arXiv number, or "" for a net of this zoo's own.
         layouts: "paper" and/or "small", each with the (height, width, channels) it is published for; the first is
-            the default input shape, and the layout of images that are not small. None: 224 x 224 and 32 x 32 in colour.
-        dropout, batch_norm, activation: the family's own setting of these options; 0, False and "relu". batch_norm
-            may be the one layout that has it.
-        torch: how the layers are called in torchvision, see weights/torch.py.
-        task: what the net is for, a name in tasks.TASKS.
-        large_steps: whether recipes may take the large learning rates of recipes.LARGE_STEPS.
-        ranks: of its kernels, where not all will do: (2,) for images alone.
-        prepare: called by train as prepare(model, images) before training, with float32 training images in [0, 1].
+            the default, and for images that are not small. None: 224 x 224 and 32 x 32 in colour.
+        own: task, torch, dropout, batch_norm, activation, large_steps, ranks and prepare, as explained in Entry.
 
     The builder is called as build(spec, **family_options) and returns an uncompiled Keras model; spec.name tells it
     which variant to build. A name that is taken is a UsageError.
@@ -81,14 +75,13 @@ def register(*names: str, year: int, paper: str, layouts: dict[str, tuple] | Non
 
     def add(build: Callable) -> Callable:
         family = build.__module__.rpartition(".")[2]
-        known = {} if build.__module__.startswith(f"{__package__}.") else {row["name"]: row for row in catalogue()}
+        ours = build.__module__.startswith(f"{__package__}.")
+        rows = [] if ours else catalogue()
+        taken = {row["name"]: row["family"] for row in rows} | {e.name: e.family for e in _ENTRIES.values()}
         for name in names:
-            if name in known or name in _ENTRIES:
-                owner = known[name]["family"] if name in known else _ENTRIES[name].family
-                raise UsageError(f"a model named {name!r} is already registered, by {owner}")
-        _ENTRIES.update(
-            {name: Entry(name, family, build, layouts or BOTH_LAYOUTS, year, paper, **own) for name in names}
-        )
+            if name in taken and not (ours and taken[name] == family):  # else imported anew after Ctrl-C, say
+                raise UsageError(f"a model named {name!r} is already registered, by {taken[name]}")
+            _ENTRIES[name] = Entry(name, family, build, layouts or BOTH_LAYOUTS, year, paper, **own)
         return build
 
     return add
@@ -121,13 +114,7 @@ def entry(name: str) -> Entry:
     if isinstance(name, str) and name not in _ENTRIES:
         with quiet_import():
             for module in pkgutil.iter_modules([os.path.dirname(__file__)]):
-                before = dict(_ENTRIES)
-                try:
-                    importlib.import_module(f"{__package__}.{module.name}")
-                except BaseException:  # Ctrl-C, say: what failed is imported anew the next time
-                    _ENTRIES.clear()
-                    _ENTRIES.update(before)
-                    raise
+                importlib.import_module(f"{__package__}.{module.name}")
     return _ENTRIES[check_model_name(name)]
 
 

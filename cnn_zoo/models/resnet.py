@@ -1,9 +1,8 @@
 """ResNet. He, Zhang, Ren & Sun 2016, arXiv:1512.03385, table 1 (ImageNet) and section 4.2 (CIFAR-10);
 pre-activation: He et al. 2016, arXiv:1603.05027.
 
-Differs from the paper: in bottleneck blocks the stride is on the 3x3 convolution, as in torchvision ("v1.5");
-stride_on="1x1" puts it where the paper and keras.applications have it. keras.applications also has biases before batch
-normalisation: use_bias=True. The small layout of the ImageNet nets has a 3x3 stem of stride 1 and no pooling.
+Differs from the paper: in bottleneck blocks the stride is on the 3x3 convolution, as in torchvision ("v1.5"). The small
+layout of the ImageNet nets has a 3x3 stem of stride 1 and no pooling.
 """
 
 from functools import partial
@@ -11,7 +10,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import UsageError, check_choice, check_length
-from ..nn.blocks import apply, assemble, conv, conv_norm_act, head, norm_act, of_rank, pool
+from ..nn.blocks import apply, assemble, blocks_of, conv, conv_norm_act, head, norm_act, norm_act_conv, of_rank, pool
 from .registry import register
 
 IMAGENET = {  # block and blocks a stage
@@ -30,36 +29,33 @@ TORCH = (
 )
 
 
-def convolutions(kind, filters, strides, stride_on):
+def convolutions(kind, filters, strides):
     """(filters, kernel, strides) of each convolution of a block."""
     if kind == "basic":
         return (filters, 3, strides), (filters, 3, 1)
-    first, second = (strides, 1) if stride_on == "1x1" else (1, strides)
-    return (filters, 1, first), (filters, 3, second), (4 * filters, 1, 1)
+    return (filters, 1, 1), (filters, 3, strides), (4 * filters, 1, 1)
 
 
-def branch(spec, rows, name, residual, preactivation, use_bias):
+def branch(spec, rows, name, residual, preactivation):
     """The convolutions, with normalisation and activation before or after each; none after the last before a sum."""
     steps = []
     for number, (filters, size, strides) in enumerate(rows, 1):
-        full, options = f"{name}_conv{number}", {"strides": strides, "padding": size // 2, "use_bias": use_bias}
+        options = {"strides": strides, "padding": size // 2, "name": f"{name}_conv{number}"}
         if preactivation:
-            steps += norm_act(spec, name=full) + conv(spec, filters, size, name=full, **options)
+            steps += norm_act_conv(spec, filters, size, **options)
         else:
-            activate = not residual or number < len(rows)
-            steps += conv_norm_act(spec, filters, size, name=full, activate=activate, **options)
+            steps += conv_norm_act(spec, filters, size, activate=not residual or number < len(rows), **options)
     return steps
 
 
-def shortcut_of(x, activated, spec, width, strides, name, shortcut, preactivation, use_bias):
+def shortcut_of(x, activated, spec, width, strides, name, shortcut, preactivation):
     """The input of a block in the shape of what its branch makes of it."""
     new = width - x.shape[-1]
     if strides == 1 and not new:
         return x
     if shortcut == "projection":
         project = conv if preactivation else partial(conv_norm_act, activate=False)
-        options = {"strides": strides, "padding": 0, "use_bias": use_bias, "name": f"{name}_shortcut"}
-        return apply(activated, project(spec, width, 1, **options))
+        return apply(activated, project(spec, width, 1, strides=strides, padding=0, name=f"{name}_shortcut"))
     if new < 0:
         raise UsageError(
             f"filters must not fall where shortcuts are the identity; {name} has {x.shape[-1]}, then {width}"
@@ -70,23 +66,22 @@ def shortcut_of(x, activated, spec, width, strides, name, shortcut, preactivatio
     return of_rank(spec, "ZeroPaddingND")(around if len(around) > 1 else around[0], **options)(x)
 
 
-def block(x, spec, rows, name, shortcut, residual, preactivation, use_bias):
+def block(x, spec, rows, name, shortcut, residual, preactivation):
     """Two or three convolutions, and around them the input itself, which is added to what they make of it."""
-    steps = branch(spec, rows, name, residual, preactivation, use_bias)
+    steps = branch(spec, rows, name, residual, preactivation)
     before = len(norm_act(spec, name=name)) if preactivation else 0
     activated = apply(x, steps[:before])
     y = apply(activated, steps[before:])
     if not residual:
         return y
-    strides = rows[0][2] * rows[1][2]
-    source = shortcut_of(x, activated, spec, y.shape[-1], strides, name, shortcut, preactivation, use_bias)
+    source = shortcut_of(x, activated, spec, y.shape[-1], rows[0][2] * rows[1][2], name, shortcut, preactivation)
     y = layers.Add(name=f"{name}_add")([y, source])
     return y if preactivation else layers.Activation(spec.activation, name=f"{name}_out")(y)
 
 
 @register(*IMAGENET, year=2015, paper="arXiv:1512.03385", batch_norm=True, torch=TORCH)
 @register(*CIFAR, layouts={"small": (32, 32, 3)}, year=2015, paper="arXiv:1512.03385", batch_norm=True)
-def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=False, stride_on="3x3", use_bias=False):
+def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=False):
     """The stem, stages of blocks of which the first halves the image (but in stage 1), and the head.
 
     Args:
@@ -96,27 +91,20 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
             with zeros (option A). None: A in the nets for CIFAR-10, B in the others.
         residual: False leaves the shortcuts out: the plain net that shows degradation.
         preactivation: normalisation and activation before each convolution.
-        stride_on: the convolution of a bottleneck block that halves the image, "3x3" or "1x1".
-        use_bias: biases also before batch normalisation.
     """
     cifar = spec.name in CIFAR
     filters = filters or ((16, 32, 64) if cifar else (64, 128, 256, 512))
     kind, depths = ("basic", [CIFAR[spec.name]] * len(filters)) if cifar else IMAGENET[spec.name]
     check_length("filters", filters, len(depths))
     shortcut = check_choice("shortcut", shortcut or ("identity" if cifar else "projection"), ("identity", "projection"))
-    use_bias = use_bias or not spec.batch_norm
-    check_choice("stride_on", stride_on, ("1x1", "3x3"))
-    options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation, "use_bias": use_bias}
-    first = partial(conv if preactivation else conv_norm_act, use_bias=use_bias)
+    options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation}
+    first = conv if preactivation else conv_norm_act
     if spec.layout == "paper":
         steps = first(spec, 64, 7, strides=2, padding=3, name="stem_conv")
         steps += pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
     else:
         steps = first(spec, filters[0], 3, name="stem_conv")
-    for stage, (blocks, width) in enumerate(zip(depths, filters, strict=True), 1):
-        for number in range(1, blocks + 1):
-            rows = convolutions(kind, width, 2 if stage > 1 and number == 1 else 1, stride_on)
-            steps.append(partial(block, spec=spec, rows=rows, name=f"stage{stage}_block{number}", **options))
-    if preactivation:
-        steps += norm_act(spec, name="final")
-    return assemble(spec, steps + head(spec))
+    for stage, number, name in blocks_of(depths):
+        rows = convolutions(kind, filters[stage - 1], 2 if stage > 1 and number == 1 else 1)
+        steps.append(partial(block, spec=spec, rows=rows, name=name, **options))
+    return assemble(spec, steps + (norm_act(spec, name="final") if preactivation else []) + head(spec))

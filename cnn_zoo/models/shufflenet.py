@@ -10,7 +10,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import check_choice, check_number
-from ..nn.blocks import apply, assemble, conv_norm_act, head, initializer, norm_act, pool, regularizer, split
+from ..nn.blocks import apply, assemble, blocks_of, conv_norm_act, head, kernel_options, norm_act, pool, split
 from .registry import register
 
 REPEATS = (4, 8, 4)
@@ -35,14 +35,8 @@ def grouped_pointwise(x, spec, filters, groups, name, activate=True):
     if groups == 1:
         return apply(x, conv_norm_act(spec, filters, 1, name=name, activate=activate))
     x = layers.Reshape((height * width, groups, depth // groups), name=f"{name}_split")(x)
-    x = layers.EinsumDense(
-        "bpgi,gio->bpgo",
-        output_shape=(height * width, groups, filters // groups),
-        bias_axes=None if spec.batch_norm else "go",
-        kernel_initializer=initializer(spec),
-        kernel_regularizer=regularizer(spec),
-        name=name,
-    )(x)
+    options = {"bias_axes": None if spec.batch_norm else "go", "name": name, **kernel_options(spec)}
+    x = layers.EinsumDense("bpgi,gio->bpgo", (height * width, groups, filters // groups), **options)(x)
     x = layers.Reshape((height, width, filters), name=f"{name}_join")(x)
     return apply(x, norm_act(spec, name=name, activate=activate))
 
@@ -57,8 +51,7 @@ def shuffle_channels(x, groups, name):
 
 def unit_v1(x, spec, filters, groups, strides, ungrouped, name):
     """Grouped 1x1, shuffle, depthwise 3x3, grouped 1x1; added to the input, or beside it where strides are 2."""
-    narrow = filters // 4
-    y = grouped_pointwise(x, spec, narrow, groups=1 if ungrouped else groups, name=f"{name}_conv1")
+    y = grouped_pointwise(x, spec, filters // 4, groups=1 if ungrouped else groups, name=f"{name}_conv1")
     y = shuffle_channels(y, groups, name=f"{name}_shuffle") if groups > 1 else y
     y = apply(y, conv_norm_act(spec, None, 3, strides=strides, padding=1, activate=False, name=f"{name}_depthwise"))
     width = filters - x.shape[-1] if strides > 1 else filters
@@ -78,12 +71,10 @@ def unit_v2(x, spec, filters, strides, name):
     def depthwise(name):
         return conv_norm_act(spec, None, 3, strides=strides, padding=1, activate=False, name=f"{name}_depthwise")
 
-    if strides == 1:
-        left, right = split(x, 2, name=f"{name}_split")
-    else:
+    left, right = split(x, 2, name=f"{name}_split") if strides == 1 else (x, x)
+    if strides > 1:
         shortcut = f"{name}_shortcut"
         left = apply(x, depthwise(shortcut) + conv_norm_act(spec, half, 1, name=f"{shortcut}_conv"))
-        right = x
     convs = conv_norm_act(spec, half, 1, name=f"{name}_conv1") + depthwise(name)
     right = apply(right, convs + conv_norm_act(spec, half, 1, name=f"{name}_conv2"))
     return shuffle_channels(layers.Concatenate(name=f"{name}_concat")([left, right]), 2, name=f"{name}_shuffle")
@@ -108,13 +99,9 @@ def shufflenet_v1(spec, *, groups=3, width=1.0):
     step = 4 * groups  # so many channels in each unit's narrow part are a multiple of the groups
     channels = max(int(V1[groups] * width) // step, STEM // step + 1) * step
     steps = stem(spec)
-    for stage, repeats in enumerate(REPEATS, 1):
-        filters = channels * 2 ** (stage - 1)
-        for number in range(1, repeats + 1):
-            first = number == 1
-            options = {"filters": filters, "groups": groups, "strides": 2 if first else 1}
-            options |= {"ungrouped": first and stage == 1, "name": f"stage{stage}_block{number}"}
-            steps.append(partial(unit_v1, spec=spec, **options))
+    for stage, number, name in blocks_of(REPEATS):
+        options = {"filters": channels * 2 ** (stage - 1), "groups": groups, "strides": 2 if number == 1 else 1}
+        steps.append(partial(unit_v1, spec=spec, ungrouped=stage == number == 1, name=name, **options))
     return assemble(spec, steps + head(spec))
 
 
@@ -124,8 +111,7 @@ def shufflenet_v2(spec, *, width=1):
     check_choice("width", width, V2)
     *filters, last = V2[width]
     steps = stem(spec)
-    for stage, (repeats, depth) in enumerate(zip(REPEATS, filters, strict=True), 1):
-        for number in range(1, repeats + 1):
-            options = {"filters": depth, "strides": 2 if number == 1 else 1, "name": f"stage{stage}_block{number}"}
-            steps.append(partial(unit_v2, spec=spec, **options))
+    for stage, number, name in blocks_of(REPEATS):
+        options = {"filters": filters[stage - 1], "strides": 2 if number == 1 else 1, "name": name}
+        steps.append(partial(unit_v2, spec=spec, **options))
     return assemble(spec, steps + conv_norm_act(spec, last, 1, name="final_conv") + head(spec))

@@ -11,10 +11,8 @@ from ..core.errors import check_length
 from ..nn.blocks import apply, assemble, conv_norm_act, headless, pool, regularizer
 from .registry import register
 
-VARIANTS = {  # stem filters and kernel; fire modules a stage
-    "squeezenet1_0": (96, 7, (3, 4, 1)),
-    "squeezenet1_1": (64, 3, (2, 2, 4)),
-}
+# stem filters and kernel; fire modules a stage
+VARIANTS = {"squeezenet1_0": (96, 7, (3, 4, 1)), "squeezenet1_1": (64, 3, (2, 2, 4))}
 SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)  # filters of the eight fire modules; they expand to eight times as many
 TORCH = (
     ("stem_conv", "features.0"),
@@ -34,9 +32,8 @@ def pool_all(x, spec, name):
 def fire(x, spec, squeeze, name):
     """Few channels, from which 1x1 and 3x3 convolutions make many."""
     x = apply(x, conv_norm_act(spec, squeeze, 1, name=f"{name}_squeeze"))
-    ones = apply(x, conv_norm_act(spec, 4 * squeeze, 1, name=f"{name}_expand1x1"))
-    threes = apply(x, conv_norm_act(spec, 4 * squeeze, 3, name=f"{name}_expand3x3"))
-    return layers.Concatenate(name=f"{name}_out")([ones, threes])
+    both = (apply(x, conv_norm_act(spec, 4 * squeeze, k, name=f"{name}_expand{k}x{k}")) for k in (1, 3))
+    return layers.Concatenate(name=f"{name}_out")(list(both))
 
 
 @register(*VARIANTS, year=2016, paper="arXiv:1602.07360", dropout=0.5, torch=TORCH, ranks=(2,))
@@ -52,8 +49,7 @@ def squeezenet(spec, *, squeeze=SQUEEZE):
     for stage, modules in enumerate(depths, 1):
         steps.append(partial(pool_all, spec=spec, name=f"stage{stage}_in"))
         for _ in range(modules):
-            name = f"stage{stage}_fire{number}"
-            steps.append(partial(fire, spec=spec, squeeze=squeeze[number - 2], name=name))
+            steps.append(partial(fire, spec=spec, squeeze=squeeze[number - 2], name=f"stage{stage}_fire{number}"))
             number += 1
     return assemble(spec, steps + _head(spec))
 
@@ -63,18 +59,10 @@ def _head(spec):
     if not spec.include_top:
         return headless(spec)
     dropout = [layers.Dropout(spec.dropout, name="dropout")] if spec.dropout else []
-    classify = layers.Conv2D(
-        spec.num_classes,
-        1,
-        activation=spec.activation,
-        kernel_regularizer=regularizer(spec),
-        dtype="float32",
-        name="predictions_conv",
-    )
-    scores = layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")
+    options = {"kernel_regularizer": regularizer(spec), "dtype": "float32", "name": "predictions_conv"}
     return [
         *dropout,
-        classify,
-        scores,
+        layers.Conv2D(spec.num_classes, 1, activation=spec.activation, **options),
+        layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool"),
         layers.Activation(spec.classifier_activation, dtype="float32", name="predictions"),
     ]

@@ -11,12 +11,13 @@ import keras
 from keras import layers
 
 from ..core.errors import UsageError, check_length
-from ..nn.blocks import apply, conv_norm_act, initializer, of_rank, pixels, pool, regularizer
+from ..nn.blocks import apply, conv_norm_act, kernel_options, of_rank, pixels, pool
 from ..nn.inspection import features
 from .registry import choose_layout, entry, register
 
 PAPER = (64, 128, 256, 512, 1024)
 SMALL = (16, 32, 64, 128)
+LAYOUTS = {"small": (64, 64, 1), "paper": (572, 572, 1)}
 MOST_FILTERS = 256  # of the expanding path on a backbone
 
 
@@ -68,18 +69,11 @@ def fit(x, spec, sides, name):
 
 def up(x, spec, filters, strides, name):
     """The up-convolution: a square of `strides` by `strides` positions from each."""
-    options = {"kernel_initializer": initializer(spec), "kernel_regularizer": regularizer(spec), "name": f"{name}_up"}
-    return of_rank(spec, "ConvNDTranspose")(filters, strides, strides=strides, **options)(x)
+    make = of_rank(spec, "ConvNDTranspose")
+    return make(filters, strides, strides=strides, name=f"{name}_up", **kernel_options(spec))(x)
 
 
-@register(
-    "unet",
-    task="segmentation",
-    layouts={"small": (64, 64, 1), "paper": (572, 572, 1)},
-    year=2015,
-    paper="arXiv:1505.04597",
-    batch_norm="small",
-)
+@register("unet", task="segmentation", layouts=LAYOUTS, year=2015, paper="arXiv:1505.04597", batch_norm="small")
 def unet(spec, *, backbone=None, filters=()):
     """The contracting path or a backbone, the expanding path, and a class for every pixel.
 
@@ -92,9 +86,9 @@ def unet(spec, *, backbone=None, filters=()):
             last; (): 16, 32, … up to 256.
     """
     paper = spec.layout == "paper"
-    if backbone is not None and paper:
-        raise UsageError(f"backbone must be None in the paper layout; got {backbone!r}")
     if backbone is not None:
+        if paper:
+            raise UsageError(f"backbone must be None in the paper layout; got {backbone!r}")
         inputs, maps = encoder(spec, backbone)
         levels = max(1, len(maps) - 1)
         filters = filters or [min(SMALL[0] * 2**i, MOST_FILTERS) for i in range(levels)]

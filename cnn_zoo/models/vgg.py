@@ -13,20 +13,15 @@ from .registry import register
 PAPER = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CONVOLUTIONS = {**PAPER, "vgg_slim": PAPER["vgg11"]}  # of each stage
 FILTERS = {**dict.fromkeys(PAPER, (64, 128, 256, 512, 512)), "vgg_slim": (32, 64, 128, 128, 128)}
-
-
-@register(
-    *PAPER,
-    year=2014,
-    paper="arXiv:1409.1556",
-    dropout=0.5,
-    torch=(
-        (r"stage\d_conv\d", "features.<index>"),
-        ("fc1", "classifier.0"),
-        ("fc2", "classifier.3"),
-        ("predictions", "classifier.6"),
-    ),
+TORCH = (
+    (r"stage\d_conv\d", "features.<index>"),
+    ("fc1", "classifier.0"),
+    ("fc2", "classifier.3"),
+    ("predictions", "classifier.6"),
 )
+
+
+@register(*PAPER, year=2014, paper="arXiv:1409.1556", dropout=0.5, torch=TORCH)
 @register("vgg_slim", layouts={"small": (32, 32, 3)}, year=2026, paper="", batch_norm=True)
 def vgg(spec, *, filters=(), units=None, pool_kind="max"):
     """Five stages of 3x3 convolutions and 2x2 pooling.

@@ -27,7 +27,6 @@ LAST_SIDE = 4  # pixels
 MOST_FILTERS = 256
 LEAST_VARIANCE = 5e-4  # added, so that noise is not blown up without limit; of images in [0, 1]
 
-OURS = {"year": 2026, "paper": "", "batch_norm": True, "large_steps": True}
 
 
 def whiten(model, images: np.ndarray) -> None:
@@ -75,8 +74,8 @@ def zoonet(spec, *, filters=()):
     filters = filters or [min(first * 2**i, MOST_FILTERS) for i in range(max(1, halvings))]
     for stage, width in enumerate(filters, 1):
         name = f"stage{stage}_conv1"
-        stack += conv(spec, width, 3, use_bias=not spec.batch_norm, name=name)
-        stack += pool(spec, "max", 2, name=f"stage{stage}_pool") + norm_act(spec, name=name)
+        stack += conv(spec, width, 3, name=name) + pool(spec, "max", 2, name=f"stage{stage}_pool")
+        stack += norm_act(spec, name=name)
         for number in range(2, 1 + (last if stage == len(filters) else convolutions)):
             stack += conv_norm_act(spec, width, 3, name=f"stage{stage}_conv{number}")
     return assemble(spec, stack + head(spec))

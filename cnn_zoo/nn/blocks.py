@@ -19,6 +19,7 @@ MOMENTUM = 0.9  # Keras' 0.99 lags behind in short trainings
 SATURATING = ("sigmoid", "tanh", "softsign", "hard_sigmoid")
 
 Layers = list[layers.Layer]
+Size = int | tuple[int, ...]
 
 
 def of_rank(spec: Spec, kind: str) -> type[layers.Layer]:
@@ -29,54 +30,39 @@ def of_rank(spec: Spec, kind: str) -> type[layers.Layer]:
 def conv(
     spec: Spec,
     filters: int | None,
-    kernel_size: int | tuple[int, ...],
+    kernel_size: Size,
     *,
     name: str,
     strides: int = 1,
     padding: str | int = "same",
-    use_bias: bool = True,
-    activation=None,
+    **own,
 ) -> Layers:
     """A convolution: (batch, *sides, channels) -> (batch, *new sides, filters); without filters, depthwise.
 
     Args:
         padding: "same" or "valid" as in Keras; or a number of zeros on every side, as papers and PyTorch count. The two
             differ where strides are 2: there Keras' "same" pads the right and the lower side only.
+        own: activation, by default none, and use_bias, by default where batch normalisation has none to follow.
     """
-    stack, padding = _pad(spec, padding, kernel_size, strides, name)
-    options = {"strides": strides, "padding": padding, "use_bias": use_bias, "activation": activation, "name": name}
-    if filters is None:
-        kernel = {"depthwise_initializer": initializer(spec), "depthwise_regularizer": regularizer(spec)}
-        if keras.config.dtype_policy().compute_dtype == "bfloat16":  # whose gradients take up to thirty times as long
-            kernel["dtype"] = "float32"
-        return [*stack, of_rank(spec, "DepthwiseConvND")(kernel_size, **kernel, **options)]
-    kernel = {"kernel_initializer": initializer(spec), "kernel_regularizer": regularizer(spec)}
-    return [*stack, of_rank(spec, "ConvND")(filters, kernel_size, **kernel, **options)]
+    zeros: Layers = []
+    if isinstance(padding, int):
+        same = padding and strides == 1 and kernel_size == 2 * padding + 1
+        zeros, padding = ([], "same") if same else (_zeros(spec, padding, name), "valid")
+    options = {"strides": strides, "padding": padding, "use_bias": not spec.batch_norm, "name": name, **own}
+    if filters is not None:
+        return [*zeros, of_rank(spec, "ConvND")(filters, kernel_size, **kernel_options(spec), **options)]
+    if keras.config.dtype_policy().compute_dtype == "bfloat16":  # whose gradients take up to thirty times as long
+        options["dtype"] = "float32"
+    return [*zeros, of_rank(spec, "DepthwiseConvND")(kernel_size, **kernel_options(spec, "depthwise"), **options)]
 
 
 def conv_norm_act(
-    spec: Spec,
-    filters: int | None,
-    kernel_size: int | tuple[int, ...],
-    *,
-    name: str,
-    use_bias: bool | None = None,
-    activate: bool = True,
-    epsilon: float = EPSILON,
-    **options,
+    spec: Spec, filters: int | None, kernel_size: Size, *, name: str, activate: bool = True, epsilon=EPSILON, **options
 ) -> Layers:
-    """A convolution, batch normalisation if spec asks for it, and the activation unless `activate` is False.
-
-    Args:
-        use_bias: None: only when no batch normalisation, which has its own, follows.
-        options: strides and padding, see conv.
-    """
-    use_bias = not spec.batch_norm if use_bias is None else use_bias
-    if spec.batch_norm:
-        norm = norm_act(spec, name=name, activate=activate, epsilon=epsilon)
-        return conv(spec, filters, kernel_size, name=name, use_bias=use_bias, **options) + norm
-    activation = spec.activation if activate else None
-    return conv(spec, filters, kernel_size, name=name, use_bias=use_bias, activation=activation, **options)
+    """A convolution, see conv, batch normalisation if spec asks for it, and the activation if `activate`."""
+    activation = spec.activation if activate and not spec.batch_norm else None
+    stack = conv(spec, filters, kernel_size, name=name, activation=activation, **options)
+    return stack + norm_act(spec, name=name, activate=activate, epsilon=epsilon) if spec.batch_norm else stack
 
 
 def norm_act(spec: Spec, *, name: str, activate: bool = True, epsilon: float = EPSILON) -> Layers:
@@ -86,13 +72,9 @@ def norm_act(spec: Spec, *, name: str, activate: bool = True, epsilon: float = E
     return [norm] * spec.batch_norm + [act] * activate
 
 
-def _pad(spec: Spec, padding: str | int, kernel_size: int | tuple[int, ...], strides: int, name: str):
-    """Zeros on every side as a layer where Keras' own padding is not the same; and Keras' padding."""
-    if isinstance(padding, str):
-        return [], padding
-    if padding and strides == 1 and kernel_size == 2 * padding + 1:
-        return [], "same"
-    return _zeros(spec, padding, name), "valid"
+def norm_act_conv(spec: Spec, filters: int, kernel_size: Size, *, name: str, **options) -> Layers:
+    """The three in the order of pre-activation (arXiv:1603.05027)."""
+    return norm_act(spec, name=name) + conv(spec, filters, kernel_size, name=name, **options)
 
 
 def _zeros(spec: Spec, padding: int, name: str) -> Layers:
@@ -123,29 +105,12 @@ def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> Lay
         return headless(spec)
     stack = [layers.Flatten(name="flatten") if flatten else of_rank(spec, "GlobalAveragePoolingND")(name="avg_pool")]
     for number, width in enumerate(units, 1):
-        stack.append(
-            layers.Dense(
-                width,
-                activation=spec.activation,
-                kernel_initializer=initializer(spec),
-                kernel_regularizer=regularizer(spec),
-                name=f"fc{number}",
-            )
-        )
+        stack.append(layers.Dense(width, activation=spec.activation, name=f"fc{number}", **kernel_options(spec)))
         if spec.dropout:
             stack.append(layers.Dropout(spec.dropout, name=f"fc{number}_dropout"))
     if spec.dropout and len(stack) == 1:  # no hidden layer to follow: drop the features themselves
         stack.append(layers.Dropout(spec.dropout, name="dropout"))
-    stack.append(
-        layers.Dense(
-            spec.num_classes,
-            activation=spec.classifier_activation,
-            kernel_regularizer=regularizer(spec),
-            dtype="float32",  # under mixed precision, softmax in 16 bits loses the small probabilities
-            name="predictions",
-        )
-    )
-    return stack
+    return [*stack, _predictions(spec, layers.Dense)]
 
 
 def headless(spec: Spec) -> Layers:
@@ -156,10 +121,18 @@ def headless(spec: Spec) -> Layers:
 
 def pixels(spec: Spec) -> Layers:
     """The top of a net that gives every position a class: (batch, *sides, channels) -> (batch, *sides, num_classes)."""
-    if not spec.include_top:
-        return headless(spec)
-    options = {"activation": spec.classifier_activation, "kernel_regularizer": regularizer(spec)}
-    return [of_rank(spec, "ConvND")(spec.num_classes, 1, dtype="float32", name="predictions", **options)]
+    return [_predictions(spec, of_rank(spec, "ConvND"), 1)] if spec.include_top else headless(spec)
+
+
+def _predictions(spec: Spec, kind: type[layers.Layer], *kernel_size: int) -> layers.Layer:
+    """The last layer, in 32 bits: under mixed precision, softmax in 16 loses the small probabilities."""
+    options = {"activation": spec.classifier_activation, "kernel_regularizer": regularizer(spec), "dtype": "float32"}
+    return kind(spec.num_classes, *kernel_size, name="predictions", **options)
+
+
+def kernel_options(spec: Spec, kind: str = "kernel") -> dict:
+    """Initialiser and penalty of a layer's kernel."""
+    return {f"{kind}_initializer": initializer(spec), f"{kind}_regularizer": regularizer(spec)}
 
 
 def initializer(spec: Spec) -> str:
@@ -171,6 +144,12 @@ def initializer(spec: Spec) -> str:
 def regularizer(spec: Spec) -> keras.Regularizer | None:
     """The penalty on kernels, or None."""
     return keras.regularizers.L1L2(spec.l1, spec.l2) if spec.l1 or spec.l2 else None
+
+
+def blocks_of(depths: Iterable[int]) -> list[tuple[int, int, str]]:
+    """Stage, number in it and name of each block, (1, 1, "stage1_block1") first, where stages have so many."""
+    numbers = ((stage, number) for stage, depth in enumerate(depths, 1) for number in range(1, depth + 1))
+    return [(stage, number, f"stage{stage}_block{number}") for stage, number in numbers]
 
 
 def apply(x, steps: Iterable[Callable]):

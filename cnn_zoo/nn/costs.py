@@ -23,12 +23,7 @@ class LayerRow:
 
 
 def layer_rows(model) -> tuple[LayerRow, ...]:
-    """What each layer of a model is and costs, with the layers of models inside it in their place.
-
-    Raises:
-        UsageError: a layer of a kind whose cost is not known here, or that is used more than once; images of any size;
-            several inputs or outputs.
-    """
+    """What each layer of a model is and costs; UsageError where that cannot be counted."""
     if len(model.inputs) > 1 or len(model.outputs) > 1:
         counts = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
         raise UsageError(f"{model.name} has {counts}; a card is of a model with one of each")
@@ -56,12 +51,10 @@ def _flat(model) -> list:
 
 
 def _row(layer) -> LayerRow:
-    kind = type(layer).__name__
-    shape = tuple(layer.output.shape[1:])
+    kind, shape = type(layer).__name__, tuple(layer.output.shape[1:])
     for base in type(layer).__mro__:  # a subclass costs what its base does
         if base.__name__ in MACS and base.__module__.startswith(("keras.", f"{__package__.partition('.')[0]}.")):
-            macs = MACS[base.__name__](layer, shape)
-            return LayerRow(layer.name, kind, shape, layer.count_params(), macs)
+            return LayerRow(layer.name, kind, shape, layer.count_params(), MACS[base.__name__](layer, shape))
     raise UsageError(
         f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.nn.costs does not know; add it to MACS there"
     )
@@ -74,17 +67,13 @@ def _positions(layer, shape: tuple) -> int:
 
 
 def _conv(layer, shape):
-    return math.prod(layer.kernel.shape) * _positions(layer, shape)
+    """Every position is multiplied with the whole kernel, or both kernels of a separable convolution."""
+    kernels = (weight.shape for weight in layer.weights if weight.name.endswith("kernel"))
+    return sum(map(math.prod, kernels)) * _positions(layer, shape)
 
 
 def _conv_transpose(layer, shape):
-    """Every input position is multiplied with the whole kernel."""
-    return math.prod(layer.kernel.shape) * _positions(layer, tuple(layer.input.shape[1:]))
-
-
-def _separable(layer, shape):
-    kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-    return kernels * _positions(layer, shape)
+    return _conv(layer, tuple(layer.input.shape[1:]))
 
 
 def _einsum(layer, shape):
@@ -100,22 +89,21 @@ def _free(layer, shape):
     return 0
 
 
-# Multiply-accumulates of one image by layer class, as papers count them: additions, comparisons, normalisation
-# (which folds into the convolution before it) and activations are free. The kernel of a grouped convolution is
-# already smaller by the number of groups.
+# Multiply-accumulates of one image by kind of layer, for ND of 1D, 2D or 3D, as papers count them: additions,
+# comparisons, normalisation (which folds into the convolution before it) and activations are free. The kernel of a
+# grouped convolution is already smaller by the number of groups.
+_KINDS = {
+    _conv: "ConvND DepthwiseConvND SeparableConvND Dense",
+    _conv_transpose: "ConvNDTranspose",
+    _einsum: "EinsumDense",
+    _free: """Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropoutND GaussianNoise GaussianDropout Flatten
+        Reshape Permute Identity BatchNormalization LayerNormalization GroupNormalization Add Subtract Multiply Average
+        Maximum Minimum Concatenate MaxPoolingND AveragePoolingND GlobalAveragePoolingND GlobalMaxPoolingND
+        ZeroPaddingND CroppingND UpSamplingND Rescaling Normalization ActivityRegularization""",
+}
 MACS: dict[str, Callable] = {
-    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "Dense"), _conv),
-    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _conv_transpose),
-    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
-    "EinsumDense": _einsum,
-    **dict.fromkeys(
-        """Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout1D SpatialDropout2D
-        SpatialDropout3D GaussianNoise GaussianDropout Flatten Reshape Permute Identity BatchNormalization
-        LayerNormalization GroupNormalization Add Subtract Multiply Average Maximum Minimum Concatenate
-        MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D
-        GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
-        GlobalMaxPooling2D GlobalMaxPooling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D
-        Cropping3D UpSampling1D UpSampling2D UpSampling3D Rescaling Normalization ActivityRegularization""".split(),
-        _free,
-    ),
+    kind.replace("ND", f"{rank}D"): cost
+    for cost, kinds in _KINDS.items()
+    for kind in kinds.split()
+    for rank in (1, 2, 3)
 }

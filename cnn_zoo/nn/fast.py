@@ -8,6 +8,7 @@ import math
 from types import MethodType
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from .precision import processor_is_fast
@@ -22,10 +23,9 @@ def fast_layers(model: keras.Model):
         with cnn_zoo.fast_layers(model):
             model.fit(images, labels)
 
-    They give the same numbers but for rounding. The layers stay Keras' own: what is saved inside the block, by
-    ModelCheckpoint say, is a plain Keras model. fit, evaluate and predict trace the model anew inside the block and
-    after it. Layers of models inside the model are included; layers of other classes, and those of other backends
-    than TensorFlow, stay as they are.
+    They give the same numbers but for rounding, and stay Keras' own: what ModelCheckpoint, say, saves inside the block
+    is a plain Keras model. fit, evaluate and predict trace the model anew inside the block and after it. Layers of
+    models inside the model are included; other classes and backends stay as they are.
     """
     changed = []
     if keras.backend.backend() == "tensorflow":
@@ -50,11 +50,10 @@ def _forget_compiled(model):
 def _normalise(layer, inputs, training=None, mask=None):
     """BatchNormalization.call by TensorFlow's fused kernel.
 
-    Keras computes mean, variance and the normalised values in separate float32 passes over the batch, which in a small
-    net on a CPU take longer than its convolutions. Images normalised over their last axis go through the kernel;
-    everything else through Keras' own code. So do channels that are no multiple of 4, with which the kernel takes up to
-    three times as long as Keras. In 16 bits it is slow with channels that are no multiple of 16, too; they go through
-    it in 32 bits, in which Keras normalises them as well.
+    Keras computes mean, variance and values in separate float32 passes over the batch, which in a small net on a CPU
+    take longer than its convolutions. Its own code remains for what is no batch of images normalised over the last
+    axis, and for channels that are no multiple of 4, with which the kernel takes up to three times as long. In 16 bits
+    it is slow with channels that are no multiple of 16, too; they go through it in 32 bits, as in Keras.
     """
     size = inputs.shape[-1]
     images = len(inputs.shape) == 4 and layer.axis in (-1, 3)
@@ -63,8 +62,6 @@ def _normalise(layer, inputs, training=None, mask=None):
     special = mask is not None or layer.synchronized or getattr(layer, "renorm", False)  # renorm: not in Keras 3.13
     if not images or not numbers or special:
         return type(layer).call(layer, inputs, training=training, mask=mask)
-    import tensorflow as tf
-
     training = bool(training and layer.trainable)
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=inputs if size % at_once == 0 else tf.cast(inputs, tf.float32),
@@ -113,7 +110,6 @@ def _is_narrow(width: int | None, filters: int) -> bool:
 
 def _convolution(images, kernel, kernel_gradient):
     """A convolution of stride 1, with zeros around the images, and another way to the gradient of its kernel."""
-    import tensorflow as tf
 
     @tf.custom_gradient
     def convolution(images, kernel):
@@ -130,16 +126,12 @@ def _convolution(images, kernel, kernel_gradient):
 
 def _gradient_of_pointwise(images, upstream, shape):
     """The gradient of a kernel of shape (1, 1, before, after)."""
-    import tensorflow as tf
-
     before, after = (tf.reshape(maps, (-1, maps.shape[-1])) for maps in (images, upstream))
     return tf.reshape(tf.matmul(before, after, transpose_a=True), shape)
 
 
 def _gradient_of_narrow(images, upstream, shape):
     """The gradient of a kernel of odd sides, from rows that are some 64 positions long."""
-    import tensorflow as tf
-
     gap = shape[1] // 2
     together = 2 ** math.ceil(math.log2(64 / (images.shape[2] + gap)))
     before, after = (_side_by_side(maps, together, gap) for maps in (images, upstream))
@@ -150,8 +142,6 @@ def _gradient_of_narrow(images, upstream, shape):
 
 def _side_by_side(images, together: int, gap: int):
     """(n, height, width, channels) as (n / together, height, together * (width + gap), channels), zeros in the gaps."""
-    import tensorflow as tf
-
     height, width, channels = images.shape[1:]
     missing = -tf.shape(images)[0] % together
     padded = tf.pad(images, [[0, missing], [0, 0], [0, gap], [0, 0]])

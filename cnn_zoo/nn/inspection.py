@@ -64,7 +64,7 @@ def shapes_only():
         import keras
     from keras.src.backend.common import global_state  # there is no public name for it
 
-    name = "uninitialized_variables"  # a list to which Keras adds those inside, to fill them at the next occasion
+    name = "uninitialized_variables"  # to which Keras adds those inside, to fill them at the next occasion
     before = list(global_state.get_global_attribute(name) or [])
     try:
         with keras.StatelessScope(initialize_variables=False):
@@ -75,11 +75,7 @@ def shapes_only():
 
 def stages(model) -> dict[str, str]:
     """The last layer of every stage: {"stage1": "stage1_pool", …}, in the order of the model."""
-    last = {}
-    for layer in model.layers:
-        if stage := stage_of(layer.name):
-            last[stage] = layer.name
-    return last
+    return {stage: layer.name for layer in model.layers if (stage := stage_of(layer.name))}
 
 
 def features(model) -> dict[int, Any]:
@@ -111,27 +107,25 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
     """A model that returns the outputs of named layers.
 
     Args:
-        model: a Keras model, of the zoo or with layers named likewise; or a Run.
+        model: a built Sequential or functional Keras model, of the zoo or with layers named likewise; or a Run.
         layers: names of layers, or of stages ("stage2" is the last layer of that stage), in the order wanted;
             None: every stage. One name as a string returns one output.
 
     Returns:
-        A keras.Model from the model's input to a list of feature maps, or to the only one, of which Keras makes no
-        list; it shares the model's weights.
+        A keras.Model that shares the model's weights, from its input to a list of feature maps, or to the only one.
 
     Raises:
-        UsageError: no such layer or stage, or not a built Sequential or functional model.
+        UsageError: no such layer or stage, or another kind of model.
     """
     import keras
 
     model = whole_model(model)
-    ends = stages(model)
+    ends, by_name = stages(model), {layer.name: layer for layer in model.layers}
     if layers is None and not ends:
         raise UsageError(f"{model.name} has no layers named stage1_…; name the layers to return")
-    if layers is not None and not isinstance(layers, Iterable):
+    if not isinstance(layers, Iterable | None):
         raise UsageError(f"layers are names of layers or stages; got {layers!r}")
-    wanted = [layers] if isinstance(layers, str) else list(ends.values()) if layers is None else list(layers)
-    by_name = {layer.name: layer for layer in model.layers}
+    wanted = [layers] if isinstance(layers, str) else list(ends if layers is None else layers)
     if not wanted:
         raise UsageError(f"name at least one layer or stage of {model.name}")
     outputs = []

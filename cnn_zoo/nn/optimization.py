@@ -70,8 +70,7 @@ class Muon(keras.optimizers.Muon):
 
     Muon (kellerjordan.github.io/posts/muon, arXiv:2502.16982) replaces the momentum of a matrix by the nearest matrix
     whose singular values are all one, so that directions in which gradients are small are learned as fast as others.
-    Keras applies it to matrices alone. Everything that is neither a matrix nor such a kernel, and the last layer, is
-    trained with Adam, depthwise kernels included.
+    Keras applies it to matrices alone. All else, depthwise kernels and the last layer included, is trained with Adam.
 
     Args:
         iteration_dtype: in what to find those matrices. "bfloat16" is as good, as both sources have it, and where a

@@ -13,14 +13,8 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
 def choose_precision(precision: str = "auto") -> str:
-    """The Keras dtype policy to train with.
-
-    Args:
-        precision: "float32"; "mixed_bfloat16", which computes in 16 bits and keeps weights, sums and normalisation in
-            32; or "auto", the faster of the two on this machine.
-
-    Returns:
-        "float32" or "mixed_bfloat16".
+    """The Keras dtype policy: "float32"; "mixed_bfloat16", which keeps weights, sums and normalisation in 32 bits; or
+    for "auto" the faster of the two on this machine.
     """
     if precision not in PRECISIONS:
         raise UsageError(unknown("precision", precision, PRECISIONS))
@@ -48,12 +42,10 @@ def _bfloat16_is_fast() -> bool:
 
 @functools.cache
 def processor_is_fast() -> bool:
-    """Whether TensorFlow multiplies matrices of bfloat16 in hardware here, and in a CPU, by oneDNN's kernels."""
-    if not _bfloat16_is_fast():
-        return False
+    """Whether bfloat16 is fast here, and on a CPU, by oneDNN's kernels."""
     import tensorflow as tf
 
-    return not tf.config.get_visible_devices("GPU")
+    return _bfloat16_is_fast() and not tf.config.get_visible_devices("GPU")
 
 
 @contextlib.contextmanager
@@ -61,11 +53,8 @@ def policy(dtype: str | None):
     """Layers made inside have this dtype policy; None leaves Keras' global one."""
     import keras
 
-    if dtype is None:
-        yield
-        return
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype)
+    keras.config.set_dtype_policy(before if dtype is None else dtype)
     try:
         yield
     finally:
