@@ -70,10 +70,8 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     Args:
         model: a name, with build_model's arguments, or any built Keras model made of standard layers; or a Run.
 
-    Raises:
-        UsageError: as build_model does; or a layer of a kind whose cost is not known here, a layer that is used more
-            than once, images of any size, or several inputs or outputs.
-        OptionError: as build_model does; or options of a model that is not given by name.
+    Errors are those of build_model; a UsageError for a layer of a kind whose cost is not known here, or used more than
+    once, for images of any size, several inputs or outputs; an OptionError for options of a model not given by name.
     """
     options = build_options
     if isinstance(model, str):

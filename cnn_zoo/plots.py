@@ -1,4 +1,4 @@
-"""Figures of runs and models, and the style of all.
+"""Figures of runs and models, and the style and the parts of all figures.
 
 Images are uint8, or floats in [0, 1], (n, height, width, channels); class names are by label.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -61,6 +63,60 @@ def save(figure: Figure, path) -> None:
 def plain(name: str, length: int) -> str:
     """A class name as a figure shows it: cut to length, and no mathematics in it."""
     return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
+
+
+def minus(number: str) -> str:
+    """A number with a minus sign for its hyphen."""
+    return number.replace("-", "\u2212")
+
+
+def short(value: float) -> str:
+    """A number with two decimals at most."""
+    return minus(f"{round(float(value), 2) + 0.0:g}")  # + 0.0 turns -0 into 0
+
+
+def in_turn(*colours: str) -> Iterator[str]:
+    """The colours, again and again: what has none would not be drawn."""
+    return itertools.cycle(colours or (BLUE, ORANGE, GREEN, RED, PURPLE))
+
+
+def bare(axes) -> None:
+    """No ticks and no frame; a face stays."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def numbered(axes, values: np.ndarray, **image) -> None:
+    """A small matrix as coloured cells with its numbers in them."""
+    shown = axes.imshow(values, **image)
+    for (i, j), value in np.ndenumerate(values):
+        red, green, blue, _ = shown.cmap(shown.norm(value))
+        light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+        axes.text(j, i, short(value), ha="center", va="center", fontsize=8, color="black" if light else "white")
+        axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="#BBBBBB", linewidth=0.8))
+    bare(axes)
+
+
+def tables(tables: dict[str, np.ndarray], images: tuple[str, ...] = ()) -> Figure:
+    """Small matrices side by side, with their numbers in coloured cells of one size, each under its title.
+
+    Those whose titles are in `images` go from black (0) to white; in the others blue is positive and red negative.
+    """
+    rows, widths = max(len(table) for table in tables.values()), [np.shape(table)[1] for table in tables.values()]
+    with new_figure(0.42 * sum(widths) + 0.9 * len(widths), 0.42 * rows + 0.5) as figure:
+        axes = figure.subplots(1, len(tables), width_ratios=widths, squeeze=False)[0]
+        figure.get_layout_engine().set(wspace=0.12)
+        for axis, (title, table) in zip(axes, tables.items(), strict=True):
+            colours = signed_colours(np.abs(table).max()) | ({"cmap": "gray", "vmin": 0} if title in images else {})
+            numbered(axis, np.asarray(table), **colours)
+            axis.set(ylim=(rows - 0.5, -0.5), title=title)
+        return figure
+
+
+def signed_colours(limit: float) -> dict[str, Any]:
+    """Colours of signed numbers: blue is positive, red is negative, white is 0."""
+    limit = max(limit, 1e-9)
+    return {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
 
 
 def curves(history: dict[str, list[float]], best_epoch: int | None = None, score: str = "accuracy") -> Figure:
@@ -268,7 +324,8 @@ def masks(
     """
     rows = {"image": images} | ({} if truth is None else {"mask": truth}) | {"predicted": predicted}
     count = min(len(images), most)
-    shown = sorted({int(label) for part in (truth, predicted) if part is not None for label in np.unique(part[:count])})
+    found = np.unique([part[:count] for part in (truth, predicted) if part is not None])
+    known = [label for label in found if label < len(class_names)]
     # the background is black; the others are as far from each other as there is room
     hues = colormaps["gist_rainbow"](np.linspace(0, 1, max(1, len(class_names) - 1)))[:, :3]
     palette = np.ones((256, 3))
@@ -282,7 +339,6 @@ def masks(
                 axes.imshow(grey if name == "image" else palette[value], **shown_as, interpolation="nearest")
                 axes.set(xticks=[], yticks=[])
             line[0].set_ylabel(name)
-        known = [label for label in shown if label < len(class_names)]
         handles = [Rectangle((0, 0), 1, 1, facecolor=palette[label], edgecolor=GREY) for label in known]
         names = [plain(class_names[label], 12) for label in known]
         place = {"loc": "outside lower center", "ncols": min(len(names), 6), "frameon": False, "fontsize": 8}

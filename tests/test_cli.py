@@ -247,7 +247,6 @@ def test_a_set_that_cannot_be_downloaded_says_how_to_get_it(tmp_path):
     assert len(err.splitlines()) == 2
     assert "could not be downloaded" in err
     assert "TFDS_DATA_DIR" in err
-    assert list(tmp_path.iterdir()) == []  # no debris
 
 
 def test_a_closed_pipe_is_no_error():

@@ -6,7 +6,7 @@ import pytest
 
 from cnn_zoo import Source, Task, add_source, add_task, checkpoints, evaluate, load_data, load_run, predict, train
 from cnn_zoo.core.errors import UsageError
-from cnn_zoo.data import arrays, scenes
+from cnn_zoo.data import scenes
 from cnn_zoo.data.sources import SOURCES
 from cnn_zoo.tasks.base import TASKS, Section
 from conftest import equal
@@ -14,7 +14,7 @@ from conftest import equal
 
 def read(target):
     """300 scenes with the number of their digits."""
-    source, images, counts = arrays.read_digits(), [], []
+    source, images, counts = scenes.read_digits(), [], []
     for number in range(300):
         rng = np.random.default_rng(number)
         scene = scenes.compose(rng, source.images[..., 0], source.targets, (32, 32), (1, 4), (8, 12))

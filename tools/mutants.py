@@ -31,7 +31,7 @@ FIRST = {  # module -> the files of tests that should notice; others: the file o
     "registry": "models cli", "blocks": "layers models", "models": "packaging models", "datasets": "data",
     "sources": "data images", "explain": "models inference", "runs": "runs training", "checkpoints": "training runs",
     "files": "runs pretrained", "weights": "pretrained runs", "transfer": "pretrained", "intervals": "teaching runs",
-    "precision": "training layers", "quiet": "cli training", "errors": "models cli", "spec": "models",
+    "precision": "training layers", "machine": "cli training", "errors": "models cli", "spec": "models",
     "__main__": "cli", "__init__": "packaging",
 }  # fmt: skip
 LOOKED_AT = {"figures.py", "plots.py", "widgets.py"}

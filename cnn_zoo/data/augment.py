@@ -14,10 +14,9 @@ class Augment:
 
     Attributes:
         translate: largest shift, as a fraction of the side, by whole pixels; what is uncovered is black.
-        crop: the same with what is uncovered filled by reflection: a random crop of the padded image. Only one of the
-            two can be asked for.
-        flip: left and right exchanged, half of the time; in training batches, in every other epoch: which of the two
-            comes first is drawn for each image (arXiv:2404.00498, section 3.6). Never for digits or letters.
+        crop: the same, filled by reflection: a random crop of the padded image. Not together with translate.
+        flip: left and right exchanged, half of the time; in training batches, in every other epoch, the first or the
+            second as drawn for each image (arXiv:2404.00498, section 3.6). Never for digits or letters.
         rotate: largest angle in degrees, either way; bilinear, corners black.
         zoom: largest change of scale, as a fraction, either way; bilinear, borders black.
         cutout: side of a black square at a random place, as a fraction of the shorter side (arXiv:1708.04552).

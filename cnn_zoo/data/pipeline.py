@@ -78,7 +78,8 @@ class Data:
             augment: changes to training images, such as {"translate": 0.1, "flip": True}; see Augment. Masks move too.
             seed: of the order and augmentation of training images.
         """
-        size, seed, augment = _batch_size(batch_size), check_seed(seed), Augment.of(augment)
+        size, seed = check_number("batch_size", batch_size, 1, whole=True), check_seed(seed)
+        augment = Augment.of(augment)
         indices = self._indices(split)
         if split == "train":
             return self._training(size, epochs, augment, seed)
@@ -94,7 +95,7 @@ class Data:
 
     def steps(self, batch_size: int = 32) -> int:
         """Training batches an epoch."""
-        return -(-len(self.splits["train"]) // _batch_size(batch_size))
+        return -(-len(self.splits["train"]) // check_number("batch_size", batch_size, 1, whole=True))
 
     def images(self, split: str) -> np.ndarray:
         """The images of a split, uint8 (n, height, width, channels), in the source's order, which may be by class."""
@@ -170,10 +171,6 @@ class Data:
         return _finish(numbers.flat_map(chosen_indices), batch, count * steps)
 
 
-def _batch_size(value: Any) -> int:
-    return check_number("batch_size", value, 1, whole=True)
-
-
 def _shared(array: np.ndarray) -> tf.Tensor:
     """An array as a tensor: in the same memory, as `empty` allocates it, or a copy where TensorFlow needs one."""
     if array.ctypes.data % ALIGNMENT or not (array.flags.c_contiguous and array.flags.writeable):
@@ -213,17 +210,16 @@ def load_data(
         validation: fraction of the training images that is set aside, of each class where there are labels, unless the
             set comes with validation images. The test set is the official one where there is one (of a set without,
             the official validation images), else a fifth, set aside likewise. Neither depends on a seed.
-        image_size: side, or (height, width), that images are resized to (stretched, antialiased). None: their own if
-            all are of one size of at most 224 pixels, else 64 x 64; arrays always stay as they are.
+        image_size: side, or (height, width), that images are stretched to, antialiased. None: their own if all are of
+            one size of at most 224 pixels, else 64 x 64; arrays stay as they are.
         channels: 1 grey, 3 colour, 4 colour and opacity; None: as they are.
         skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
-        memory_limit: bytes of images held in memory, 2 GiB if not said; more are in a temporary file, of which the
-            system keeps in memory what there is room for. Arrays that need no resizing are held in any case.
+        memory_limit: bytes of images held in memory; more are in a temporary file, of which the system keeps in memory
+            what there is room for. Arrays that need no resizing are held in any case.
         progress: called with a line of text now and then while images are read.
         source_options: options of the data set's own.
 
-    Raises:
-        UsageError, OptionError, MissingError, DataError: with one line that says what to do.
+    Errors are a ZooError, with one line that says what to do.
     """
     validation = check_number("validation", validation, below=1)
     reading = {

