@@ -205,16 +205,16 @@ def _check_trained(found: Entry, spec: Spec, family_options: dict[str, Any], con
 
     trained, options = config["model_options"], found.options()
     layout = choose_layout(found.layouts, trained.get("layout", "auto"), config["input_shape"])
-    asked = {"activation": keras.activations.get(spec.activation), "layout": spec.layout}
-    there = {"activation": keras.activations.get(trained.get("activation", found.activation)), "layout": layout}
+    activations = map(keras.activations.get, (spec.activation, trained.get("activation", found.activation)))
+    pairs = {"activation": activations, "layout": (spec.layout, layout)}
     for option, value in family_options.items():
         if spec.include_top or option != "units":
             default = options[option]
-            asked[option] = _tuples(value)
-            there[option] = _tuples(_check_family_option(spec.name, option, trained.get(option, default), default))
-    for option, value in asked.items():
-        if value != there[option]:
-            value, wanted = (getattr(choice, "__name__", choice) for choice in (value, there[option]))
+            pairs[option] = value, _check_family_option(spec.name, option, trained.get(option, default), default)
+    for option, pair in pairs.items():
+        value, wanted = map(_tuples, pair)
+        if value != wanted:
+            value, wanted = (getattr(choice, "__name__", choice) for choice in (value, wanted))
             origin = f"the weights of {spec.name} for {config['data']}"
             raise UsageError(f"{origin} are for {option}={wanted!r}; got {value!r:.80}")
 

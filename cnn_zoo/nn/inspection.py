@@ -112,10 +112,8 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
             None: every stage. One name as a string returns one output.
 
     Returns:
-        A keras.Model that shares the model's weights, from its input to a list of feature maps, or to the only one.
-
-    Raises:
-        UsageError: no such layer or stage, or another kind of model.
+        A keras.Model that shares the model's weights, from its input to a list of feature maps, or to the only one;
+        UsageError where there is no such layer or stage, or for another kind of model.
     """
     import keras
 

@@ -19,16 +19,9 @@ class ModelMismatch(RunError):
 def copy_weights(model, tensors: dict[str, np.ndarray], origin: str, *, any_head: bool = True) -> bool:
     """Give a model the tensors that are named as its weights; it is left as it was if they do not fit.
 
-    Args:
-        origin: where they are from, for messages.
-        any_head: with another number of classes the last layer keeps its values, and a warning says so; a model without
-            its top takes what it has.
-
-    Returns:
-        Whether the last layer, if there is one, got its own too.
-
-    Raises:
-        ModelMismatch (a RunError): a weight is missing on either side, or is of another shape.
+    With any_head, the last layer of a model for another number of classes keeps its values, and a warning says so; a
+    model without its top takes what it has. Returns whether there is a last layer and it got its own. ModelMismatch
+    where a weight is missing on either side, or of another shape; origin is where the tensors are from.
     """
     variables, strange = _match(model, tensors, origin, any_head)
     for name in variables.keys() - strange:
@@ -43,10 +36,7 @@ def copy_weights(model, tensors: dict[str, np.ndarray], origin: str, *, any_head
 
 
 def initialize(model, tensors: dict[str, np.ndarray], origin: str) -> None:
-    """As copy_weights, of all weights, for a model that was built inside shapes_only and has no values yet.
-
-    So a file may ask for any net: what does not fit is found before there is one.
-    """
+    """As copy_weights, of all weights, for a model built inside shapes_only: what does not fit costs no memory."""
     variables, _ = _match(model, tensors, origin, any_head=False)
     values = {id(variable): tensors[name] for name, variable in variables.items()}
     for variable in model.variables:  # Keras has no public name for either
@@ -94,10 +84,7 @@ def freeze(model, until: str | None = None):
             but the last layer that has weights. What was frozen before and comes later is freed.
 
     Returns:
-        The model, changed.
-
-    Raises:
-        UsageError: no model with layers, or none of that name.
+        The model, changed; UsageError where it has no layers, or none of that name.
     """
     model = whole_model(model)
     if until is not None and not isinstance(until, str):
