@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import inspect
 import numbers
 import os
@@ -56,25 +57,22 @@ def build_model(
         num_classes: at least 2; without softmax 1, of a regression.
         layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
             side is below 96 pixels. A family with one layout ignores it.
-        weights: None for random ones; the name of a data set for those that the zoo trained on it, of which a model
-            for other classes takes all but the last layer, and one for the same number of classes gets their names
-            as `model.class_names`, to be set anew after training on others, and whose family's options are the
-            default then; or the path of a weights file that `train` or save_weights wrote for the same net, with the
-            same classes or others. Weights of ImageNet: see load_torch_weights.
+        weights: None for random ones; the path of a weights file that `train` or save_weights wrote for the same net;
+            or the name of a data set for those that the zoo trained on it, with whose family options the model is
+            built then, and whose names of classes are `model.class_names`. For another number of classes a model takes
+            all but the last layer. Weights of ImageNet: see load_torch_weights.
         include_top: False leaves out everything after the last stage; such a model is not compiled.
         pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
-        activation: of the hidden layers, a Keras name or a function; None is the family's own, mostly "relu".
+        activation: of the hidden layers, a Keras name or a function.
         classifier_activation: "softmax", or None for logits.
-        dropout: rate after each hidden fully connected layer of the head, or before the only one; None is the family's
-            own, 0 none.
+        dropout: rate after each hidden fully connected layer of the head, or before the only one.
         l1, l2: weights of the penalties on the kernels of all convolutions and fully connected layers.
-        batch_norm: batch normalisation between convolution, or the pooling of conv_stack and zoonet, and activation;
-            None is the family's own.
+        batch_norm: batch normalisation between convolution, or the pooling of conv_stack and zoonet, and activation.
+            None is the family's own, of activation and dropout too.
         dtype: "float32", "mixed_bfloat16", which computes in 16 bits, or "auto", the faster of them on this machine;
-            None is Keras' global dtype policy. Probabilities and logits are float32 in any case.
+            None is Keras' global dtype policy. What the model returns is float32 in any case.
         compile: with Adam at Keras' default rate and the loss and metric of the family's task.
-        **family_options: such as filters=(32, 64) or padding="same"; print(model_card(name)) lists them, the family's
-            file explains them.
+        **family_options: such as filters=(32, 64); print(model_card(name)) lists them, the family's file explains them.
 
     Returns:
         A keras.Sequential for chains, a functional keras.Model for graphs.
@@ -87,6 +85,7 @@ def build_model(
     found = entry(name)
     check_flag("compile", compile)
     check_choice("layout", layout, LAYOUTS)
+    check_choice("classifier_activation", classifier_activation, ("softmax", None))
     if weights is not None and not isinstance(weights, str | os.PathLike):
         raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
     record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
@@ -95,7 +94,6 @@ def build_model(
         usual = found.layouts.get(layout) or next(iter(found.layouts.values()))
         input_shape = record["config"]["input_shape"] if record else usual
     input_shape = _check_input_shape(found, input_shape)
-    check_choice("classifier_activation", classifier_activation, ("softmax", None))
     layout = choose_layout(found.layouts, layout, input_shape)
     spec = Spec(
         name=name,
@@ -116,13 +114,12 @@ def build_model(
     with policy(None if dtype is None else choose_precision(dtype)):
         model = _build(found, spec, family_options)
     if record:
-        origin = f"{name} for {record['config']['data']}"
+        tensors, origin = read_weights(pretrained.weights_file(record)), f"{name} for {record['config']['data']}"
         try:
-            filled = copy_weights(model, read_weights(pretrained.weights_file(record)), origin)
+            if copy_weights(model, tensors, origin):
+                model.class_names = list(record["config"]["class_names"])
         except ModelMismatch as error:
             raise UsageError(str(error)) from None
-        if filled:
-            model.class_names = list(record["config"]["class_names"])
     elif weights is not None:
         copy_weights(model, read_weights(weights), os.fspath(weights))
     if compile and include_top:
@@ -157,12 +154,10 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
         minimum = _smallest_side(found, spec, options)
         if minimum is None:
             raise UsageError(f"{spec.name} has too many reductions for any image with these options") from error
-        kind = INPUTS[len(spec.sides)].partition(" ")[0]
-        least = "x".join([str(minimum)] * len(spec.sides))
+        least = f"{INPUTS[len(spec.sides)].partition(' ')[0]} of at least " + "x".join([str(minimum)] * len(spec.sides))
         larger = (*(max(side, minimum) for side in spec.sides), spec.input_shape[-1])
         raise UsageError(
-            f"{spec.name} needs {kind} of at least {least} with these options; input_shape is {spec.input_shape}. "
-            f"Resize them to {larger}"
+            f"{spec.name} needs {least} with these options; input_shape is {spec.input_shape}. Resize them to {larger}"
         ) from error
 
 
@@ -181,13 +176,10 @@ def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any]) -> int | N
     """The shortest side of a square input that the builder accepts, by bisection on building it without weights."""
 
     def works(side: int) -> bool:
-        try:
-            shape = (*[side] * len(spec.sides), spec.input_shape[-1])
-            with shapes_only():
-                _not_empty(found.build(replace(spec, input_shape=shape), **options))
-            return True
-        except ValueError:
-            return False
+        shape = (*[side] * len(spec.sides), spec.input_shape[-1])
+        with contextlib.suppress(ValueError), shapes_only():
+            return bool(_not_empty(found.build(replace(spec, input_shape=shape), **options)))
+        return False
 
     sides = range(min(spec.sides) + 1, LARGEST_SIDE + 1)
     first = bisect.bisect_left(sides, True, key=works)
@@ -199,9 +191,8 @@ def _check_input_shape(found: Entry, shape: Any) -> tuple[int, ...]:
     whole = all(hasattr(side, "__index__") and 1 <= side <= LARGEST_SIDE for side in sides)
     wanted = " or ".join(INPUTS[rank] for rank in found.ranks)
     if not whole or len(sides) - 1 not in INPUTS:
-        raise UsageError(
-            f"input_shape must be positive integers up to {LARGEST_SIDE:,}, of {wanted}; got {shape!r:.80}"
-        )
+        limits = f"positive integers up to {LARGEST_SIDE:,}"
+        raise UsageError(f"input_shape must be {limits}, of {wanted}; got {shape!r:.80}")
     if len(sides) - 1 not in found.ranks:
         kernels = " or ".join(f"{rank}-D" for rank in found.ranks)
         raise UsageError(f"{found.name} has {kernels} kernels, for {wanted}; got input_shape={sides}")
@@ -209,27 +200,23 @@ def _check_input_shape(found: Entry, shape: Any) -> tuple[int, ...]:
 
 
 def _check_trained(found: Entry, spec: Spec, family_options: dict[str, Any], config: dict[str, Any]) -> None:
-    """UsageError where a model would compute otherwise than the one whose weights it is to have.
-
-    What only training minds, and what comes after the last stage of a model without its top, may differ.
-    """
+    """UsageError where a model would compute otherwise, but for a missing top, than the one whose weights it gets."""
     import keras
 
     trained, options = config["model_options"], found.options()
     layout = choose_layout(found.layouts, trained.get("layout", "auto"), config["input_shape"])
-    asked = {"activation": keras.activations.get(spec.activation), "layout": spec.layout}
-    there = {"activation": keras.activations.get(trained.get("activation", found.activation)), "layout": layout}
+    activations = map(keras.activations.get, (spec.activation, trained.get("activation", found.activation)))
+    pairs = {"activation": activations, "layout": (spec.layout, layout)}
     for option, value in family_options.items():
         if spec.include_top or option != "units":
             default = options[option]
-            asked[option] = _tuples(value)
-            there[option] = _tuples(_check_family_option(spec.name, option, trained.get(option, default), default))
-    for option, value in asked.items():
-        if value != there[option]:
-            value, wanted = (getattr(choice, "__name__", choice) for choice in (value, there[option]))
-            raise UsageError(
-                f"the weights of {spec.name} for {config['data']} are for {option}={wanted!r}; got {value!r:.80}"
-            )
+            pairs[option] = value, _check_family_option(spec.name, option, trained.get(option, default), default)
+    for option, pair in pairs.items():
+        value, wanted = map(_tuples, pair)
+        if value != wanted:
+            value, wanted = (getattr(choice, "__name__", choice) for choice in (value, wanted))
+            origin = f"the weights of {spec.name} for {config['data']}"
+            raise UsageError(f"{origin} are for {option}={wanted!r}; got {value!r:.80}")
 
 
 def _tuples(value: Any) -> Any:
@@ -243,12 +230,9 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
         return check_flag(option, value)
     widths = isinstance(default, tuple) and all(isinstance(number, int) for number in default)
     if widths or (option == "units" and value is not None):
-        one = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        value = (value,) if one else value
-        whole = isinstance(value, tuple | list) and all(
-            isinstance(v, numbers.Integral) and 1 <= v <= 65_536 for v in value
-        )
-        if not whole or len(value) > 64:
+        value = (value,) if isinstance(value, numbers.Integral) else value
+        whole = isinstance(value, tuple | list) and len(value) <= 64
+        if not whole or not all(isinstance(v, numbers.Integral) and v is not True and 1 <= v <= 65_536 for v in value):
             example = default or (32, 64)
             raise UsageError(f"{name}: {option} must be positive integers such as {example}; got {value!r:.80}")
         if option == "depths" and sum(value) > MOST_BLOCKS:
@@ -259,13 +243,8 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
 def _check_activation(activation: Any) -> Any:
     import keras
 
-    if callable(activation):
-        return activation
-    names = [
-        n
-        for n in dir(keras.activations)
-        if n.islower() and n[0] != "_" and n not in ("deserialize", "get", "serialize")
-    ]
-    if activation not in names:
+    others = ("deserialize", "get", "serialize")
+    names = [name for name in dir(keras.activations) if name[0].islower() and name not in others]
+    if not callable(activation) and activation not in names:
         raise UsageError(unknown("activation", activation, names))
     return activation

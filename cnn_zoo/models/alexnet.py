@@ -18,9 +18,8 @@ from ..nn.blocks import apply, assemble, conv_norm_act, head, pool, split
 from .registry import register
 
 LAYOUTS = {"paper": (227, 227, 3), "small": (32, 32, 3)}
-FILTERS = {"alexnet": (96, 256, 384, 384, 256), "alexnet_owt": (64, 192, 384, 256, 256)}
-STEM_PADDING = {"alexnet": 0, "alexnet_owt": 2}
-GROUPS = {"alexnet": 2, "alexnet_owt": 1}
+# filters, padding of the stem, groups
+VARIANTS = {"alexnet": ((96, 256, 384, 384, 256), 0, 2), "alexnet_owt": ((64, 192, 384, 256, 256), 2, 1)}
 IN_GROUPS = (2, 4, 5)  # the convolutions that see only half of the channels before them
 TORCH = (
     (r"stage\d_conv\d", "features.<index>"),
@@ -31,10 +30,7 @@ TORCH = (
 
 
 def grouped_conv(x, spec, filters, kernel_size, groups, name):
-    """A convolution in groups of channels that do not see each other, as one convolution a group.
-
-    Keras' Conv2D(groups=…) computes the same; its gradient on a CPU takes several times as long.
-    """
+    """What Keras' Conv2D(groups=…) computes, whose gradient on a CPU takes several times as long."""
     if x.shape[-1] % groups or filters % groups:
         raise ValueError(f"groups must divide {x.shape[-1]} channels and {filters} filters; got {groups}")
     parts = [
@@ -55,9 +51,10 @@ def alexnet(spec, *, filters=(), units=None, groups=None):
         groups: of channels that do not see each other, 1 for none; None: 2 in `alexnet`, 1 in `alexnet_owt`.
     """
     paper = spec.layout == "paper"
-    filters = check_length("filters", filters or FILTERS[spec.name], 5)
-    groups = check_number("groups", GROUPS[spec.name] if groups is None else groups, 1, whole=True)
-    stem = {"strides": 4, "padding": STEM_PADDING[spec.name]} if paper else {}
+    published, padding, published_groups = VARIANTS[spec.name]
+    filters = check_length("filters", filters or published, 5)
+    groups = check_number("groups", published_groups if groups is None else groups, 1, whole=True)
+    stem = {"strides": 4, "padding": padding} if paper else {}
     steps = conv_norm_act(spec, filters[0], 11 if paper else 3, name="stage1_conv1", **stem)
     steps += pool(spec, "max", 3, strides=2, padding="valid" if paper else "same", name="stage1_pool")
     for number, name in ((2, "stage2_conv1"), (3, "stage3_conv1"), (4, "stage3_conv2"), (5, "stage3_conv3")):

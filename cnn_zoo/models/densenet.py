@@ -11,7 +11,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import check_number
-from ..nn.blocks import apply, assemble, blocks_of, conv, conv_norm_act, head, norm_act, norm_act_conv, pool
+from ..nn.blocks import apply, assemble, blocks_of, conv, conv_norm_act, head, norm_act, norm_act_conv, pool, stem
 from .registry import register
 
 IMAGENET = {"densenet121": (6, 12, 24, 16), "densenet169": (6, 12, 32, 32), "densenet201": (6, 12, 48, 32)}
@@ -55,11 +55,7 @@ def densenet(spec, *, growth=None, compression=0.5, depths=()):
     growth = check_number("growth", GROWTH.get(spec.name, 32) if growth is None else growth, 1, whole=True)
     check_number("compression", compression, 0.1, most=1)
     depths = depths or (BC | IMAGENET)[spec.name]
-    if spec.layout == "paper":
-        steps = conv_norm_act(spec, 2 * growth, 7, strides=2, padding=3, name="stem_conv")
-        steps += pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
-    else:
-        steps = (conv if spec.name in BC else conv_norm_act)(spec, 2 * growth, 3, name="stem_conv")
+    steps = stem(spec, 2 * growth, 7, conv if spec.name in BC else conv_norm_act)
     for stage, number, name in blocks_of(depths):
         if stage > 1 and number == 1:
             steps.append(partial(transition, spec=spec, compression=compression, name=f"stage{stage}_transition"))

@@ -10,7 +10,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import UsageError, check_choice, check_length
-from ..nn.blocks import apply, assemble, blocks_of, conv, conv_norm_act, head, norm_act, norm_act_conv, of_rank, pool
+from ..nn.blocks import apply, assemble, blocks_of, conv, conv_norm_act, head, norm_act, norm_act_conv, of_rank, stem
 from .registry import register
 
 IMAGENET = {  # block and blocks a stage
@@ -98,12 +98,8 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
     check_length("filters", filters, len(depths))
     shortcut = check_choice("shortcut", shortcut or ("identity" if cifar else "projection"), ("identity", "projection"))
     options = {"shortcut": shortcut, "residual": residual, "preactivation": preactivation}
-    first = conv if preactivation else conv_norm_act
-    if spec.layout == "paper":
-        steps = first(spec, 64, 7, strides=2, padding=3, name="stem_conv")
-        steps += pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
-    else:
-        steps = first(spec, filters[0], 3, name="stem_conv")
+    width = 64 if spec.layout == "paper" else filters[0]
+    steps = stem(spec, width, 7, conv if preactivation else conv_norm_act)
     for stage, number, name in blocks_of(depths):
         rows = convolutions(kind, filters[stage - 1], 2 if stage > 1 and number == 1 else 1)
         steps.append(partial(block, spec=spec, rows=rows, name=name, **options))

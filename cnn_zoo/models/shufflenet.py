@@ -10,7 +10,7 @@ from functools import partial
 from keras import layers
 
 from ..core.errors import check_choice, check_number
-from ..nn.blocks import apply, assemble, blocks_of, conv_norm_act, head, kernel_options, norm_act, pool, split
+from ..nn.blocks import apply, assemble, blocks_of, conv_norm_act, head, kernel_options, norm_act, pool, split, stem
 from .registry import register
 
 REPEATS = (4, 8, 4)
@@ -80,14 +80,6 @@ def unit_v2(x, spec, filters, strides, name):
     return shuffle_channels(layers.Concatenate(name=f"{name}_concat")([left, right]), 2, name=f"{name}_shuffle")
 
 
-def stem(spec):
-    """Half the size twice, in the paper layout."""
-    if spec.layout == "small":
-        return conv_norm_act(spec, STEM, 3, name="stem_conv")
-    first = conv_norm_act(spec, STEM, 3, strides=2, padding=1, name="stem_conv")
-    return first + pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
-
-
 @register("shufflenet_v1", year=2017, paper="arXiv:1707.01083", batch_norm=True, ranks=(2,))
 def shufflenet_v1(spec, *, groups=3, width=1.0):
     """Sixteen units; `groups` of the 1x1 convolutions (1, 2, 3, 4 or 8) sets the channels, which `width` multiplies.
@@ -98,7 +90,7 @@ def shufflenet_v1(spec, *, groups=3, width=1.0):
     check_number("width", width, 0.05)
     step = 4 * groups  # so many channels in each unit's narrow part are a multiple of the groups
     channels = max(int(V1[groups] * width) // step, STEM // step + 1) * step
-    steps = stem(spec)
+    steps = stem(spec, STEM, 3)
     for stage, number, name in blocks_of(REPEATS):
         options = {"filters": channels * 2 ** (stage - 1), "groups": groups, "strides": 2 if number == 1 else 1}
         steps.append(partial(unit_v1, spec=spec, ungrouped=stage == number == 1, name=name, **options))
@@ -110,7 +102,7 @@ def shufflenet_v2(spec, *, width=1):
     """Sixteen units and a 1x1 convolution; `width` is 0.5, 1, 1.5 or 2."""
     check_choice("width", width, V2)
     *filters, last = V2[width]
-    steps = stem(spec)
+    steps = stem(spec, STEM, 3)
     for stage, number, name in blocks_of(REPEATS):
         options = {"filters": filters[stage - 1], "strides": 2 if number == 1 else 1, "name": name}
         steps.append(partial(unit_v2, spec=spec, **options))

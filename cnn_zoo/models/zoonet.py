@@ -28,18 +28,14 @@ MOST_FILTERS = 256
 LEAST_VARIANCE = 5e-4  # added, so that noise is not blown up without limit; of images in [0, 1]
 
 
-
 def whiten(model, images: np.ndarray) -> None:
     """Compute the filters of zoonet_large's first layer, which is not trained, from the images that it is to learn.
 
-    Neighbouring pixels are nearly equal: patches vary a thousand times as much in brightness as in anything else, and
-    gradient descent is slow along directions that vary little (LeCun et al. 1998, 10.1007/3-540-49430-8_2, section
-    4.3). The filters are the principal components of patches, the largest first, each divided by its standard
-    deviation: what comes out is uncorrelated and of variance one (arXiv:2404.00498, section 3.2).
-
-    Args:
-        model: has a Conv2D layer stem_whitening, whose filters are random until then.
-        images: floats in [0, 1], (n, height, width, channels).
+    Patches of pixels vary a thousand times as much in brightness as in anything else, and gradient descent is slow
+    along directions that vary little (LeCun et al. 1998, 10.1007/3-540-49430-8_2, section 4.3). The filters are the
+    principal components of patches, the largest first, each divided by its standard deviation: what comes out is
+    uncorrelated and of variance one (arXiv:2404.00498, section 3.2). `images` are floats in [0, 1], (n, height, width,
+    channels).
     """
     layer = model.get_layer("stem_whitening")
     channels = layer.kernel.shape[2]

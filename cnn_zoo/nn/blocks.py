@@ -94,6 +94,14 @@ def pool(
     return [*zeros, make(size, strides=strides, padding=padding, name=name)]
 
 
+def stem(spec: Spec, filters: int, kernel_size: int, first: Callable = conv_norm_act) -> Layers:
+    """What comes before the stages of nets that halve large images twice; a 3x3 convolution in the small layout."""
+    if spec.layout == "small":
+        return first(spec, filters, 3, name="stem_conv")
+    steps = first(spec, filters, kernel_size, strides=2, padding=kernel_size // 2, name="stem_conv")
+    return steps + pool(spec, "max", 3, strides=2, padding=1, name="stem_pool")
+
+
 def head(spec: Spec, *, units: Iterable[int] = (), flatten: bool = False) -> Layers:
     """From the last stage to the predictions; without the top, only the pooling that was asked for.
 

@@ -1,9 +1,8 @@
 """A model called with one batch, with as little around it as TensorFlow allows.
 
-`model.predict` takes milliseconds for an image and `predict_on_batch` half a millisecond, most of it for setting up a
-loop over batches, and `model(batch)` some: benchmarks/inference.py. A compiled function takes a fraction of that, but
-compiling costs more than a few calls do: it is made when a model is called repeatedly. It reads the model's variables,
-so that later training is seen, and is made anew when the layers are others.
+For one image, `model.predict` and `model(batch)` take milliseconds and `predict_on_batch` half a millisecond
+(benchmarks/inference.py). A compiled function takes a fraction of that, but to compile costs more than a few calls: it
+is done for a model that is called repeatedly, and again when its layers are others. Later training is seen.
 """
 
 from __future__ import annotations
@@ -59,7 +58,9 @@ def _compile(model, size: int | None):
         # a call of `concrete` itself binds its one argument anew each time, which takes 0.07 ms
         return lambda batch: concrete._call_flat([batch], variables)
 
-    if size == 1 and macs_if_known(model) < ONE_IMAGE_MACS and not _has_grouped(model):
+    # depthwise convolutions and those in groups take several times as long by XLA
+    grouped = any(getattr(r, "depth_multiplier", 0) or getattr(r, "groups", 1) > 1 for r in model._flatten_layers())
+    if size == 1 and macs_if_known(model) < ONE_IMAGE_MACS and not grouped:
         try:
             compiled = function(True)
             compiled(tf.zeros(shape.shape, shape.dtype))
@@ -67,9 +68,3 @@ def _compile(model, size: int | None):
         except Exception:
             pass
     return function(False)
-
-
-def _has_grouped(model) -> bool:
-    """Whether a convolution is depthwise or in groups, with which XLA takes several times as long."""
-    layers = model._flatten_layers()
-    return any(getattr(layer, "depth_multiplier", 0) or getattr(layer, "groups", 1) > 1 for layer in layers)

@@ -84,10 +84,9 @@ def _convolve(layer, inputs, kernel):
     """Conv2D.convolution_op with a faster gradient of its kernel.
 
     oneDNN sums the products of that gradient along an image's row, with AMX up to 32 positions at a time, so that maps
-    of 8x8, 4x4 or 2x2 leave most of the processor idle: their gradient takes twice (AVX512) to five times (AMX) as long
-    as the convolution itself. Here rows of several images are laid side by side with zeros between them, which makes it
-    up to twice (AVX512) or five times (AMX) as fast; of a 1x1 kernel it is one matrix product, up to a sixth faster or
-    three times as fast. This is done in bfloat16 on processors that multiply such numbers; else it is Keras' own code.
+    of 8x8, 4x4 or 2x2 leave most of the processor idle. Here rows of several images are laid side by side with zeros
+    between them, which is up to twice (AVX512) or five times (AMX) as fast; of a 1x1 kernel it is one matrix product,
+    up to a sixth faster or three times as fast. All this in bfloat16 on processors that multiply such numbers.
     """
     ones = {*layer.strides, *layer.dilation_rate, layer.groups} == {1} and layer.data_format == "channels_last"
     half = keras.backend.standardize_dtype(inputs.dtype) == "bfloat16"

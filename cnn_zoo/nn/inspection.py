@@ -87,18 +87,18 @@ def features(model) -> dict[int, Any]:
     """
     import keras
 
-    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
-    number = {id(layer.output): i for i, layer in enumerate(layers)}
-    before = [[number.get(id(tensor), -1) for tensor in keras.tree.flatten(layer.input)] for layer in layers]
+    steps = [step for step in getattr(model, "operations", model.layers) if type(step).__name__ != "InputLayer"]
+    number = {id(tensor): i for i, step in enumerate(steps) for tensor in keras.tree.flatten(step.output)}
+    before = [[number.get(id(tensor), -1) for tensor in keras.tree.flatten(step.input)] for step in steps]
     strides: list[int] = []
-    for layer, sources in zip(layers, before, strict=True):
-        own = getattr(layer, "strides", 1)
+    for step, sources in zip(steps, before, strict=True):
+        own = getattr(step, "strides", 1)
         strides.append((own if isinstance(own, int) else max(own)) * (strides[sources[0]] if sources[0] >= 0 else 1))
-    found, oldest = {}, len(layers)
-    for i in reversed(range(len(layers))):
-        maps = len(layers[i].output.shape) == len(model.input_shape) and "ZeroPadding" not in type(layers[i]).__name__
-        if maps and i <= oldest:
-            found.setdefault(strides[i], layers[i].output)
+    found, oldest = {}, len(steps)
+    for i, step in reversed(list(enumerate(steps))):
+        one = not isinstance(step.output, list) and "ZeroPadding" not in type(step).__name__
+        if one and len(step.output.shape) == len(model.input_shape) and i <= oldest:
+            found.setdefault(strides[i], step.output)
         oldest = min(oldest, *before[i])
     return dict(reversed(found.items()))
 
@@ -112,10 +112,8 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
             None: every stage. One name as a string returns one output.
 
     Returns:
-        A keras.Model that shares the model's weights, from its input to a list of feature maps, or to the only one.
-
-    Raises:
-        UsageError: no such layer or stage, or another kind of model.
+        A keras.Model that shares the model's weights, from its input to a list of feature maps, or to the only one;
+        UsageError where there is no such layer or stage, or for another kind of model.
     """
     import keras
 

@@ -5,15 +5,10 @@ from keras import ops
 
 
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of integer labels, of whose probability a part is spread over all classes (arXiv:1512.00567).
+    """Cross-entropy of integer labels, of whose probability a part is spread over all classes (arXiv:1512.00567)."""
 
-    Args:
-        label_smoothing: that part, from 0 to below 1.
-        from_logits: whether the model returns logits.
-    """
-
-    def __init__(self, label_smoothing: float, from_logits: bool, name: str = "smoothed_crossentropy", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, label_smoothing: float, from_logits: bool):
+        super().__init__(name="smoothed_crossentropy")
         self.label_smoothing, self.from_logits = label_smoothing, from_logits
 
     def call(self, y_true, y_pred):
@@ -24,13 +19,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
 
 class PixelCrossentropy(keras.losses.Loss):
-    """Cross-entropy of masks in which a pixel of the background, class 0, counts less than others.
-
-    Args:
-        background_weight: of such a pixel, where others have 1.
-        from_logits: whether the model returns logits.
-        ignore_class: the number of pixels that do not count.
-    """
+    """Cross-entropy of masks in which pixels of class 0, the background, have another weight than 1."""
 
     def __init__(self, background_weight: float, from_logits: bool, ignore_class: int):
         super().__init__(name="pixel_crossentropy")
@@ -44,12 +33,8 @@ class PixelCrossentropy(keras.losses.Loss):
 
 
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises in a line from a tenth of its peak to the peak, and falls in a line to zero.
-
-    Args:
-        peak: the largest learning rate.
-        steps: of the whole training.
-        warmup: fraction of the steps in which it rises.
+    """A learning rate that rises in a line from a tenth of its peak to the peak, in the fraction `warmup` of all steps,
+    and falls in a line to zero.
     """
 
     def __init__(self, peak: float, steps: int, warmup: float = 0.0):
@@ -72,9 +57,8 @@ class Muon(keras.optimizers.Muon):
     whose singular values are all one, so that directions in which gradients are small are learned as fast as others.
     Keras applies it to matrices alone. All else, depthwise kernels and the last layer included, is trained with Adam.
 
-    Args:
-        iteration_dtype: in what to find those matrices. "bfloat16" is as good, as both sources have it, and where a
-            processor multiplies such numbers several times as fast.
+    It finds those matrices in `iteration_dtype`: "bfloat16" is as good, as both sources have it, and where a processor
+    multiplies such numbers several times as fast.
     """
 
     def __init__(self, *args, iteration_dtype: str = "float32", **kwargs):

@@ -31,33 +31,22 @@ def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
     """Write the weights of a model, without its optimizer, as a .safetensors file that carries its checksum.
 
     Args:
-        model: built by build_model, or another Sequential or functional model; or a Run.
-        path: ends in .safetensors. It is replaced as a whole.
-        dtype: "float32", or "float16", in which kernels are rounded to 11 bits and take half the space; biases and what
-            batch normalisation has stay as they are.
-
-    Raises:
-        UsageError: the path ends in something else, another dtype, or no model.
-        MissingError: there is no such folder.
+        model: a Sequential or functional model, or a Run.
+        path: ends in .safetensors, else UsageError; in a folder that exists, else MissingError.
+        dtype: "float32", or "float16", in which kernels alone are rounded to 11 bits, half the space.
     """
     model = whole_model(model)
     check_choice("dtype", dtype, ("float32", "float16"))
     if not str(path).endswith(SUFFIX):
-        raise UsageError(
-            f"the name of a weights file ends in {SUFFIX}; got {str(path)!r} (Keras' own: model.save_weights)"
-        )
+        own = "(Keras' own: model.save_weights)"
+        raise UsageError(f"the name of a weights file ends in {SUFFIX}; got {str(path)!r} {own}")
     arrays = {name: np.asarray(variable, np.float32) for name, variable in named_weights(model).items()}
     kind = np.float16 if dtype == "float16" else np.float32
     write_tensors(path, {name: array.astype(kind) if array.ndim > 1 else array for name, array in arrays.items()})
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """The weights in a file of save_weights, as float32, by name.
-
-    Raises:
-        MissingError: there is no such file.
-        RunError: it is damaged, not from save_weights, or holds something other than finite floats.
-    """
+    """The weights in a file of save_weights, as float32, by name; RunError if it is damaged or another's."""
     path = Path(os.fspath(path))
     if not path.exists():
         raise MissingError(f"{path}: no such weights file (and no published weights have that name)")

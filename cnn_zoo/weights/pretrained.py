@@ -22,8 +22,8 @@ MANIFEST = "manifest.json"
 def records() -> dict[str, dict[str, Any]]:
     """What is known of each file of weights, by its name without ending, such as "lenet5-mnist".
 
-    A record has `config`, as a run has it, `recipe`, the name of it, `test_accuracy`, of the file itself, `seeds`,
-    {seed: test accuracy} of all trainings, `parameters`, `bytes` and `sha256`.
+    A record has `config`, as a run, `recipe`, its name, `test_accuracy`, of the file itself, `seeds`, {seed: test
+    accuracy} of all trainings, `parameters`, `bytes` and `sha256`.
     """
     return read_json(PUBLISHED / MANIFEST) if (PUBLISHED / MANIFEST).exists() else {}
 

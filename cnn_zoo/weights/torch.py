@@ -37,15 +37,9 @@ _INVERTED = (  # timm's names in mobilenetv2 and efficientnet
     ("final_conv", "<conv_head|bn2>"),
     ("predictions", "classifier"),
 )
-_VGG = (
-    (r"stage\d_conv\d", "features.<index>"),
-    (r"fc(\d)", r"pre_logits.fc\1"),
-    ("predictions", "head.fc"),
-)
-# Where timm's names are not torchvision's; in the other families they are.
-TIMM = {
-    "mobilenet_v2": _INVERTED,
-    "efficientnet_b0": _INVERTED,
+_VGG = ((r"stage\d_conv\d", "features.<index>"), (r"fc(\d)", r"pre_logits.fc\1"), ("predictions", "head.fc"))
+TIMM = {  # where timm's names are not torchvision's
+    **dict.fromkeys(("mobilenet_v2", "efficientnet_b0"), _INVERTED),
     **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), _VGG),
 }
 
@@ -55,15 +49,15 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
 
     Args:
         model: from build_model, in the layout (and with batch_norm) that the weights are for; or a Run. With another
-            number of classes the last layer keeps its random weights, and a warning says so; without the top, the
-            weights of the head are left out.
+            number of classes the last layer stays random, and a warning says so; without the top, the weights of the
+            head are left out.
         source: a .safetensors file, or a mapping of names to arrays or tensors, such as torch_model.state_dict().
 
     Raises:
-        MissingError, RunError: no such file, or not a whole .safetensors file. Pickled files are refused.
+        MissingError: no such file.
+        RunError: not a whole .safetensors file (pickled ones are refused); or tensors that were not used, weights that
+            were not filled, wrong shapes: they are listed, and the model is left as it was.
         UsageError: the model has no counterpart in torchvision or timm; or an argument is of another kind.
-        RunError: a tensor that was not used, a weight that was not filled, or a shape that is wrong: all are listed,
-            and the model is left as it was.
     """
     tensors = {name: tensor for name, tensor in _read(source).items() if not IGNORED.fullmatch(name)}
     model = whole_model(model)
@@ -85,19 +79,18 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
             values.append((variable, value))
         elif not (other_classes and layer.name.startswith(HEADS)):
             problems.append(f"{name} of shape {tensors[name].shape} does not fit {variable.path} {variable.shape}")
-    for name in tensors:
-        if name not in wanted and name.rpartition(".")[0] not in left_out:
-            problems.append(f"{name} is not used")
+    unused = (name for name in tensors if name not in wanted and name.rpartition(".")[0] not in left_out)
+    problems += [f"{name} is not used" for name in unused]
     if problems:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
-        small = min(model.input_shape[1] or SMALL_BELOW, model.input_shape[2] or SMALL_BELOW) < SMALL_BELOW
+        small = any(side and side < SMALL_BELOW for side in model.input_shape[1:3])
         hint = '; for images this small build it with layout="paper"' * small
         raise RunError(f"these weights do not fit {model.name}: {'; '.join(problems[:10])}{more}{hint}")
     for variable, value in values:
         variable.assign(value)
     if other_classes:
-        message = f"{HEADS[0]} has {model.output_shape[-1]} classes, the weights have {other_classes}"
-        warnings.warn(f"{message}: it keeps its random weights", stacklevel=2)
+        classes = f"{model.output_shape[-1]} classes, the weights have {other_classes}"
+        warnings.warn(f"{HEADS[0]} has {classes}: it keeps its random weights", stacklevel=2)
 
 
 def _other_classes(model, wanted, tensors) -> int | None:
@@ -106,11 +99,9 @@ def _other_classes(model, wanted, tensors) -> int | None:
     rows = {np.shape(tensor)[:1] for tensor, _, _ in head}  # PyTorch has the classes first
     if len(rows) != 1 or rows <= {(), (0,), (model.output_shape[-1],)}:
         return None
-    for tensor, layer, variable in head:
-        resized = np.zeros((variable.shape[-1], *tensor.shape[1:]), np.float32)
-        if _arrange(resized, layer, variable, model) is None:
-            return None
-    return rows.pop()[0]
+    resized = [(np.zeros((var.shape[-1], *tensor.shape[1:])), layer, var) for tensor, layer, var in head]
+    fits = all(_arrange(*one, model) is not None for one in resized)
+    return rows.pop()[0] if fits else None
 
 
 def _read(source: Any) -> dict[str, np.ndarray]:
@@ -146,12 +137,9 @@ def _floats(tensor: Any, what: str) -> np.ndarray:
 
 def _wanted(model, table) -> dict[str, tuple[Any, Any]]:
     """PyTorch's name of every weight of the model -> (layer, variable)."""
-    wanted = {}
-    positions, blocks = _positions(model)
+    wanted, places = {}, _positions(model)
     for layer in model.layers:
-        if not layer.weights:
-            continue
-        module = _module(layer.name, table, positions, blocks) or f"<no name for {layer.name}>"
+        module = _module(layer.name, table, *places) or f"<no name for {layer.name}>"
         for variable in layer.weights:
             wanted[f"{module}.{SUFFIXES.get(variable.name, 'weight')}"] = (layer, variable)
     return wanted

@@ -19,46 +19,25 @@ class ModelMismatch(RunError):
 def copy_weights(model, tensors: dict[str, np.ndarray], origin: str, *, any_head: bool = True) -> bool:
     """Give a model the tensors that are named as its weights; it is left as it was if they do not fit.
 
-    Args:
-        origin: where they are from, for messages.
-        any_head: with another number of classes the last layer keeps its values, and a warning says so; a model without
-            its top takes what it has.
-
-    Returns:
-        Whether the last layer, if there is one, got its own too.
-
-    Raises:
-        ModelMismatch (a RunError): a weight is missing on either side, or is of another shape.
+    With any_head, the last layer of a model for another number of classes keeps its values, and a warning says so; a
+    model without its top takes what it has. Returns whether there is a last layer and it got its own. ModelMismatch
+    where a weight is missing on either side, or of another shape; origin is where the tensors are from.
     """
-    variables = named_weights(model)
-    strange = misfits(variables, tensors, any_head)
-    if strange is None:
-        raise ModelMismatch(
-            f"{origin}: the weights of another model: {_difference(variables, tensors)} of {model.name}"
-        )
-    for name, variable in variables.items():
-        if name not in strange:
-            variable.assign(tensors[name])
+    variables, strange = _match(model, tensors, origin, any_head)
+    for name in variables.keys() - strange:
+        variables[name].assign(tensors[name])
     if strange:
-        head = sorted(strange)[0].partition("/")[0]
-        warnings.warn(
-            f"{model.name}: all layers but {head!r} have the weights of {origin}; that one is random, for "
-            f"{model.output_shape[-1]} classes in place of {_classes(tensors, strange)}",
-            stacklevel=3,
+        head, classes = min(strange), f"{model.output_shape[-1]} classes"
+        text = (
+            f"{model.name}: all layers but {_layer_of(head)!r} have the weights of {origin}; that one is random, for "
         )
-    return not strange and any(name.partition("/")[0] in HEADS for name in variables)
+        warnings.warn(f"{text}{classes} in place of {tensors[head].shape[-1]}", stacklevel=3)
+    return not strange and any(_layer_of(name) in HEADS for name in variables)
 
 
 def initialize(model, tensors: dict[str, np.ndarray], origin: str) -> None:
-    """As copy_weights, of all weights, for a model that was built inside shapes_only and has no values yet.
-
-    So a file may ask for any net: what does not fit is found before there is one.
-    """
-    variables = named_weights(model)
-    if misfits(variables, tensors, any_head=False) is None:
-        raise ModelMismatch(
-            f"{origin}: the weights of another model: {_difference(variables, tensors)} of {model.name}"
-        )
+    """As copy_weights, of all weights, for a model built inside shapes_only: what does not fit costs no memory."""
+    variables, _ = _match(model, tensors, origin, any_head=False)
     values = {id(variable): tensors[name] for name, variable in variables.items()}
     for variable in model.variables:  # Keras has no public name for either
         if id(variable) in values:
@@ -67,43 +46,37 @@ def initialize(model, tensors: dict[str, np.ndarray], origin: str) -> None:
             variable._deferred_initialize()
 
 
-def misfits(variables: dict[str, Any], tensors: dict[str, np.ndarray], any_head: bool) -> set[str] | None:
-    """Names of the head's weights that are for another number of classes; None if the tensors are of another net."""
-    layers, heads = {name.partition("/")[0] for name in variables}, set()
+def _layer_of(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _match(model, tensors: dict[str, np.ndarray], origin: str, any_head: bool) -> tuple[dict[str, Any], set[str]]:
+    """A model's variables by name, and names of those of its head that are for another number of classes."""
+    variables, strange, problem = named_weights(model), set(), None
+    layers = set(map(_layer_of, variables))
     for name, variable in variables.items():
-        wanted, found = tuple(variable.shape), np.shape(tensors.get(name))
-        if name not in tensors or wanted != found:
-            head = any_head and name.partition("/")[0] in HEADS and name in tensors
-            if not head or len(wanted) != len(found) or wanted[:-1] != found[:-1]:
-                return None
-            heads.add(name)
-    for name in tensors.keys() - variables.keys():
-        layer = name.partition("/")[0]
-        in_top = any_head and not layers & set(HEADS) and not stage_of(layer) and not layer.startswith("stem")
-        if layer in layers or not in_top:
-            return None
-    return heads
-
-
-def _difference(variables: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
-    """The first weight that does not fit, in words."""
-    for name, variable in variables.items():
-        wanted, found = tuple(variable.shape), tensors.get(name)
-        if found is None or wanted != found.shape:
-            return f"{'no' if found is None else found.shape} {name} for the {wanted}"
-    return f"{sorted(tensors.keys() - variables.keys())[0]} is no weight"
-
-
-def _classes(tensors: dict[str, np.ndarray], names: set[str]) -> int:
-    return tensors[min(names)].shape[-1]
+        wanted, found = tuple(variable.shape), np.shape(tensors[name]) if name in tensors else None
+        if found != wanted:
+            head = any_head and found and _layer_of(name) in HEADS
+            if not head or len(found) != len(wanted) or found[:-1] != wanted[:-1]:
+                problem = problem or f"{'no' if found is None else found} {name} for the {wanted}"
+            strange.add(name)
+    for name in sorted(tensors.keys() - variables.keys()):
+        layer = _layer_of(name)
+        of_top = any_head and not layers & {layer, *HEADS} and not stage_of(layer) and not layer.startswith("stem")
+        if not of_top:
+            problem = problem or f"{name} is no weight"
+    if problem:
+        raise ModelMismatch(f"{origin}: the weights of another model: {problem} of {model.name}")
+    return variables, strange
 
 
 def freeze(model, until: str | None = None):
     """Make the first layers of a model keep their weights while the rest is trained on another data set.
 
-    Batch normalisation among them computes with the means and variances that it has, in training too. A model that is
-    compiled is compiled again, as it was and with a new optimizer, for Keras reads the flags then only; with a loss or
-    metric that is no class of Keras' it has to be compiled by the caller, and a warning says so.
+    Batch normalisation among them keeps its means and variances, in training too. A compiled model is compiled again
+    with a new optimizer, for Keras reads the flags then only; one with a loss or metric that is no class of Keras' has
+    to be compiled by the caller, and a warning says so.
 
     Args:
         model: a Keras model with layers named as the zoo's are, or a Run.
@@ -111,20 +84,17 @@ def freeze(model, until: str | None = None):
             but the last layer that has weights. What was frozen before and comes later is freed.
 
     Returns:
-        The model, changed.
-
-    Raises:
-        UsageError: no model with layers, or none of that name.
+        The model, changed; UsageError where it has no layers, or none of that name.
     """
     model = whole_model(model)
     if until is not None and not isinstance(until, str):
         raise UsageError(f"until must be the name of a stage or layer; got {until!r:.80}")
     names = [layer.name for layer in model.layers]
     if until is None:
-        weighty = [layer.name for layer in model.layers if layer.weights]
+        weighty = [number for number, layer in enumerate(model.layers) if layer.weights]
         if len(weighty) < 2:
             raise UsageError(f"{model.name} has no layer with weights to freeze before the last one")
-        until = names[names.index(weighty[-1]) - 1]
+        until = names[weighty[-1] - 1]
     last = stages(model).get(until, until)
     if last not in names:
         raise UsageError(unknown(f"layer of {model.name}", until, [*stages(model), *names]))
@@ -135,9 +105,6 @@ def freeze(model, until: str | None = None):
             model.compile_from_config(model.get_compile_config())
         except Exception as error:  # of whatever kind the functions of others raise
             model.compiled = False
-            warnings.warn(
-                f"{model.name}: compile it again before it is trained; Keras cannot make its loss or metrics anew "
-                f"({reason(error)})",
-                stacklevel=2,
-            )
+            why = f"Keras cannot make its loss or metrics anew ({reason(error)})"
+            warnings.warn(f"{model.name}: compile it again before it is trained; {why}", stacklevel=2)
     return model
