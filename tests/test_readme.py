@@ -47,7 +47,7 @@ def test_the_commands_and_then_the_python(photos, capsys, monkeypatch):
     save_file(like_torchvision("resnet18"), folder / "resnet18.safetensors")
     pages = {page: "\n".join(blocks(page, "python")) for page in PAGES}  # a page is read from top to bottom
     assert sum(map(bool, pages.values())) >= 5
-    program = f"for page, text in {pages!r}.items(): exec(compile(text, page, 'exec'), {{}})"
+    program = f"for page, text in {pages!r}.items(): exec(compile(text, f'<{{page}}>', 'exec'), {{}})"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
