@@ -1,7 +1,5 @@
 """build_model: a name and options in, a Keras model out."""
 
-from __future__ import annotations
-
 import bisect
 import contextlib
 import inspect

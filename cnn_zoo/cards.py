@@ -1,7 +1,5 @@
 """Model cards: what a model is and what it costs, counted from the layers of the built model."""
 
-from __future__ import annotations
-
 import html
 import math
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ No pickle. The file carries its checksum, is written beside the old one and rena
 crash at any moment leaves at least one that is whole.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -3,8 +3,6 @@
 Names and numbers are checked before TensorFlow and Keras are imported, which takes some seconds.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import os

@@ -1,7 +1,5 @@
 """Using a trained model: predict what images show, evaluate on a data set. Both go batch by batch."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -3,8 +3,6 @@
 Images are uint8, or floats in [0, 1], (n, height, width, channels); class names are by label.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import itertools

@@ -1,7 +1,5 @@
 """What a run says of itself: lines for the terminal, and report.md with its figures."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Run folders: config.json, history.csv, metrics.json, model.safetensors, report.md, figures; and how they are read."""
 
-from __future__ import annotations
-
 import copy
 import csv
 import dataclasses

@@ -1,7 +1,5 @@
 """Training: a model of the zoo, a data set and a recipe in, a run folder out."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import itertools

@@ -4,8 +4,6 @@ A checksum here guards against accidents, not against people: who changes a file
 read is checked as if it were hostile all the same.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import hashlib

@@ -1,7 +1,5 @@
 """How sure a measured number is: of a mean over seeds, of a share of images, of the next seed."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What this machine has, and a start of TensorFlow that suits it: its faster kernels, and none of its log lines."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

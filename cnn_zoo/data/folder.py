@@ -1,7 +1,5 @@
 """Folders of images: a sub-folder a class, or such folders under train, test and perhaps validation."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Sizes are checked before anything is decoded.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math

@@ -4,8 +4,6 @@ The order of the training images and their augmentation are pure functions of (s
 known cardinality, because Keras takes an extra optimizer step an epoch for one that has not.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Digits are resized in integers and every scene has a random generator of its own
 and number alone, not on the machine.
 """
 
-from __future__ import annotations
-
 import importlib.resources
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What every reader returns: images with a target each; their room, their sizes, and how they are split."""
 
-from __future__ import annotations
-
 import math
 import mmap
 import os

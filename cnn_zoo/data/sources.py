@@ -1,7 +1,5 @@
 """Where images come from: sets that have a name, among them those that a program adds, folders and arrays."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import math

@@ -1,7 +1,5 @@
 """The image-classification sets of tensorflow_datasets."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import math

@@ -3,8 +3,6 @@
 All of it is TensorFlow's own: NumPy's functions are as fast alone, but in a pipeline they wait for Python's lock.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Listing names imports no framework: they stand in catalogue.csv, which tools/update.py writes from the family files.
 """
 
-from __future__ import annotations
-
 import csv
 import fnmatch
 import functools

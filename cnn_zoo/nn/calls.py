@@ -5,8 +5,6 @@ For one image, `model.predict` and `model(batch)` take milliseconds and `predict
 is done for a model that is called repeatedly, and again when its layers are others. Later training is seen.
 """
 
-from __future__ import annotations
-
 import weakref
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a model costs, layer by layer: multiply-accumulates of one image, as papers count them."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -4,8 +4,6 @@ A name of a layer is stage, block and part, of which each may be missing: stage2
 and of a normalisation, activation or padding that of its layer and what it is: stage2_block1_conv1_norm.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Iterable

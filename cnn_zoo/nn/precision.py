@@ -1,7 +1,5 @@
 """In how many bits a model computes: the dtype policies of Keras, chosen by what the processor can do."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

@@ -4,8 +4,6 @@ train, evaluate, predict, the run folder, its report and the command line know t
 them are pure functions; add_task makes a task known, and a run folder keeps its name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol

@@ -1,8 +1,6 @@
 """A class for every image. Targets are labels, integers from 0; outputs are probabilities or logits
 (batch, classes)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,8 +1,6 @@
 """A class for every pixel. Targets are masks (batch, height, width) of class numbers, 255 where nothing is judged;
 outputs are probabilities or logits (batch, height, width, classes)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Claims that a measured value confirms, and exercises that are checked."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Trainings repeated over seeds, which is what a comparison needs."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 Each draws with a function of figures, which a notebook also shows by itself.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from . import figures

@@ -1,7 +1,5 @@
 """Weights files: a tensor for every variable, named by its layer, such as stage1_conv1/kernel."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -4,8 +4,6 @@ published/manifest.json holds a record for each file, benchmarks/seeds.py writes
 whatever it reached; the accuracy on record is that of all seeds.
 """
 
-from __future__ import annotations
-
 import functools
 import statistics
 from pathlib import Path

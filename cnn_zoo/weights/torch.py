@@ -7,8 +7,6 @@ torch.nn.Sequential of the convolutions, normalisations, activations and pooling
 block, counted through all stages.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import warnings

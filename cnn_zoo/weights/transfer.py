@@ -1,7 +1,5 @@
 """Weights of one net in another that may differ in its head, and layers that keep them while the rest is trained."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures of convolution, pooling and whole networks."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

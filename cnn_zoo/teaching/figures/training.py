@@ -1,7 +1,5 @@
 """Figures of data pipelines and training."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence
