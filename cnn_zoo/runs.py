@@ -25,15 +25,10 @@ from .weights.transfer import initialize
 
 CONFIG, HISTORY, METRICS, WEIGHTS = "config.json", "history.csv", "metrics.json", "model.safetensors"
 RESERVED = {  # arguments of build_model that a training sets itself, or cannot do without
-    "name": "it is the argument model",
-    "input_shape": "it follows from the data: set image_size and channels",
-    "num_classes": "it follows from the data",
-    "weights": "a run starts from random ones",
-    "compile": "the recipe compiles",
-    "include_top": "a run trains a whole net",
-    "pooling": "a run trains a whole net",
-    "dtype": "set precision",
-}
+    "name": "it is the argument model", "input_shape": "it follows from the data: set image_size and channels",
+    "num_classes": "it follows from the data", "weights": "a run starts from random ones", "dtype": "set precision",
+    "compile": "the recipe compiles", "include_top": "a run trains a whole net", "pooling": "a run trains a whole net",
+}  # fmt: skip
 SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
 FORMAT = 2
 CONFIG_TYPES = {
@@ -98,10 +93,8 @@ class Run:
         target = get_task(self.config["task"]).target
         data = load_data(name, **{"target": target, **options, "image_size": tuple(size), "channels": channels})
         if own and data.digest != self.config["images"]:
-            raise DataError(
-                f"{name} has changed since {self.path} was trained on it, so that its test images may be among those; "
-                "name the data to judge it on all the same"
-            )
+            what = f"{name} has changed since {self.path} was trained on it, so that its test images may be among those"
+            raise DataError(f"{what}; name the data to judge it on all the same")
         return data
 
 

@@ -126,7 +126,8 @@ def train(
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
 
     recipe = recipe.for_data(len(data.splits["train"]), data.mirrored)
-    config = _config(task, model, data, recipe, seed, precision, deterministic, model_options)
+    options = {"model_options": model_options, "precision": precision, "deterministic": deterministic}
+    config = _config(data, recipe, task=task.name, model=model, seed=seed, **options)
     training = Training(task, data, recipe, config, say, verbose, tensorboard)
     net = training.compiled_model()  # before there is a folder: an option may be wrong
     folder = _make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
@@ -189,11 +190,8 @@ class Training:
             state.save()
             return state
         now, begun = self.config["versions"], runs.read_config(folder)["versions"]
-        state.elsewhere = [
-            f"{name} {begun.get(name) or 'unset'}, not {now.get(name) or 'unset'}"
-            for name in {**begun, **now}
-            if begun.get(name) != now.get(name)
-        ]
+        pairs = {name: (begun.get(name) or "unset", now.get(name) or "unset") for name in {**begun, **now}}
+        state.elsewhere = [f"{name} {old}, not {new}" for name, (old, new) in pairs.items() if old != new]
         self.config["versions"] = begun
         if state.elsewhere:
             self.say(f"this will not be what one training would give, for it began with {'; '.join(state.elsewhere)}")
@@ -219,10 +217,7 @@ class Training:
         logs = [keras.callbacks.TensorBoard(state.folder / "tensorboard")] if self.tensorboard else []
         if self.verbose:
             say(f"{config['model']} on {data!r}: {epochs} epoch{'s' * (epochs > 1)} of {steps} step{'s' * (steps > 1)}")
-        validation = None
-        if len(data.splits["validation"]):
-            validation = data.batches("validation", batch_size=at_once(data.input_shape))
-            validation = self._encoded(model, validation)
+        validation = self._encoded(model, data.batches("validation", batch_size=at_once(data.input_shape)))
         try:
             with interruptible() as keeper.interrupted:
                 model.fit(
@@ -231,16 +226,15 @@ class Training:
                     initial_epoch=state.epoch,
                     steps_per_epoch=steps,
                     shuffle=False,  # the pipeline shuffles; Keras warns otherwise
-                    validation_data=validation,
+                    validation_data=validation if len(data.splits["validation"]) else None,
                     callbacks=[keeper, *logs],
                     verbose=1 if self.verbose == 1 else 0,
                 )
         except KeyboardInterrupt as interrupt:
             self.write(state, status="interrupted")
-            interrupt.add_note(
-                f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were; "
-                f"the same command goes on with --out {state.folder} --resume"
-            )
+            advice = f"the same command goes on with --out {state.folder} --resume"
+            what = f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were"
+            interrupt.add_note(f"{what}; {advice}")
             raise
         except Diverged as what:
             where = self._diverging_step(state)
@@ -297,12 +291,12 @@ class Training:
         run = self.write(state, status="trained", **trained)
         result = evaluate(run, self.data)
         if not math.isfinite(result["loss"]):
-            raise TrainingError(
-                f"the loss on the test images is not a number; try a lower learning rate (--learning-rate); "
-                f"{state.folder} holds the weights"
-            )
-        kept = {key: value for key, value in result.items() if isinstance(value, int | float) or _is_plain(value)}
-        run.metrics |= {f"test_{key}": value for key, value in kept.items()}
+            advice = f"try a lower learning rate (--learning-rate); {state.folder} holds the weights"
+            raise TrainingError(f"the loss on the test images is not a number; {advice}")
+        for key, value in result.items():
+            values = value if isinstance(value, list) else [value]
+            if all(isinstance(item, int | float | None) for item in values):  # numbers, or a list of them
+                run.metrics[f"test_{key}"] = value
         report.write_report(run, result)
         run.metrics["status"] = "complete"  # last: what is complete has its report
         write_json(run.path / METRICS, run.metrics)
@@ -310,43 +304,16 @@ class Training:
         return run
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a value is a list of numbers, or of None where there is none."""
-    return isinstance(value, list) and all(isinstance(item, int | float | None) for item in value)
-
-
-def _config(
-    task: Task,
-    model: str,
-    data: Data,
-    recipe: Recipe,
-    seed: int,
-    precision: str,
-    deterministic: bool,
-    model_options: dict,
-) -> dict:
-    config = {
-        "format": runs.FORMAT,
-        "task": task.name,
-        "model": model,
-        "model_options": model_options,
-        "data": data.folder or data.name,
-        "data_options": data.options,
-        "images": data.digest,
-        "class_names": data.class_names,
-        "input_shape": data.input_shape,
-        "recipe": dataclasses.asdict(recipe),
-        "epochs": recipe.epochs,
-        "seed": seed,
-        "precision": precision,
-        "deterministic": deterministic,
-        "versions": runs.versions(),
-    }
+def _config(data: Data, recipe: Recipe, **asked: Any) -> dict[str, Any]:
+    """What config.json holds, as it will be read again: tuples are lists."""
+    config = {"format": runs.FORMAT, **asked, "data": data.folder or data.name, "data_options": data.options}
+    config |= {"images": data.digest, "class_names": data.class_names, "input_shape": data.input_shape}
+    config |= {"recipe": dataclasses.asdict(recipe), "epochs": recipe.epochs, "versions": runs.versions()}
     try:
-        # as it will be read again: tuples are lists
         return json.loads(json.dumps(config, default=np.generic.item, allow_nan=False))
     except (TypeError, ValueError):
-        raise UsageError(f"model_options must be finite numbers, texts and lists; got {model_options!r:.200}") from None
+        options = asked["model_options"]
+        raise UsageError(f"model_options must be finite numbers, texts and lists; got {options!r:.200}") from None
 
 
 def _make_folder(out: str | Path | None, model: str, data: str) -> Path:
