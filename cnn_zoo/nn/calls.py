@@ -5,12 +5,14 @@ For one image, `model.predict` and `model(batch)` take milliseconds and `predict
 is done for a model that is called repeatedly, and again when its layers are others. Later training is seen.
 """
 
+import contextlib
 import weakref
 from typing import Any
 
 import numpy as np
 
 from .costs import macs_if_known
+from .fast import exchanged
 
 _CALLS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # model -> what `call` knows of it
 EAGER_CALLS = 3  # a model that is called more often is compiled
@@ -51,7 +53,8 @@ def _compile(model, size: int | None):
 
     def function(jit_compile):
         traced = tf.function(lambda batch: itself()(batch, training=False), jit_compile=jit_compile)
-        concrete = traced.get_concrete_function(shape)
+        with contextlib.nullcontext() if jit_compile else exchanged(model):  # XLA fuses by itself
+            concrete = traced.get_concrete_function(shape)
         variables = concrete.captured_inputs
         # a call of `concrete` itself binds its one argument anew each time, which takes 0.07 ms
         return lambda batch: concrete._call_flat([batch], variables)

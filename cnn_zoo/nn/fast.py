@@ -27,6 +27,17 @@ def fast_layers(model: keras.Model):
     is a plain Keras model. fit, evaluate and predict trace the model anew inside the block and after it. Layers of
     models inside the model are included; other classes and backends stay as they are.
     """
+    with exchanged(model):
+        _forget_compiled(model)
+        try:
+            yield
+        finally:
+            _forget_compiled(model)
+
+
+@contextlib.contextmanager
+def exchanged(model: keras.Model):
+    """What is traced inside computes faster; what was traced before stays as it is."""
     changed = []
     if keras.backend.backend() == "tensorflow":
         for layer in model._flatten_layers():  # Keras has no public name for those of all models inside
@@ -34,13 +45,11 @@ def fast_layers(model: keras.Model):
             if method and method not in vars(layer):  # else inside another such block
                 vars(layer)[method] = MethodType(function, layer)  # past __setattr__, which tracks what it is given
                 changed.append((layer, method))
-    _forget_compiled(model)
     try:
         yield
     finally:
         for layer, method in changed:
             vars(layer).pop(method, None)
-        _forget_compiled(model)
 
 
 def _forget_compiled(model):
