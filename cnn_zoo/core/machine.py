@@ -12,11 +12,10 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors, as Linux name
 
 def processor_flags() -> set[str]:
     """What the processor says it can do; empty where there is no /proc/cpuinfo."""
-    try:
+    with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+        return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+    return set()
 
 
 def cores() -> int:
@@ -25,12 +24,9 @@ def cores() -> int:
 
 
 def ask_for_kernels() -> None:
-    """Before its import, let TensorFlow take oneDNN's kernels on processors with AVX2, unless the user has chosen.
-
-    By itself it takes them only on newer ones, and trains up to twice as slowly without (benchmarks/README.md). Not
-    with a single thread: there the gradient of a resnet18 with four to eight filters crashed TensorFlow 2.21 on a
-    processor without AVX512, every time.
-    """
+    """Before its import, let TensorFlow take oneDNN's kernels on processors with AVX2, unless the user has chosen."""
+    # By itself it takes them only on newer ones, and trains up to twice as slowly without (benchmarks/README.md).
+    # On a single thread the gradient of a small resnet18 crashes TensorFlow 2.21 on a processor without AVX512.
     if "avx2" in processor_flags() and _threads() > 1:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
