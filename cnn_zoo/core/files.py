@@ -106,7 +106,7 @@ def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """What write_tensors wrote: arrays, texts; MissingError if it is not there, RunError if of another kind or damaged."""
+    """What write_tensors wrote, arrays and texts; MissingError: no such file, RunError: another kind, or damaged."""
     from safetensors import safe_open
 
     path = Path(path)

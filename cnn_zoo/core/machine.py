@@ -46,15 +46,11 @@ def _threads() -> int:
 
 @contextlib.contextmanager
 def quiet_import():
-    """Import Keras and TensorFlow inside this block without their start-up lines on standard error.
-
-    TF_CPP_MIN_LOG_LEVEL, "3" if the user has set none, does not reach what C++ code writes before its logging is set
-    up, so file descriptor 2 is turned away too; when the import fails, what was written is shown.
-    """
+    """Import Keras and TensorFlow in this block without their start-up lines, which are shown when the import fails."""
     if "keras" in sys.modules:
         yield
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ code writes before it counts: hence descriptor 2 below
     ask_for_kernels()
     try:
         sys.stderr.flush()
