@@ -1,7 +1,4 @@
-"""What can go wrong, each said in one line. The command line prints these without a traceback.
-
-Every class is also the built-in exception that a caller would expect (ValueError, TypeError, FileNotFoundError).
-"""
+"""What can go wrong, said in one line, on the command line without a traceback; each is also a built-in exception."""
 
 import contextlib
 import difflib

@@ -106,10 +106,7 @@ def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read what write_tensors wrote: the arrays, and the texts about them.
-
-    No such file is a MissingError; one of another kind, damaged or changed since is a RunError.
-    """
+    """What write_tensors wrote, arrays and texts; MissingError: no such file, RunError: another kind, or damaged."""
     from safetensors import safe_open
 
     path = Path(path)

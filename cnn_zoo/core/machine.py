@@ -12,11 +12,10 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors, as Linux name
 
 def processor_flags() -> set[str]:
     """What the processor says it can do; empty where there is no /proc/cpuinfo."""
-    try:
+    with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+        return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+    return set()
 
 
 def cores() -> int:
@@ -25,12 +24,9 @@ def cores() -> int:
 
 
 def ask_for_kernels() -> None:
-    """Before its import, let TensorFlow take oneDNN's kernels on processors with AVX2, unless the user has chosen.
-
-    By itself it takes them only on newer ones, and trains up to twice as slowly without (benchmarks/README.md). Not
-    with a single thread: there the gradient of a resnet18 with four to eight filters crashed TensorFlow 2.21 on a
-    processor without AVX512, every time.
-    """
+    """Before its import, let TensorFlow take oneDNN's kernels on processors with AVX2, unless the user has chosen."""
+    # By itself it takes them only on newer ones, and trains up to twice as slowly without (benchmarks/README.md).
+    # On a single thread the gradient of a small resnet18 crashes TensorFlow 2.21 on a processor without AVX512.
     if "avx2" in processor_flags() and _threads() > 1:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -50,15 +46,11 @@ def _threads() -> int:
 
 @contextlib.contextmanager
 def quiet_import():
-    """Import Keras and TensorFlow inside this block without their start-up lines on standard error.
-
-    TF_CPP_MIN_LOG_LEVEL, "3" if the user has set none, does not reach what C++ code writes before its logging is set
-    up, so file descriptor 2 is turned away too; when the import fails, what was written is shown.
-    """
+    """Import Keras and TensorFlow in this block without their start-up lines, which are shown when the import fails."""
     if "keras" in sys.modules:
         yield
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ code writes before it counts: hence descriptor 2 below
     ask_for_kernels()
     try:
         sys.stderr.flush()

@@ -1,9 +1,7 @@
 """What is changed in training images at random, and how much; transforms.py does it."""
 
-from __future__ import annotations
-
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 from ..core.errors import UsageError, check_flag, check_number, unknown
 
@@ -40,7 +38,7 @@ class Augment:
             raise UsageError("augmentation shifts images by translate or by crop, not both")
 
     @classmethod
-    def of(cls, value: Augment | dict[str, Any] | None) -> Augment:
+    def of(cls, value: Self | dict[str, Any] | None) -> Self:
         """An Augment, or one from a dict of its attributes; None: no augmentation."""
         if isinstance(value, cls):
             return value

@@ -28,8 +28,7 @@ def read(target: str, *, name, image_size, channels, skip_broken, memory_limit, 
     good = [header for header in for_each_file(header, paths) if not isinstance(header, Exception)]
     if size is None:
         sizes = {size for size, _ in good}
-        size = sizes.pop() if len(sizes) == 1 else (DEFAULT_SIDE, DEFAULT_SIDE)
-        size = size if max(size) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
+        size = sizes.pop() if len(sizes) == 1 and max(max(sizes)) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
     if channels is None:
         channels = 3 if any(colour for _, colour in good) else 1
     images = empty(len(paths), size, channels, memory_limit)
@@ -49,8 +48,8 @@ def read(target: str, *, name, image_size, channels, skip_broken, memory_limit, 
         if not (kept & (labels == label)).any():
             raise DataError(f"{root}: class {class_name!r} has no readable image")
     splits = {split: np.flatnonzero(kept & (split_of == split)) for split in dict.fromkeys(split_of.tolist())}
-    named = {"splits": splits, "skipped": skipped, "folder": os.path.abspath(root)}
-    return Source(os.fspath(root), images, labels, class_names, **named)
+    folder = os.path.abspath(root)
+    return Source(str(root), images, labels, class_names, splits=splits, skipped=skipped, folder=folder)
 
 
 def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:

@@ -1,7 +1,4 @@
-"""Images of any kind as the ones that a net takes: files, Pillow images and arrays, all decoded by one decoder.
-
-Sizes are checked before anything is decoded.
-"""
+"""Images of any kind as a net takes them: files, Pillow images, arrays; their sizes are checked before decoding."""
 
 import contextlib
 import itertools
@@ -177,12 +174,10 @@ def _one(image: Any, size: tuple[int, int] | None, channels: int) -> tuple[np.nd
 
 def _image_array(array: np.ndarray) -> np.ndarray:
     """An array of images as (n, height, width, channels)."""
-    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
-        array = array[None]
-    elif array.ndim == 3 and array.shape[2] == 2:
-        raise DataError(f"an image has 1, 3 or 4 channels; got {array.shape}")
-    if array.ndim == 3:
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         array = array[..., None]
+    if array.ndim == 3 and array.shape[2] in (1, 3, 4):
+        array = array[None]
     if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape[1:]:
         shapes = "(height, width), (height, width, channels), (n, height, width) or (n, height, width, channels)"
         raise DataError(f"an array of images is {shapes} with 1, 3 or 4 channels; got {array.shape}")
@@ -219,9 +214,7 @@ def adapt_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def as_uint8(images: np.ndarray) -> np.ndarray:
     """uint8 as it is; floats in [0, 1] to the nearest of 256 steps; anything else is a DataError."""
-    if images.dtype == np.uint8:
-        return images
-    return np.rint(check_floats(images) * 255).astype(np.uint8)
+    return images if images.dtype == np.uint8 else np.rint(check_floats(images) * 255).astype(np.uint8)
 
 
 def check_floats(images: np.ndarray) -> np.ndarray:

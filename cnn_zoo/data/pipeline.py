@@ -59,13 +59,7 @@ class Data:
     test = functools.cached_property(lambda self: self.batches("test"))
 
     def batches(
-        self,
-        split: str,
-        *,
-        batch_size: int = 32,
-        epochs: tuple[int, int] | None = None,
-        augment: Augment | dict | None = None,
-        seed: int = 0,
+        self, split: str, *, batch_size=32, epochs: tuple | None = None, augment: Augment | dict | None = None, seed=0
     ) -> tf.data.Dataset:
         """The batches of a split; the last of an epoch may be smaller.
 
@@ -220,11 +214,8 @@ def load_data(
     Errors are a ZooError, with one line that says what to do.
     """
     validation = check_number("validation", validation, below=1)
-    reading = {
-        "image_size": _check_size(image_size),
-        "channels": check_choice("channels", channels, (None, 1, 3, 4)),
-        "skip_broken": check_flag("skip_broken", skip_broken),
-    }
+    size, channels = _check_size(image_size), check_choice("channels", channels, (None, 1, 3, 4))
+    reading = {"image_size": size, "channels": channels, "skip_broken": check_flag("skip_broken", skip_broken)}
     memory_limit = check_number("memory_limit", memory_limit)
     source = read_source(name, target, own=source_options, **reading, memory_limit=memory_limit, progress=progress)
     return Data(source, {"target": source.target, "validation": validation, **reading, **source_options})

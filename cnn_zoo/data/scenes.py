@@ -1,8 +1,4 @@
-"""The embedded digits, and scenes: digits of several sizes on a black page, where each is known exactly.
-
-Digits are resized in integers and every scene has a random generator of its own, so that its bits depend on its split
-and number alone, not on the machine.
-"""
+"""The embedded digits, and scenes: digits of several sizes on a black page, where each is known exactly."""
 
 import importlib.resources
 from typing import Any, NamedTuple
@@ -41,15 +37,7 @@ class Digit(NamedTuple):
 
 
 def read(
-    target: str,
-    *,
-    image_size,
-    memory_limit,
-    progress,
-    counts=(4000, 500, 500),
-    digits=(1, 4),
-    digit_size=(14, 30),
-    noise=0.05,
+    target, image_size, memory_limit, progress, counts=(4000, 500, 500), digits=(1, 4), digit_size=(14, 30), noise=0.05
 ) -> Source:
     """Scenes of digits with masks: 0 is background, a digit's class is itself plus one, the digit on top counts.
 
@@ -66,17 +54,16 @@ def read(
     progress(f"making {sum(counts):,} scenes")
     source = read_digits()
     images, masks = (empty(sum(counts), size, 1, memory_limit) for _ in range(2))
-    splits, done = {}, 0
+    splits = {}
     for number, (count, (split, indices)) in enumerate(zip(counts, source.split(0.1).items(), strict=True)):
-        splits[split] = np.arange(done, done + count)
+        splits[split] = sum(counts[:number]) + np.arange(count)
         known = source.images[indices, ..., 0], source.targets[indices]
-        for i in range(count):
-            rng = np.random.default_rng([number, i])
+        for i, place in enumerate(splits[split]):
+            rng = np.random.default_rng([number, i])  # so that a scene depends on its split and number alone
             scene = compose(rng, *known, size, digits, sides)
             page, top = paint(scene, size)
-            images[done, ..., 0] = np.rint(page + rng.normal(0, 255 * noise, size)).clip(0, 255)
-            masks[done, ..., 0] = np.array([0, *(digit.label + 1 for digit in scene)])[top]
-            done += 1
+            images[place, ..., 0] = np.rint(page + rng.normal(0, 255 * noise, size)).clip(0, 255)
+            masks[place, ..., 0] = np.array([0, *(digit.label + 1 for digit in scene)])[top]
     return Source("scenes", images, masks[..., 0], CLASS_NAMES, target, splits)
 
 
@@ -92,8 +79,8 @@ def compose(rng, images: np.ndarray, labels: np.ndarray, size, digits, sides) ->
             if min(visible(tried, paint(tried, size)[1])) >= 2 / 3:
                 break
         else:
-            digit = f"{len(tried)} digits, this one of {side} pixels"
-            raise UsageError(f"no room for {digit}, in scenes of {size[0]}x{size[1]}")
+            digit = f"this one of {side} pixels, in scenes of {size[0]}x{size[1]}"
+            raise UsageError(f"no room for {len(tried)} digits, {digit}")
         scene = tried
     return scene
 

@@ -5,7 +5,6 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,8 +18,6 @@ MEMORY_LIMIT = 2 * 1024**3  # bytes
 ALIGNMENT = 64  # bytes: where arrays begin that TensorFlow can read in place
 TEST_FRACTION = 0.2  # of a set that comes without a test split
 _SPLIT_SEED = 0  # splits do not depend on the user's seed: every seed is judged on the same test images
-
-Progress = Callable[[str], None]
 
 
 @dataclass
@@ -50,23 +47,20 @@ class Source:
     mirrored: bool = False
 
     def __post_init__(self):
-        shapes = {"labels": self.images.shape[:1], "masks": self.images.shape[:-1]}
-        found = f"{self.name}: {self.target} {self.targets.dtype} {self.targets.shape}"
-        found += f", images {self.images.dtype} {self.images.shape}"
-        if self.images.dtype != np.uint8 or self.targets.shape != shapes.get(self.target, self.targets.shape):
-            raise DataError(f"images are uint8, labels (n,) and masks (n, height, width); got {found}")
-        if len(self.targets) != len(self.images):
-            raise DataError(f"every image has one target; got {found}")
+        images, targets = self.images, self.targets
+        shapes = {"labels": images.shape[:1], "masks": images.shape[:-1]}
+        if images.dtype != np.uint8 or targets.shape != shapes.get(self.target, (len(images), *targets.shape[1:])):
+            found = f"{self.name}: {self.target} {targets.dtype} {targets.shape}, images {images.dtype} {images.shape}"
+            raise DataError(f"every image has one target; images are uint8, labels (n,), masks (n, h, w); got {found}")
 
     def split(self, validation: float) -> dict[str, np.ndarray]:
         """Disjoint indices of train, validation and test; what the set does not come with is set aside here."""
         train = self.splits.get("train", self.splits.get("all", np.arange(len(self.targets))))
-        aside = {}
+        parts = dict(self.splits)
         for split, fraction in (("test", TEST_FRACTION), ("validation", validation)):
-            aside[split] = self.splits.get(split)
-            if aside[split] is None:
-                train, aside[split] = self._set_aside(train, fraction)
-        return {"train": train, "validation": aside["validation"], "test": aside["test"]}
+            if split not in parts:
+                train, parts[split] = self._set_aside(train, fraction)
+        return {"train": train, "validation": parts["validation"], "test": parts["test"]}
 
     def _set_aside(self, indices: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
         """Split indices in two, labels class by class: (the rest, about `fraction` of each but at least one)."""
@@ -97,10 +91,7 @@ def empty(count: int, size: tuple[int, int], channels: int, memory_limit: float)
 
 
 def _mapped_file(size: int) -> mmap.mmap:
-    """A temporary file as memory, of whose pages the system keeps those it has room for.
-
-    On POSIX systems it has no name, so nothing stays behind, not even after a kill.
-    """
+    """A temporary file as memory; on POSIX systems it has no name, so nothing stays behind, not even after a kill."""
     folder = tempfile.gettempdir()
     free, needed = shutil.disk_usage(folder).free, f"the images need {size / 1e9:.1f} GB in {folder}"
     advice = "ask for smaller ones with image_size, or set TMPDIR to a folder with more room"

@@ -19,6 +19,7 @@ from .source import MEMORY_LIMIT, Source, empty
 
 GENERAL = ("image_size", "channels", "skip_broken", "memory_limit", "progress")  # which a reader may ask for by name
 BATCHING = ("batch_size", "epochs", "augment", "seed")
+SOURCES: dict[str, "Reader"] = {}
 
 
 class Reader(NamedTuple):
@@ -32,9 +33,6 @@ class Reader(NamedTuple):
     def parameters(self) -> list[str]:
         """What `read` takes beside the target."""
         return list(inspect.signature(self.read).parameters)[1:]
-
-
-SOURCES: dict[str, Reader] = {}
 
 
 def add_source(
@@ -56,8 +54,8 @@ def add_source(
 
 add_source("mnist5k", scenes.read_digits)
 add_source("scenes", scenes.read, targets=("masks",))
-for _name in tfds.TFDS:
-    add_source(_name, tfds.read, mirrored=_name not in tfds.HANDED)
+for _name, _mirrored in tfds.MIRRORED.items():
+    add_source(_name, tfds.read, mirrored=_mirrored)
 
 
 def list_datasets() -> list[str]:
@@ -82,8 +80,7 @@ def check_data_name(name: str | Path) -> Reader:
         raise DataError(f"{text}: not a folder; give a folder with one sub-folder of images per class")
     if os.sep in text or text.startswith(".") or isinstance(name, Path):
         raise MissingError(f"{text}: no such folder")
-    message = unknown("data set", text, SOURCES, "cnn-zoo data")
-    raise UsageError(f"{message} (nor is there a folder of that name)")
+    raise UsageError(unknown("data set", text, SOURCES, "cnn-zoo data") + " (nor is there a folder of that name)")
 
 
 def read_pair(target: str, *, name) -> Source:
@@ -91,16 +88,15 @@ def read_pair(target: str, *, name) -> Source:
     if len(name) != 2:
         raise UsageError(f"arrays are given as a pair (images, labels); got {len(name)} things")
     images, labels = as_uint8(np.asarray(name[0])), np.asarray(name[1])
-    if images.ndim == 3:
-        images = images[..., None]
+    images = images[..., None] if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[3] not in (1, 3, 4) or 0 in images.shape:
         raise DataError(f"images must be (n, height, width) or (n, height, width, 1, 3 or 4); got {images.shape}")
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"labels must be {len(images)} integers; got {labels.dtype} of shape {labels.shape}")
     least, most = int(labels.min()), int(labels.max())
     if least < 0 or most >= len(labels) or least == most:
-        found = f"these are from {least} to {most} for {len(labels)} images"
-        raise DataError(f"labels must be 0, 1, 2 … of at least two classes; {found}")
+        found = f"{least} to {most} for {len(labels)} images"
+        raise DataError(f"labels must be 0, 1, 2 … of at least two classes; these are from {found}")
     if least:
         warnings.warn(f"no image has the label 0, which is a class all the same; the least is {least}", stacklevel=4)
     copy = empty(len(images), images.shape[1:3], images.shape[3], math.inf)  # the caller may go on to change his own

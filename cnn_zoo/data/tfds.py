@@ -1,34 +1,24 @@
 """The image-classification sets of tensorflow_datasets."""
 
 import contextlib
+import csv
 import io
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import DataError, MissingError, UsageError, reason
 from ..core.machine import quiet_import
 from .images import adapt
-from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Progress, Source, empty
+from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Source, empty
 
-# Those of version 4.9.10 whose supervised pair is an Image and a ClassLabel; a configuration is "emnist/letters".
-TFDS = frozenset(
-    """beans binary_alpha_digits caltech101 caltech_birds2010 caltech_birds2011 cars196 cassava cats_vs_dogs
-    cifar10 cifar100 cifar10_1 cifar10_corrupted citrus_leaves cmaterdb coil100 colorectal_histology
-    controlled_noisy_web_labels cycle_gan deep_weeds dmlab domainnet emnist eurosat fashion_mnist food101
-    geirhos_conflict_stimuli horses_or_humans i_naturalist2017 i_naturalist2018 imagenet2012
-    imagenet2012_corrupted imagenet2012_fewshot imagenet2012_subset imagenet_a imagenet_lt imagenet_r
-    imagenet_resized imagenet_sketch imagenet_v2 imagenette imagewang kmnist malaria mnist mnist_corrupted
-    omniglot oxford_flowers102 oxford_iiit_pet patch_camelyon plant_leaves plant_village plantae_k
-    pneumonia_mnist quickdraw_bitmap resisc45 rock_paper_scissors siscore smallnorb so2sat stanford_dogs stl10
-    svhn_cropped tf_flowers uc_merced visual_domain_decathlon wake_vision""".split()
-)
-# Sets whose classes are not the same in a mirror: writing, chests, rooms with a way out on one side.
-HANDED = frozenset(
-    """binary_alpha_digits cmaterdb dmlab emnist kmnist mnist mnist_corrupted omniglot pneumonia_mnist svhn_cropped
-    visual_domain_decathlon""".split()
-)
+# Those of version 4.9.10 whose supervised pair is an Image and a ClassLabel; a configuration is "emnist/letters". Not
+# mirrored are those whose classes are not the same in a mirror: writing, chests, rooms with a way out on one side.
+with open(Path(__file__).with_name("sets.csv"), newline="", encoding="utf-8") as _file:
+    MIRRORED = {row["name"]: row["mirrored"] == "yes" for row in csv.DictReader(_file)}
+TFDS = MIRRORED.keys()
 
 
 def read(target: str, *, name, image_size, channels, memory_limit, progress) -> Source:
@@ -57,19 +47,16 @@ def read(target: str, *, name, image_size, channels, memory_limit, progress) -> 
         progress(f"reading {name}: {ours[split]}, {count:,} images")
         dataset = builder.as_dataset(split=ours[split], shuffle_files=False, read_config=order)
         dataset = dataset.map(lambda row: (row[image_key], row[label_key])).batch(512 if fixed else 1)
-        splits[split] = np.arange(done, done + count)
+        places = np.arange(done, done + count)
         for batch, batch_labels in dataset.as_numpy_iterator():
-            for image in adapt(batch, size, channels, math.inf):
-                images[done] = image
-                done += 1
-            labels[done - len(batch_labels) : done] = batch_labels
-    kept = np.flatnonzero(labels >= 0)  # tfds marks missing labels with -1
-    labelled = {split: np.intersect1d(indices, kept) for split, indices in splits.items()}
-    splits = {split: indices for split, indices in labelled.items() if len(indices)}
+            part = slice(done, done + len(batch))
+            images[part], labels[part], done = adapt(batch, size, channels, math.inf), batch_labels, part.stop
+        splits[split] = places[labels[places] >= 0]  # tfds marks missing labels with -1
+    splits = {split: indices for split, indices in splits.items() if len(indices)}
     return Source(name, images, labels, list(label.names), splits=splits)
 
 
-def _prepared(tfds, name: str, progress: Progress):
+def _prepared(tfds, name: str, progress):
     """The builder of a set whose files are there, downloaded now if they were not."""
     import absl.logging
     from tensorflow_datasets.core.download import downloader
@@ -90,16 +77,12 @@ def _prepared(tfds, name: str, progress: Progress):
     except Exception as error:
         if builder is None:
             raise UsageError(f"{name}: {reason(error)}") from error
-        if isinstance(
-            error, AssertionError
-        ):  # with which tfds says where such files are to be had, and where to put them
+        if isinstance(error, AssertionError):  # with which tfds says where to get and to put such files
             raise MissingError(f"{name} must be fetched by hand: {reason(error, 400)}") from error
-        folder = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-        raise MissingError(
-            f"{name} is not in {folder} and could not be downloaded ({type(error).__name__}); "
-            f"connect to the network once, or copy a prepared {name.split('/')[0]} folder there, "
-            "or set TFDS_DATA_DIR to a folder that has it"
-        ) from error
+        found = f"{name} is not in {os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')}"
+        advice = f"copy a prepared {name.split('/')[0]} folder there, or set TFDS_DATA_DIR to a folder that has it"
+        found += f" and could not be downloaded ({type(error).__name__}); connect to the network once, or {advice}"
+        raise MissingError(found) from error
     finally:
         downloader.MAX_RETRIES = retries
         absl.logging.set_verbosity(level)

@@ -1,7 +1,4 @@
-"""Augmentation of whole batches, which is several times as fast as of single images (benchmarks/augmentation.py).
-
-All of it is TensorFlow's own: NumPy's functions are as fast alone, but in a pipeline they wait for Python's lock.
-"""
+"""Augmentation of whole batches (benchmarks/augmentation.py), without NumPy, which would wait for Python's lock."""
 
 import math
 from typing import NamedTuple
@@ -34,12 +31,7 @@ class Motion(NamedTuple):
 
 
 def augment(
-    images: tf.Tensor,
-    targets: tf.Tensor,
-    augment: Augment,
-    seed: tf.Tensor,
-    flipped: tf.Tensor | None = None,
-    target: str = "labels",
+    images: tf.Tensor, targets: tf.Tensor, augment: Augment, seed: tf.Tensor, flipped=None, target: str = "labels"
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Augment a batch; masks move with their images.
 
@@ -52,10 +44,9 @@ def augment(
     Returns:
         Images, float32 in [0, 1], and targets, both of the same shape.
     """
-    batch = tf.shape(images)[0]
     height, width, channels = images.shape[1:]
     # eight numbers in [-1, 1) an image, drawn in one go and used in this order whatever is switched on
-    u = tf.random.stateless_uniform((batch, 8), seed, -1.0, 1.0)
+    u = tf.random.stateless_uniform((tf.shape(images)[0], 8), seed, -1.0, 1.0)
     fy, fx, flip, angle, scale, cy, cx, light = tf.unstack(u, axis=1)
     margin = _pixels(width, augment)
     down, right = _shift(fy, _pixels(height, augment)), _shift(fx, margin)
@@ -83,8 +74,7 @@ def augment(
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
-    """uint8 0 … 255 to float32 0 … 1."""
-    # a plain division by a constant may become a product with 1/255, which rounds otherwise than NumPy's division
+    """uint8 0 … 255 to float32 0 … 1, rounded as NumPy does; a plain division may become a product with 1/255."""
     return tf.math.divide_no_nan(tf.cast(images, tf.float32), 255.0)
 
 
@@ -101,11 +91,8 @@ def _shift(u: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def _shift_and_flip(images: tf.Tensor, motion: Motion, margin: int, *, reflect: bool) -> tf.Tensor:
-    """Images moved, at most `margin` to the side, and flipped, as by the motion's matrix, which takes longer.
-
-    What lies outside an image is 0 or, with reflect, its mirror image beyond the outermost pixels. Images that move
-    alike sideways are brought together and moved as one: to gather pixel by pixel takes twice as long.
-    """
+    """Images moved, at most `margin` to the side, and flipped; outside is 0 or, with reflect, their mirror image."""
+    # those that move alike sideways are brought together and moved as one: pixel by pixel takes twice as long
     down, right, flipped = motion[:3]
     height, width, channels = images.shape[1:]
     batch, ways = tf.shape(images)[0], 2 * margin + 1
@@ -113,7 +100,6 @@ def _shift_and_flip(images: tf.Tensor, motion: Motion, margin: int, *, reflect: 
     if flipped is not None:  # those come first; in them, left is right
         way, starts = tf.where(flipped, margin - right, way + ways), starts * 2
     order = tf.argsort(way, stable=True)
-
     rows, first = tf.range(height) + tf.gather(down, order)[:, None], order[:, None] * height
     lines = tf.reshape(images, (-1, width * channels))
     if reflect:
@@ -126,7 +112,6 @@ def _shift_and_flip(images: tf.Tensor, motion: Motion, margin: int, *, reflect: 
     if flipped is not None:
         first = height * tf.math.count_nonzero(flipped, dtype=tf.int32)
         lines = tf.concat([tf.reverse(lines[:first], [1]), lines[first:]], axis=0)
-
     if reflect:
         sides = [tf.reverse(side, [1]) for side in (lines[:, 1 : margin + 1], lines[:, width - 1 - margin : width - 1])]
     else:
@@ -148,5 +133,5 @@ def _square(side: int, u: tf.Tensor, length: int) -> tf.Tensor:
 def _warp(images: tf.Tensor, matrix: tf.Tensor, interpolation: str) -> tf.Tensor:
     """Images whose pixels are read where a matrix says, 0 outside."""
     fill = {"fill_value": 0.0, "fill_mode": "CONSTANT", "interpolation": interpolation}
-    shape = images.shape[1:3]
-    return tf.raw_ops.ImageProjectiveTransformV3(images=images, transforms=matrix, output_shape=shape, **fill)
+    fill["output_shape"] = images.shape[1:3]
+    return tf.raw_ops.ImageProjectiveTransformV3(images=images, transforms=matrix, **fill)
