@@ -22,11 +22,9 @@ LAYOUTS = {"paper": (227, 227, 3), "small": (32, 32, 3)}
 VARIANTS = {"alexnet": ((96, 256, 384, 384, 256), 0, 2), "alexnet_owt": ((64, 192, 384, 256, 256), 2, 1)}
 IN_GROUPS = (2, 4, 5)  # the convolutions that see only half of the channels before them
 TORCH = (
-    (r"stage\d_conv\d", "features.<index>"),
-    ("fc1", "classifier.1"),
-    ("fc2", "classifier.4"),
+    (r"stage\d_conv\d", "features.<index>"), ("fc1", "classifier.1"), ("fc2", "classifier.4"),
     ("predictions", "classifier.6"),
-)
+)  # fmt: skip
 
 
 def grouped_conv(x, spec, filters, kernel_size, groups, name):

@@ -19,12 +19,10 @@ BC = {"densenet_bc_100_12": (16, 16, 16), "densenet_bc_22_16": (3, 3, 3)}  # (10
 GROWTH = {"densenet_bc_100_12": 12, "densenet_bc_22_16": 16}
 BOTTLENECK = 4  # the 1x1 convolution's filters, in growth rates
 TORCH = (
-    ("stem_conv", "features.<conv|norm>0"),
+    ("stem_conv", "features.<conv|norm>0"), ("final", "features.norm5"), ("predictions", "classifier"),
     (r"stage(\d)_block(\d+)_conv(\d)", r"features.denseblock\1.denselayer\2.<conv|norm>\3"),
     (r"stage(\d)_transition", r"features.transition<\1-1>.<conv|norm>"),
-    ("final", "features.norm5"),
-    ("predictions", "classifier"),
-)
+)  # fmt: skip
 
 
 def block(x, spec, growth, name):

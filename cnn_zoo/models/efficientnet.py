@@ -20,19 +20,15 @@ STAGES = (  # blocks, filters, strides, expansion, kernel of a stage
 SQUEEZE = 0.25  # of the channels that enter a block
 OWN = {"dropout": 0.2, "batch_norm": True, "activation": "silu"}
 TORCH = (
-    ("stem_conv", "features.0.<0|1>"),
-    ("stage1_block1_depthwise", "features.1.0.block.0.<0|1>"),
-    ("stage1_block1_se_reduce", "features.1.0.block.1.fc1"),
-    ("stage1_block1_se_expand", "features.1.0.block.1.fc2"),
-    ("stage1_block1_project", "features.1.0.block.2.<0|1>"),
+    ("stem_conv", "features.0.<0|1>"), ("final_conv", "features.8.<0|1>"), ("predictions", "classifier.1"),
+    ("stage1_block1_depthwise", "features.1.0.block.0.<0|1>"), ("stage1_block1_project", "features.1.0.block.2.<0|1>"),
+    ("stage1_block1_se_reduce", "features.1.0.block.1.fc1"), ("stage1_block1_se_expand", "features.1.0.block.1.fc2"),
     (r"stage(\d)_block(\d)_expand", r"features.\1.<\2-1>.block.0.<0|1>"),
     (r"stage(\d)_block(\d)_depthwise", r"features.\1.<\2-1>.block.1.<0|1>"),
     (r"stage(\d)_block(\d)_se_reduce", r"features.\1.<\2-1>.block.2.fc1"),
     (r"stage(\d)_block(\d)_se_expand", r"features.\1.<\2-1>.block.2.fc2"),
     (r"stage(\d)_block(\d)_project", r"features.\1.<\2-1>.block.3.<0|1>"),
-    ("final_conv", "features.8.<0|1>"),
-    ("predictions", "classifier.1"),
-)
+)  # fmt: skip
 
 
 def squeeze_excite(x, spec, entering, name):

@@ -36,11 +36,8 @@ def _17(width):
 
 _FORK = ((384, (1, 3)), (384, (3, 1)))
 _8 = {
-    "1x1": [(320, 1)],
-    "3x3": [(384, 1), _FORK],
-    "3x3dbl": [(448, 1), (384, 3), _FORK],
-    "_pool": ["average", (192, 1)],
-}
+    "1x1": [(320, 1)], "3x3": [(384, 1), _FORK], "3x3dbl": [(448, 1), (384, 3), _FORK], "_pool": ["average", (192, 1)],
+}  # fmt: skip
 _TO_17 = {"3x3": [(384, 3, 2)], "3x3dbl": [(64, 1), (96, 3), (96, 3, 2)], "_pool": ["max"]}
 _SEVENS = [(192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2)]
 _TO_8 = {"3x3": [(192, 1), (320, 3, 2)], "7x7x3": _SEVENS, "_pool": ["max"]}
@@ -51,10 +48,9 @@ BLOCKS = (
 )
 STEM = {"1a_3x3": (32, 3, 2), "2a_3x3": (32, 3), "2b_3x3": (64, 3), "3b_1x1": (80, 1), "4a_3x3": (192, 3)}
 TORCH = (
-    (r"stem_(\d[ab]_\dx\d)", r"Conv2d_\1.<conv|bn>"),
+    (r"stem_(\d[ab]_\dx\d)", r"Conv2d_\1.<conv|bn>"), ("predictions", "fc"),
     (r"stage\d_(\d[a-e])_(branch\w+)", r"Mixed_\1.\2.<conv|bn>"),
-    ("predictions", "fc"),
-)
+)  # fmt: skip
 
 
 def block(x, spec, branches, name):
@@ -70,10 +66,9 @@ def block(x, spec, branches, name):
         y, convolutions = x, sum(not isinstance(step, str) for step in steps)
         for number, step in enumerate(steps, 1):
             full = f"{name}_branch{branch}" + f"_{number}" * (convolutions > 1)
-            if step == "average":
-                y = apply(y, pool(spec, "average", 3, strides=1, padding=1, name=f"{full}_average"))
-            elif step == "max":
-                y = apply(y, pool(spec, "max", 3, strides=2, padding=reduce, name=f"{full}_max"))
+            if isinstance(step, str):
+                strides, padding = (1, 1) if step == "average" else (2, reduce)
+                y = apply(y, pool(spec, step, 3, strides=strides, padding=padding, name=f"{full}_{step}"))
             elif isinstance(step[0], tuple):
                 fork = [conv(y, *kernel, name=f"{full}{letter}") for letter, kernel in zip("ab", step, strict=True)]
                 y = layers.Concatenate(name=f"{full}_fork")(fork)
@@ -86,9 +81,8 @@ def block(x, spec, branches, name):
 @register("inception_v3", year=2015, paper="arXiv:1512.00567", torch=TORCH, ranks=(2,), **OWN)
 def inception_v3(spec):
     """Eleven blocks in three stages of 35, 17 and 8 pixels (at 299)."""
-    paper = spec.layout == "paper"
+    steps, paper = [], spec.layout == "paper"
     padding = "valid" if paper else "same"
-    steps = []
     for name, (filters, size, *strides) in STEM.items():
         options = {"padding": "same" if name == "2b_3x3" else padding, "strides": 2 if strides and paper else 1}
         steps += conv_norm_act(spec, filters, size, epsilon=EPSILON, name=f"stem_{name}", **options)

@@ -18,15 +18,12 @@ V2 = (  # blocks, filters, strides, expansion of a stage
 )  # fmt: skip
 V2_OWN = {"dropout": 0.2, "batch_norm": True, "activation": "relu6"}
 TORCH = (
-    ("stem_conv", "features.0.<0|1>"),
-    ("stage1_block1_depthwise", "features.1.conv.0.<0|1>"),
-    ("stage1_block1_project", "features.1.conv.<1|2>"),
+    ("stem_conv", "features.0.<0|1>"), ("final_conv", "features.18.<0|1>"), ("predictions", "classifier.1"),
+    ("stage1_block1_depthwise", "features.1.conv.0.<0|1>"), ("stage1_block1_project", "features.1.conv.<1|2>"),
     (r"stage\d_block\d_expand", "features.<block>.conv.0.<0|1>"),
     (r"stage\d_block\d_depthwise", "features.<block>.conv.1.<0|1>"),
     (r"stage\d_block\d_project", "features.<block>.conv.<2|3>"),
-    ("final_conv", "features.18.<0|1>"),
-    ("predictions", "classifier.1"),
-)
+)  # fmt: skip
 
 
 def divisible(filters, by=8):

@@ -22,10 +22,9 @@ BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most familie
 LAYOUTS = ("auto", "paper", "small")
 SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
 INPUTS = {  # by the rank of the kernels
-    1: "signals (length, channels)",
-    2: "images (height, width, channels)",
+    1: "signals (length, channels)", 2: "images (height, width, channels)",
     3: "videos (frames, height, width, channels)",
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,7 @@ class Entry:
     task: str = "classification"  # a name in tasks.TASKS
     large_steps: bool = False  # whether it is trained with the large learning rates of recipes.LARGE_STEPS
     ranks: tuple[int, ...] = tuple(INPUTS)  # of its kernels: (2,) for images alone
-    prepare: Callable[..., None] | None = (
-        None  # train calls it as prepare(new model, float32 training images in [0, 1])
-    )
+    prepare: Callable[..., None] | None = None  # train calls prepare(new model, its images as float32 in [0, 1])
 
     def options(self) -> dict[str, Any]:
         """The family's own options, beyond those that every model has, and their defaults."""

@@ -14,38 +14,14 @@ from ..nn.blocks import apply, assemble, blocks_of, conv, conv_norm_act, head, n
 from .registry import register
 
 IMAGENET = {  # block and blocks a stage
-    "resnet18": ("basic", (2, 2, 2, 2)),
-    "resnet34": ("basic", (3, 4, 6, 3)),
-    "resnet50": ("bottleneck", (3, 4, 6, 3)),
-    "resnet101": ("bottleneck", (3, 4, 23, 3)),
-    "resnet152": ("bottleneck", (3, 8, 36, 3)),
-}
+    "resnet18": ("basic", (2, 2, 2, 2)), "resnet34": ("basic", (3, 4, 6, 3)), "resnet50": ("bottleneck", (3, 4, 6, 3)),
+    "resnet101": ("bottleneck", (3, 4, 23, 3)), "resnet152": ("bottleneck", (3, 8, 36, 3)),
+}  # fmt: skip
 CIFAR = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}  # blocks a stage
 TORCH = (
-    ("stem_conv", "<conv|bn>1"),
-    (r"stage(\d)_block(\d+)_conv(\d)", r"layer\1.<\2-1>.<conv|bn>\3"),
-    (r"stage(\d)_block(\d+)_shortcut", r"layer\1.<\2-1>.downsample.<0|1>"),
-    ("predictions", "fc"),
-)
-
-
-def convolutions(kind, filters, strides):
-    """(filters, kernel, strides) of each convolution of a block."""
-    if kind == "basic":
-        return (filters, 3, strides), (filters, 3, 1)
-    return (filters, 1, 1), (filters, 3, strides), (4 * filters, 1, 1)
-
-
-def branch(spec, rows, name, residual, preactivation):
-    """The convolutions, with normalisation and activation before or after each; none after the last before a sum."""
-    steps = []
-    for number, (filters, size, strides) in enumerate(rows, 1):
-        options = {"strides": strides, "padding": size // 2, "name": f"{name}_conv{number}"}
-        if preactivation:
-            steps += norm_act_conv(spec, filters, size, **options)
-        else:
-            steps += conv_norm_act(spec, filters, size, activate=not residual or number < len(rows), **options)
-    return steps
+    ("stem_conv", "<conv|bn>1"), (r"stage(\d)_block(\d+)_conv(\d)", r"layer\1.<\2-1>.<conv|bn>\3"),
+    (r"stage(\d)_block(\d+)_shortcut", r"layer\1.<\2-1>.downsample.<0|1>"), ("predictions", "fc"),
+)  # fmt: skip
 
 
 def shortcut_of(x, activated, spec, width, strides, name, shortcut, preactivation):
@@ -57,9 +33,7 @@ def shortcut_of(x, activated, spec, width, strides, name, shortcut, preactivatio
         project = conv if preactivation else partial(conv_norm_act, activate=False)
         return apply(activated, project(spec, width, 1, strides=strides, padding=0, name=f"{name}_shortcut"))
     if new < 0:
-        raise UsageError(
-            f"filters must not fall where shortcuts are the identity; {name} has {x.shape[-1]}, then {width}"
-        )
+        raise UsageError(f"filters must not fall with identity shortcuts; {name} has {x.shape[-1]}, then {width}")
     x = of_rank(spec, "MaxPoolingND")(1, strides=strides, name=f"{name}_subsample")(x)  # every second position
     around = (*[(0, 0)] * (len(spec.sides) - 1), (new // 2, new - new // 2))  # zeros for the channels that are new
     options = {"data_format": "channels_first", "name": f"{name}_widen"}  # so that the channels are the last side
@@ -67,8 +41,17 @@ def shortcut_of(x, activated, spec, width, strides, name, shortcut, preactivatio
 
 
 def block(x, spec, rows, name, shortcut, residual, preactivation):
-    """Two or three convolutions, and around them the input itself, which is added to what they make of it."""
-    steps = branch(spec, rows, name, residual, preactivation)
+    """Convolutions, with normalisation and activation before or after each, and around them the input, which is added.
+
+    A row is a convolution's filters, kernel and strides; no activation is after the last one before a sum.
+    """
+    steps = []
+    for number, (filters, size, strides) in enumerate(rows, 1):
+        options = {"strides": strides, "padding": size // 2, "name": f"{name}_conv{number}"}
+        if preactivation:
+            steps += norm_act_conv(spec, filters, size, **options)
+        else:
+            steps += conv_norm_act(spec, filters, size, activate=not residual or number < len(rows), **options)
     before = len(norm_act(spec, name=name)) if preactivation else 0
     activated = apply(x, steps[:before])
     y = apply(activated, steps[before:])
@@ -101,6 +84,8 @@ def resnet(spec, *, filters=(), shortcut=None, residual=True, preactivation=Fals
     width = 64 if spec.layout == "paper" else filters[0]
     steps = stem(spec, width, 7, conv if preactivation else conv_norm_act)
     for stage, number, name in blocks_of(depths):
-        rows = convolutions(kind, filters[stage - 1], 2 if stage > 1 and number == 1 else 1)
+        new, strides = filters[stage - 1], 2 if stage > 1 and number == 1 else 1
+        bottleneck = ((new, 1, 1), (new, 3, strides), (4 * new, 1, 1))
+        rows = ((new, 3, strides), (new, 3, 1)) if kind == "basic" else bottleneck
         steps.append(partial(block, spec=spec, rows=rows, name=name, **options))
     return assemble(spec, steps + (norm_act(spec, name="final") if preactivation else []) + head(spec))

@@ -18,15 +18,13 @@ V1 = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # groups: channels of stage 1, do
 V2 = {0.5: (48, 96, 192, 1024), 1: (116, 232, 464, 1024), 1.5: (176, 352, 704, 1024), 2: (244, 488, 976, 2048)}
 STEM = 24
 TORCH = (
-    ("stem_conv", "conv1.<0|1>"),
+    ("stem_conv", "conv1.<0|1>"), ("final_conv", "conv5.<0|1>"), ("predictions", "fc"),
     (r"stage(\d)_block(\d)_shortcut_depthwise", r"stage<\1+1>.<\2-1>.branch1.<0|1>"),
     (r"stage(\d)_block(\d)_shortcut_conv", r"stage<\1+1>.<\2-1>.branch1.<2|3>"),
     (r"stage(\d)_block(\d)_conv1", r"stage<\1+1>.<\2-1>.branch2.<0|1>"),
     (r"stage(\d)_block(\d)_depthwise", r"stage<\1+1>.<\2-1>.branch2.<3|4>"),
     (r"stage(\d)_block(\d)_conv2", r"stage<\1+1>.<\2-1>.branch2.<5|6>"),
-    ("final_conv", "conv5.<0|1>"),
-    ("predictions", "fc"),
-)
+)  # fmt: skip
 
 
 def grouped_pointwise(x, spec, filters, groups, name, activate=True):
@@ -73,8 +71,7 @@ def unit_v2(x, spec, filters, strides, name):
 
     left, right = split(x, 2, name=f"{name}_split") if strides == 1 else (x, x)
     if strides > 1:
-        shortcut = f"{name}_shortcut"
-        left = apply(x, depthwise(shortcut) + conv_norm_act(spec, half, 1, name=f"{shortcut}_conv"))
+        left = apply(x, depthwise(f"{name}_shortcut") + conv_norm_act(spec, half, 1, name=f"{name}_shortcut_conv"))
     convs = conv_norm_act(spec, half, 1, name=f"{name}_conv1") + depthwise(name)
     right = apply(right, convs + conv_norm_act(spec, half, 1, name=f"{name}_conv2"))
     return shuffle_channels(layers.Concatenate(name=f"{name}_concat")([left, right]), 2, name=f"{name}_shuffle")

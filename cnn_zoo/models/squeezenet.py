@@ -15,10 +15,9 @@ from .registry import register
 VARIANTS = {"squeezenet1_0": (96, 7, (3, 4, 1)), "squeezenet1_1": (64, 3, (2, 2, 4))}
 SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)  # filters of the eight fire modules; they expand to eight times as many
 TORCH = (
-    ("stem_conv", "features.0"),
+    ("stem_conv", "features.0"), ("predictions_conv", "classifier.1"),
     (r"stage(\d)_fire(\d)_(\w+)", r"features.<\1+\2>.\3"),  # modules 3, 4, 5, then one later for each pooling
-    ("predictions_conv", "classifier.1"),
-)
+)  # fmt: skip
 
 
 def pool_all(x, spec, name):
@@ -51,18 +50,13 @@ def squeezenet(spec, *, squeeze=SQUEEZE):
         for _ in range(modules):
             steps.append(partial(fire, spec=spec, squeeze=squeeze[number - 2], name=f"stage{stage}_fire{number}"))
             number += 1
-    return assemble(spec, steps + _head(spec))
-
-
-def _head(spec):
-    """A 1x1 convolution makes a map for each class; its mean is the class's score."""
     if not spec.include_top:
-        return headless(spec)
-    dropout = [layers.Dropout(spec.dropout, name="dropout")] if spec.dropout else []
-    options = {"kernel_regularizer": regularizer(spec), "dtype": "float32", "name": "predictions_conv"}
-    return [
-        *dropout,
-        layers.Conv2D(spec.num_classes, 1, activation=spec.activation, **options),
+        return assemble(spec, steps + headless(spec))
+    steps += [layers.Dropout(spec.dropout, name="dropout")] if spec.dropout else []
+    options = {"activation": spec.activation, "kernel_regularizer": regularizer(spec), "name": "predictions_conv"}
+    steps += [
+        layers.Conv2D(spec.num_classes, 1, dtype="float32", **options),  # a map for each class, whose mean is its score
         layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool"),
         layers.Activation(spec.classifier_activation, dtype="float32", name="predictions"),
     ]
+    return assemble(spec, steps)

@@ -14,11 +14,9 @@ PAPER = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 
 CONVOLUTIONS = {**PAPER, "vgg_slim": PAPER["vgg11"]}  # of each stage
 FILTERS = {**dict.fromkeys(PAPER, (64, 128, 256, 512, 512)), "vgg_slim": (32, 64, 128, 128, 128)}
 TORCH = (
-    (r"stage\d_conv\d", "features.<index>"),
-    ("fc1", "classifier.0"),
-    ("fc2", "classifier.3"),
+    (r"stage\d_conv\d", "features.<index>"), ("fc1", "classifier.0"), ("fc2", "classifier.3"),
     ("predictions", "classifier.6"),
-)
+)  # fmt: skip
 
 
 @register(*PAPER, year=2014, paper="arXiv:1409.1556", dropout=0.5, torch=TORCH)

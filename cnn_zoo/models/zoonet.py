@@ -17,11 +17,8 @@ from ..core.errors import UsageError
 from ..nn.blocks import assemble, conv, conv_norm_act, head, norm_act, pool
 from .registry import register
 
-VARIANTS = {  # stem, filters of the first stage, convolutions a stage and in the last one
-    "zoonet": ("strided", 32, 1, 2),
-    "zoonet_wide": (None, 32, 2, 2),
-    "zoonet_large": ("whitening", 64, 2, 2),
-}
+# stem, filters of the first stage, convolutions a stage and in the last one
+VARIANTS = {"zoonet": ("strided", 32, 1, 2), "zoonet_wide": (None, 32, 2, 2), "zoonet_large": ("whitening", 64, 2, 2)}
 OURS = {"year": 2026, "paper": "", "batch_norm": True, "large_steps": True}
 LAST_SIDE = 4  # pixels
 MOST_FILTERS = 256

@@ -28,14 +28,7 @@ def of_rank(spec: Spec, kind: str) -> type[layers.Layer]:
 
 
 def conv(
-    spec: Spec,
-    filters: int | None,
-    kernel_size: Size,
-    *,
-    name: str,
-    strides: int = 1,
-    padding: str | int = "same",
-    **own,
+    spec: Spec, filters: int | None, kernel_size: Size, *, name: str, strides=1, padding: str | int = "same", **own
 ) -> Layers:
     """A convolution: (batch, *sides, channels) -> (batch, *new sides, filters); without filters, depthwise.
 
@@ -145,8 +138,7 @@ def kernel_options(spec: Spec, kind: str = "kernel") -> dict:
 
 def initializer(spec: Spec) -> str:
     """He's initialisation (arXiv:1502.01852) for rectifiers, Glorot's for activations that saturate."""
-    name = getattr(spec.activation, "__name__", spec.activation)
-    return "glorot_uniform" if name in SATURATING else "he_normal"
+    return "glorot_uniform" if getattr(spec.activation, "__name__", spec.activation) in SATURATING else "he_normal"
 
 
 def regularizer(spec: Spec) -> keras.Regularizer | None:
@@ -156,8 +148,8 @@ def regularizer(spec: Spec) -> keras.Regularizer | None:
 
 def blocks_of(depths: Iterable[int]) -> list[tuple[int, int, str]]:
     """Stage, number in it and name of each block, (1, 1, "stage1_block1") first, where stages have so many."""
-    numbers = ((stage, number) for stage, depth in enumerate(depths, 1) for number in range(1, depth + 1))
-    return [(stage, number, f"stage{stage}_block{number}") for stage, number in numbers]
+    stages = ((stage, range(1, depth + 1)) for stage, depth in enumerate(depths, 1))
+    return [(stage, number, f"stage{stage}_block{number}") for stage, numbers in stages for number in numbers]
 
 
 def apply(x, steps: Iterable[Callable]):

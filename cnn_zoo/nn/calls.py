@@ -27,9 +27,11 @@ def call(model, batch: Any) -> np.ndarray:
         return keras.ops.convert_to_numpy(model(batch, training=False))
     import tensorflow as tf
 
+    # what a compiled function depends on beside the values of the weights
+    made_of = [(weakref.ref(layer), getattr(layer, "activation", None), layer.dtype_policy) for layer in model.layers]
     known = _CALLS.get(model)
-    if known is None or known["made of"] != _made_of(model):
-        known = _CALLS[model] = {"made of": _made_of(model), "dtype": model.inputs[0].dtype, "calls": 0}
+    if known is None or known["made of"] != made_of:
+        known = _CALLS[model] = {"made of": made_of, "dtype": model.inputs[0].dtype, "calls": 0}
     known["calls"] += 1
     if known["calls"] <= EAGER_CALLS:
         return keras.ops.convert_to_numpy(model(batch, training=False))
@@ -37,11 +39,6 @@ def call(model, batch: Any) -> np.ndarray:
     if one not in known:
         known[one] = _compile(model, 1 if one else None)
     return keras.ops.convert_to_numpy(known[one](tf.constant(batch, known["dtype"])))
-
-
-def _made_of(model) -> list:
-    """What a compiled function depends on beside the values of the weights."""
-    return [(weakref.ref(layer), getattr(layer, "activation", None), layer.dtype_policy) for layer in model.layers]
 
 
 def _compile(model, size: int | None):

@@ -51,27 +51,17 @@ def _flat(model) -> list:
 def _row(layer) -> LayerRow:
     kind, shape = type(layer).__name__, tuple(layer.output.shape[1:])
     for base in type(layer).__mro__:  # a subclass costs what its base does
-        if base.__name__ in MACS and base.__module__.startswith(("keras.", f"{__package__.partition('.')[0]}.")):
-            return LayerRow(layer.name, kind, shape, layer.count_params(), MACS[base.__name__](layer, shape))
-    raise UsageError(
-        f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.nn.costs does not know; add it to MACS there"
-    )
-
-
-def _positions(layer, shape: tuple) -> int:
-    """The number of output positions: all dimensions but the channels."""
-    first = getattr(layer, "data_format", "channels_last") == "channels_first"
-    return math.prod(shape[1:] if first else shape[:-1])
+        cost = MACS.get(re.sub(r"[123]D", "", base.__name__))
+        if cost and base.__module__.startswith(("keras.", f"{__package__.partition('.')[0]}.")):
+            return LayerRow(layer.name, kind, shape, layer.count_params(), cost(layer, shape))
+    raise UsageError(f"layer {layer.name!r} is a {kind}, whose cost cnn_zoo.nn.costs.MACS does not hold; add it there")
 
 
 def _conv(layer, shape):
     """Every position is multiplied with the whole kernel, or both kernels of a separable convolution."""
     kernels = (weight.shape for weight in layer.weights if weight.name.endswith("kernel"))
-    return sum(map(math.prod, kernels)) * _positions(layer, shape)
-
-
-def _conv_transpose(layer, shape):
-    return _conv(layer, tuple(layer.input.shape[1:]))
+    sides = shape[1:] if getattr(layer, "data_format", "") == "channels_first" else shape[:-1]
+    return sum(map(math.prod, kernels)) * math.prod(sides)
 
 
 def _einsum(layer, shape):
@@ -83,25 +73,16 @@ def _einsum(layer, shape):
     return math.prod(layer.kernel.shape) * math.prod(side for label, side in labels.items() if label not in kernel)
 
 
-def _free(layer, shape):
-    return 0
-
-
-# Multiply-accumulates of one image by kind of layer, for ND of 1D, 2D or 3D, as papers count them: additions,
+# Multiply-accumulates of one image by kind of layer, without its 1D, 2D or 3D, as papers count them: additions,
 # comparisons, normalisation (which folds into the convolution before it) and activations are free. The kernel of a
 # grouped convolution is already smaller by the number of groups.
-_KINDS = {
-    _conv: "ConvND DepthwiseConvND SeparableConvND Dense",
-    _conv_transpose: "ConvNDTranspose",
-    _einsum: "EinsumDense",
-    _free: """Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropoutND GaussianNoise GaussianDropout Flatten
-        Reshape Permute Identity BatchNormalization LayerNormalization GroupNormalization Add Subtract Multiply Average
-        Maximum Minimum Concatenate MaxPoolingND AveragePoolingND GlobalAveragePoolingND GlobalMaxPoolingND
-        ZeroPaddingND CroppingND UpSamplingND Rescaling Normalization ActivityRegularization""",
-}
+_FREE = """Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout GaussianNoise GaussianDropout Flatten
+    Reshape Permute Identity BatchNormalization LayerNormalization GroupNormalization Add Subtract Multiply Average
+    Maximum Minimum Concatenate MaxPooling AveragePooling GlobalAveragePooling GlobalMaxPooling ZeroPadding Cropping
+    UpSampling Rescaling Normalization ActivityRegularization"""
 MACS: dict[str, Callable] = {
-    kind.replace("ND", f"{rank}D"): cost
-    for cost, kinds in _KINDS.items()
-    for kind in kinds.split()
-    for rank in (1, 2, 3)
+    **dict.fromkeys(("Conv", "DepthwiseConv", "SeparableConv", "Dense"), _conv),
+    "ConvTranspose": lambda layer, _: _conv(layer, layer.input.shape[1:]),
+    "EinsumDense": _einsum,
+    **dict.fromkeys(_FREE.split(), lambda *_: 0),
 }

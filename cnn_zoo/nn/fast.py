@@ -102,18 +102,14 @@ def _convolve(layer, inputs, kernel):
     if ones and half and processor_is_fast():
         if layer.kernel_size == (1, 1):
             return _convolution(inputs, kernel, _gradient_of_pointwise)
+        narrow = 8 if layer.filters >= 128 else 4  # with few, to lay rows side by side costs as much as it saves
         odd = all(size % 2 for size in layer.kernel_size)
-        if odd and layer.padding == "same" and _is_narrow(inputs.shape[2], layer.filters):
+        if odd and layer.padding == "same" and (inputs.shape[2] or math.inf) <= narrow:
             return _convolution(inputs, kernel, _gradient_of_narrow)
     return type(layer).convolution_op(layer, inputs, kernel)
 
 
 FAST = {layers.BatchNormalization: ("call", _normalise), layers.Conv2D: ("convolution_op", _convolve)}
-
-
-def _is_narrow(width: int | None, filters: int) -> bool:
-    """Whether rows side by side are faster; with few filters, laying them there costs as much as it saves."""
-    return width is not None and width <= (8 if filters >= 128 else 4)
 
 
 def _convolution(images, kernel, kernel_gradient):

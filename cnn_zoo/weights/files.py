@@ -36,8 +36,7 @@ def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
     model = whole_model(model)
     check_choice("dtype", dtype, ("float32", "float16"))
     if not str(path).endswith(SUFFIX):
-        own = "(Keras' own: model.save_weights)"
-        raise UsageError(f"the name of a weights file ends in {SUFFIX}; got {str(path)!r} {own}")
+        raise UsageError(f"a weights file is called *{SUFFIX} (Keras' own: model.save_weights); got {str(path)!r}")
     arrays = {name: np.asarray(variable, np.float32) for name, variable in named_weights(model).items()}
     kind = np.float16 if dtype == "float16" else np.float32
     write_tensors(path, {name: array.astype(kind) if array.ndim > 1 else array for name, array in arrays.items()})

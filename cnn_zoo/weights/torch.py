@@ -4,9 +4,10 @@ A family's file says what its layers are called in torchvision: rows of (pattern
 match the whole name of a Keras layer, without the _norm of a normalisation. In a replacement, besides groups such as
 \\1, <conv|bn> is "conv" for the layer and "bn" for its normalisation, <\\2-1> is arithmetic, <index> the position in a
 torch.nn.Sequential of the convolutions, normalisations, activations and poolings so far, and <block> the number of the
-block, counted through all stages.
+block, counted through all stages. Where timm's names are not torchvision's, timm.csv has its rows of a family.
 """
 
+import csv
 import os
 import re
 import warnings
@@ -23,23 +24,6 @@ from ..nn.inspection import HEADS, block_of, whole_model
 IGNORED = re.compile(r".*\.num_batches_tracked|AuxLogits\..*|aux\d\..*")  # counters, and heads for training only
 SUFFIXES = {"beta": "bias", "bias": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 TOP = ("fc1", "fc2", *HEADS)  # what include_top=False leaves out
-
-_INVERTED = (  # timm's names in mobilenetv2 and efficientnet
-    ("stem_conv", "<conv_stem|bn1>"),
-    ("stage1_block1_depthwise", "blocks.0.0.<conv_dw|bn1>"),
-    ("stage1_block1_project", "blocks.0.0.<conv_pw|bn2>"),
-    (r"stage(\d)_block(\d)_expand", r"blocks.<\1-1>.<\2-1>.<conv_pw|bn1>"),
-    (r"stage(\d)_block(\d)_depthwise", r"blocks.<\1-1>.<\2-1>.<conv_dw|bn2>"),
-    (r"stage(\d)_block(\d)_se_(\w+)", r"blocks.<\1-1>.<\2-1>.se.conv_\3"),
-    (r"stage(\d)_block(\d)_project", r"blocks.<\1-1>.<\2-1>.<conv_pwl|bn3>"),
-    ("final_conv", "<conv_head|bn2>"),
-    ("predictions", "classifier"),
-)
-_VGG = ((r"stage\d_conv\d", "features.<index>"), (r"fc(\d)", r"pre_logits.fc\1"), ("predictions", "head.fc"))
-TIMM = {  # where timm's names are not torchvision's
-    **dict.fromkeys(("mobilenet_v2", "efficientnet_b0"), _INVERTED),
-    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), _VGG),
-}
 
 
 def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
@@ -61,7 +45,7 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
     model = whole_model(model)
     if model.name not in list_models() or not entry(model.name).torch:
         raise UsageError(f"{model.name} has no counterpart in torchvision or timm whose names are known")
-    tables = [table for table in (entry(model.name).torch, TIMM.get(model.name)) if table]
+    tables = (entry(model.name).torch, _timm(entry(model.name).family))
     table = max(tables, key=lambda table: len(_wanted(model, table).keys() & tensors.keys()))
     wanted = _wanted(model, table)
     whole = any(layer.name == "predictions" for layer in model.layers)
@@ -89,6 +73,11 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
     if other_classes:
         classes = f"{model.output_shape[-1]} classes, the weights have {other_classes}"
         warnings.warn(f"{HEADS[0]} has {classes}: it keeps its random weights", stacklevel=2)
+
+
+def _timm(family: str) -> list[tuple[str, str]]:
+    with open(Path(__file__).with_name("timm.csv"), newline="", encoding="utf-8") as file:
+        return [(row["layer"], row["timm"]) for row in csv.DictReader(file) if family in row["families"].split()]
 
 
 def _other_classes(model, wanted, tensors) -> int | None:
@@ -158,8 +147,8 @@ def _positions(model) -> tuple[dict[str, int], dict[str, int]]:
     for layer in model.layers:
         positions[layer.name] = position
         kind = type(layer).__name__
-        inline = kind == "Conv2D" and layer.get_config()["activation"] != "linear"
-        position += (kind in ("Conv2D", "BatchNormalization", "Activation", "MaxPooling2D")) + inline
+        position += kind in ("Conv2D", "BatchNormalization", "Activation", "MaxPooling2D")
+        position += kind == "Conv2D" and layer.get_config()["activation"] != "linear"
         if block := block_of(layer.name):
             blocks[layer.name] = seen.setdefault(block, len(seen) + 1)
     return positions, blocks

@@ -26,10 +26,8 @@ def copy_weights(model, tensors: dict[str, np.ndarray], origin: str, *, any_head
         variables[name].assign(tensors[name])
     if strange:
         head, classes = min(strange), f"{model.output_shape[-1]} classes"
-        text = (
-            f"{model.name}: all layers but {_layer_of(head)!r} have the weights of {origin}; that one is random, for "
-        )
-        warnings.warn(f"{text}{classes} in place of {tensors[head].shape[-1]}", stacklevel=3)
+        kept = f"{model.name}: all layers but {_layer_of(head)!r} have the weights of {origin}; that one is random"
+        warnings.warn(f"{kept}, for {classes} in place of {tensors[head].shape[-1]}", stacklevel=3)
     return not strange and any(_layer_of(name) in HEADS for name in variables)
 
 
