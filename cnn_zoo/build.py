@@ -83,11 +83,16 @@ def build_model(
     found = entry(name)
     check_flag("compile", compile)
     check_choice("layout", layout, LAYOUTS)
-    check_choice("classifier_activation", classifier_activation, ("softmax", None))
     if weights is not None and not isinstance(weights, str | os.PathLike):
         raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
     record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
-    family_options = _family_options(found, family_options, record)
+    known, trained = found.options(), record["config"]["model_options"] if record else {}
+    family_options = {option: trained[option] for option in known if option in trained} | family_options
+    for option, value in family_options.items():
+        if option not in known:
+            common = [p for p in inspect.signature(build_model).parameters if p not in ("name", "family_options")]
+            raise OptionError(f"{name}: {unknown('option', option, [*known, *common])}")
+        family_options[option] = _check_family_option(name, option, value, known[option])
     if input_shape is None:
         usual = found.layouts.get(layout) or next(iter(found.layouts.values()))
         input_shape = record["config"]["input_shape"] if record else usual
@@ -96,12 +101,12 @@ def build_model(
     spec = Spec(
         name=name,
         input_shape=input_shape,
+        classifier_activation=check_choice("classifier_activation", classifier_activation, ("softmax", None)),
         num_classes=check_number("num_classes", num_classes, 2 if classifier_activation else 1, whole=True),
         layout=layout,
         include_top=check_flag("include_top", include_top),
         pooling=check_choice("pooling", pooling, (None, "avg", "max")),
         activation=_check_activation(found.activation if activation is None else activation),
-        classifier_activation=classifier_activation,
         dropout=check_number("dropout", found.dropout if dropout is None else dropout, below=1),
         l1=check_number("l1", l1),
         l2=check_number("l2", l2),
@@ -125,19 +130,6 @@ def build_model(
     return model
 
 
-def _family_options(found: Entry, given: dict[str, Any], record: dict[str, Any] | None) -> dict[str, Any]:
-    """The family's own options that were given, or with which published weights were trained, checked."""
-    known = found.options()
-    if record:
-        trained = record["config"]["model_options"]
-        given = {option: trained[option] for option in known if option in trained} | given
-    for option in given:
-        if option not in known:
-            common = [p for p in inspect.signature(build_model).parameters if p not in ("name", "family_options")]
-            raise OptionError(f"{found.name}: {unknown('option', option, [*known, *common])}")
-    return {option: _check_family_option(found.name, option, value, known[option]) for option, value in given.items()}
-
-
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):
     """Call the builder; where the image is too small for it, say how large it must be."""
     try:
@@ -154,19 +146,17 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
             raise UsageError(f"{spec.name} has too many reductions for any image with these options") from error
         least = f"{INPUTS[len(spec.sides)].partition(' ')[0]} of at least " + "x".join([str(minimum)] * len(spec.sides))
         larger = (*(max(side, minimum) for side in spec.sides), spec.input_shape[-1])
-        raise UsageError(
-            f"{spec.name} needs {least} with these options; input_shape is {spec.input_shape}. Resize them to {larger}"
-        ) from error
+        needs = f"{spec.name} needs {least} with these options; input_shape is {spec.input_shape}"
+        raise UsageError(f"{needs}. Resize them to {larger}") from error
 
 
 def _not_empty(model):
     """The model, unless one of its feature maps has no pixels: Keras 3.13 pools such without a word."""
     import keras
 
-    for layer in model.layers:
-        for output in keras.tree.flatten(getattr(layer, "output", ())):  # a layer may return several, or be shared
-            if 0 in output.shape:
-                raise ValueError(f"the output size of {layer.name} is {output.shape}")
+    outputs = keras.tree.flatten([getattr(layer, "output", ()) for layer in model.layers])  # none of a shared layer
+    if any(0 in output.shape for output in outputs):
+        raise ValueError("the output size is 0")
     return model
 
 
@@ -189,8 +179,9 @@ def _check_input_shape(found: Entry, shape: Any) -> tuple[int, ...]:
     whole = all(hasattr(side, "__index__") and 1 <= side <= LARGEST_SIDE for side in sides)
     wanted = " or ".join(INPUTS[rank] for rank in found.ranks)
     if not whole or len(sides) - 1 not in INPUTS:
-        limits = f"positive integers up to {LARGEST_SIDE:,}"
-        raise UsageError(f"input_shape must be {limits}, of {wanted}; got {shape!r:.80}")
+        raise UsageError(
+            f"input_shape must be positive integers up to {LARGEST_SIDE:,}, of {wanted}; got {shape!r:.80}"
+        )
     if len(sides) - 1 not in found.ranks:
         kernels = " or ".join(f"{rank}-D" for rank in found.ranks)
         raise UsageError(f"{found.name} has {kernels} kernels, for {wanted}; got input_shape={sides}")

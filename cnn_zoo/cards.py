@@ -51,7 +51,9 @@ class ModelCard:
         if self.paper:
             facts["paper"] = self.paper
         if self.options:
-            facts["options"] = ", ".join(f"{name}={_short(value)}" for name, value in self.options.items())
+            texts = {name: repr(value) for name, value in self.options.items()}
+            texts = {name: text if len(text) <= 40 else f"{text[:39]}…" for name, text in texts.items()}
+            facts["options"] = ", ".join(map("=".join, texts.items()))
         facts |= {f"weights for {data}": accuracy for data, accuracy in self.accuracy.items()}
         rows = [(r.name, r.type, shape_text(r.output_shape), f"{r.parameters:,}", f"{r.macs:,}") for r in self.layers]
         table = text_table(("layer", "type", "output", "parameters", "MACs"), rows, right=(2, 3, 4))
@@ -97,12 +99,6 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
     )
 
 
-def _short(value: Any) -> str:
-    """A value as one would write it, cut to forty characters."""
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"
-
-
 def shape_text(shape: tuple) -> str:
     """(28, 28, 1) -> "28x28x1"."""
     return "x".join("?" if side is None else str(side) for side in shape)
@@ -110,8 +106,6 @@ def shape_text(shape: tuple) -> str:
 
 def text_table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     """Rows of text under their heads, in columns; those whose numbers are in `right` are set to the right."""
-    columns = []
-    for i, column in enumerate(zip(head, *rows, strict=True)):
-        width = max(map(len, column))
-        columns.append([cell.rjust(width) if i in right else cell.ljust(width) for cell in column])
-    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    line = "  ".join(f"{{:{'>' if i in right else '<'}{width}}}" for i, width in enumerate(widths))
+    return "\n".join(line.format(*row).rstrip() for row in (head, *rows))

@@ -22,14 +22,9 @@ from .nn.inspection import block_of, stage_of, step_of
 # Okabe and Ito's colours, which the colour-blind can tell apart
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
 STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.grid": False,
-    "font.size": 10,
-    "figure.dpi": 110,
-}
+    "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "axes.titlesize": 11,
+    "axes.grid": False, "font.size": 10, "figure.dpi": 110,
+}  # fmt: skip
 
 
 class Figure(PlainFigure):
@@ -88,8 +83,7 @@ def numbered(axes, values: np.ndarray, **image) -> None:
     """A small matrix as coloured cells with its numbers in them."""
     shown = axes.imshow(values, **image)
     for (i, j), value in np.ndenumerate(values):
-        red, green, blue, _ = shown.cmap(shown.norm(value))
-        light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+        light = np.dot(shown.cmap(shown.norm(value))[:3], (0.299, 0.587, 0.114)) > 0.5
         axes.text(j, i, short(value), ha="center", va="center", fontsize=8, color="black" if light else "white")
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="#BBBBBB", linewidth=0.8))
     bare(axes)
@@ -125,10 +119,8 @@ def curves(history: dict[str, list[float]], best_epoch: int | None = None, score
     columns = {"loss": ""} | ({score: " (%)"} if score in history else {})
     with new_figure(4.5 * len(columns), 3.4) as figure:
         epochs = history["epoch"]
-        plots = figure.subplots(1, len(columns), squeeze=False)[0]
-        series = ("", "training", BLUE, "-"), ("val_", "validation", ORANGE, "--")
-        for axes, (key, unit) in zip(plots, columns.items(), strict=True):
-            for prefix, label, colour, line in series:
+        for axes, (key, unit) in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns.items(), strict=True):
+            for prefix, label, colour, line in (("", "training", BLUE, "-"), ("val_", "validation", ORANGE, "--")):
                 if prefix + key in history:
                     values = np.multiply(history[prefix + key], 100 if unit else 1)
                     label = f"{label}, at the end {values[-1]:.{1 if unit else 3}f}"
@@ -154,13 +146,11 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
         axes = figure.subplots()
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        total = matrix.sum()
-        title = f"{total - np.trace(matrix):,} of {total:,} test images are put in a wrong class"
+        title = f"{matrix.sum() - np.trace(matrix):,} of {matrix.sum():,} test images are put in a wrong class"
         axes.set(title=title, xlabel="predicted class", ylabel="true class")
         if count <= 40:
             names = [plain(name, 16) for name in class_names]
-            upright = max(map(len, names)) <= 2
-            axes.set_xticks(range(count), names, rotation=0 if upright else 90)
+            axes.set_xticks(range(count), names, rotation=0 if max(map(len, names)) <= 2 else 90)
             axes.set_yticks(range(count), names)
         if count <= 20:
             for i, j in np.argwhere(matrix):
@@ -187,16 +177,14 @@ def mistakes(
     """
     predicted = probabilities.argmax(1)
     wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][: rows * columns]
+    worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][: rows * columns]
     if not len(worst):
         with new_figure(6, 1) as figure:
             figure.text(0.5, 0.5, "no test image is misclassified", ha="center", va="center")
             return figure
     columns = math.ceil(len(worst) / math.ceil(len(worst) / columns))  # rows of nearly equal length
-    captions = []
-    for i in worst:
-        true, wrongly = (plain(class_names[label], 12) for label in (labels[i], predicted[i]))
-        captions.append(f"{true}\n→ {wrongly} ({100 * probabilities[i, predicted[i]]:.0f} %)")
+    names = [plain(name, 12) for name in class_names]
+    captions = [f"{names[labels[i]]}\n→ {names[predicted[i]]} ({100 * probabilities[i].max():.0f} %)" for i in worst]
     title = f"Surest mistakes, {len(worst)} of {total or len(wrong):,}: true class → predicted class"
     return gallery(images[worst], captions, columns, title)
 
@@ -225,10 +213,9 @@ def architecture(model) -> Figure:
             maps = len(box["shape"]) > 1
             width = 0.25 + 0.95 * math.sqrt(box["shape"][-1] / most) if maps else 0.25
             height = 0.3 + 3.0 * math.sqrt((box["shape"][0] if maps else box["shape"][-1] * sides / most) / sides)
-            part = height / box["branches"]
+            part, colour = height / box["branches"], {"facecolor": COLOURS[box["kind"]], "alpha": 0.85}
             for i in range(box["branches"]):
-                corner = (x, -height / 2 + i * part + 0.02)
-                axes.add_patch(Rectangle(corner, width, part - 0.04, facecolor=COLOURS[box["kind"]], alpha=0.85))
+                axes.add_patch(Rectangle((x, -height / 2 + i * part + 0.02), width, part - 0.04, **colour))
             if box["residual"]:
                 arc = {"connectionstyle": "arc3,rad=-0.45", "arrowstyle": "-|>", "mutation_scale": 8, "color": RED}
                 axes.add_patch(FancyArrowPatch((x - 0.1, height / 2), (x + width + 0.1, height / 2), **arc))
@@ -236,10 +223,8 @@ def architecture(model) -> Figure:
             axes.plot([x - 0.22, x - 0.02], [0, 0], color=GREY, linewidth=1, zorder=0)
             x += width + 0.24
         kinds = [kind for kind in COLOURS if any(box["kind"] == kind for box in boxes)]
-        handles = [Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind], alpha=0.85) for kind in kinds]
-        axes.legend(
-            handles, kinds, ncols=len(kinds), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8
-        )
+        keys = [Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind], alpha=0.85) for kind in kinds]
+        axes.legend(keys, kinds, ncols=len(kinds), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
         axes.set_title(f"{model.name}: {model.count_params():,} parameters", pad=24)
         axes.set(xlim=(-0.35, x), ylim=(bottom, 2.15))
         axes.set_axis_off()
@@ -282,11 +267,9 @@ def gallery(images: np.ndarray, captions: list[str], columns: int = 8, title: st
     column, row = 1.15, 1.1 + 0.17 * lines  # inches
     with new_figure(max(5.5, column * columns), row * rows + 0.2, title) as figure:
         axes = figure.subplots()  # one for all: laying out many takes a second
-        side = 1.05 / max(images.shape[1:3])
-        height, width = side * images.shape[1], side * images.shape[2]
+        height, width = np.multiply(1.05 / max(images.shape[1:3]), images.shape[1:3])
         for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
             x, y = i % columns * column, -(i // columns) * row
-            image = image[..., 0] if image.shape[-1] == 1 else image
             extent = (x - width / 2, x + width / 2, y - height / 2, y + height / 2)
             axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1, extent=extent)
             axes.text(x, y + height / 2 + 0.04, caption, fontsize=7.5, ha="center", va="bottom")
@@ -302,8 +285,7 @@ def shares(names: list[str], values: list[float | None], title: str, baseline: f
         axes = figure.subplots()
         axes.barh(range(len(names)), [value or 0 for value in values], color=BLUE, height=0.7)
         for place, value in enumerate(values):
-            label = "none" if value is None else f"{value:.2f}"
-            axes.text((value or 0) + 0.01, place, label, va="center", fontsize=8)
+            axes.text((value or 0) + 0.01, place, "none" if value is None else f"{value:.2f}", va="center", fontsize=8)
         if baseline is not None:
             axes.axvline(baseline, color=RED, linewidth=1, linestyle="--", label="mean of all background")
             axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8)
@@ -324,21 +306,18 @@ def masks(
     count = min(len(images), most)
     found = np.unique([part[:count] for part in (truth, predicted) if part is not None])
     known = [label for label in found if label < len(class_names)]
-    # the background is black; the others are as far from each other as there is room
-    hues = colormaps["gist_rainbow"](np.linspace(0, 1, max(1, len(class_names) - 1)))[:, :3]
     palette = np.ones((256, 3))
-    palette[: len(class_names)] = np.concatenate([np.zeros((1, 3)), hues])[: len(class_names)]
+    palette[0] = 0  # the background is black; the others are as far from each other as there is room
+    palette[1 : len(class_names)] = colormaps["gist_rainbow"](np.linspace(0, 1, len(class_names) - 1))[:, :3]
     with new_figure(1.15 + 1.3 * count, 0.5 + 1.35 * len(rows)) as figure:
         grid = figure.subplots(len(rows), count, squeeze=False)
         for line, (name, values) in zip(grid, rows.items(), strict=True):
             for axes, value in zip(line, values, strict=False):
-                grey = value[..., 0] if value.ndim == 3 and value.shape[-1] == 1 else value
                 shown_as = {"cmap": "gray", "vmin": 0, "vmax": 255 if value.dtype == np.uint8 else 1}
-                axes.imshow(grey if name == "image" else palette[value], **shown_as, interpolation="nearest")
+                axes.imshow(value if name == "image" else palette[value], **shown_as, interpolation="nearest")
                 axes.set(xticks=[], yticks=[])
             line[0].set_ylabel(name)
         handles = [Rectangle((0, 0), 1, 1, facecolor=palette[label], edgecolor=GREY) for label in known]
         names = [plain(class_names[label], 12) for label in known]
-        place = {"loc": "outside lower center", "ncols": min(len(names), 6), "frameon": False, "fontsize": 8}
-        figure.legend(handles, names, **place)
+        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 6), frameon=False, fontsize=8)
         return figure

@@ -15,10 +15,9 @@ def claim(statement: str, value: float, *, at_least: float | None = None, at_mos
     """
     if at_least is None and at_most is None:
         raise UsageError("claim needs at_least or at_most")
-    if at_least is not None and not value >= at_least:
-        raise AssertionError(f"not confirmed: {statement} (measured {value:.6g}, needed at least {at_least:.6g})")
-    if at_most is not None and not value <= at_most:
-        raise AssertionError(f"not confirmed: {statement} (measured {value:.6g}, needed at most {at_most:.6g})")
+    for kind, bound, sign in (("least", at_least, 1), ("most", at_most, -1)):
+        if bound is not None and not sign * value >= sign * bound:
+            raise AssertionError(f"not confirmed: {statement} (measured {value:.6g}, needed at {kind} {bound:.6g})")
     print(f"✓ {statement}")
 
 
@@ -28,18 +27,14 @@ def check(attempt: Any, conditions: dict[str, Callable[[Any], bool]]) -> None:
     An attempt is a function, number, model, …; None or ..., or a function that raises NotImplementedError, is one that
     was not attempted yet. Conditions, tried in order, are words -> a function of the attempt, true if it is right.
     """
-    print(_verdict(attempt, conditions))
-
-
-def _verdict(attempt: Any, conditions: dict[str, Callable[[Any], bool]]) -> str:
     if attempt is None or attempt is ...:
-        return "○ not attempted yet"
+        return print("○ not attempted yet")
     for words, holds in conditions.items():
         try:
             if not holds(attempt):
-                return f"✗ not yet: {words}"
+                return print(f"✗ not yet: {words}")
         except NotImplementedError:
-            return "○ not attempted yet"
+            return print("○ not attempted yet")
         except Exception as error:
-            return f"✗ not yet: {words} ({type(error).__name__}: {error})"
-    return "✓ right"
+            return print(f"✗ not yet: {words} ({type(error).__name__}: {error})")
+    print("✓ right")

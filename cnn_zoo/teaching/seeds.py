@@ -51,14 +51,13 @@ def over_seeds(
             common = {"epochs": epochs, "validation_data": held_out, "callbacks": list(callbacks()), "verbose": 0}
             if callable(train):
                 batches = train(seed)
-                history = model.fit(batches, steps_per_epoch=len(batches) // epochs, shuffle=False, **common)
+                fitted = model.fit(batches, steps_per_epoch=len(batches) // epochs, shuffle=False, **common)
             else:
-                history = model.fit(*train, batch_size=batch_size, **common)
-            rows.append(history.history)
+                fitted = model.fit(*train, batch_size=batch_size, **common)
+            rows.append(fitted.history)
             if test is not None:
                 predicted = model.predict(test[0], batch_size=256, verbose=0).argmax(1)
-                tested.append(float(np.mean(predicted == np.asarray(test[1]))))
-    found = {key: [row[key] + [np.nan] * (epochs - len(row[key])) for row in rows] for key in (rows or [{}])[0]}
-    if test is not None:
-        found["test_accuracy"] = tested
+                tested.append(np.mean(predicted == np.asarray(test[1])))
+    padded = {key: [row[key] + [np.nan] * (epochs - len(row[key])) for row in rows] for key in (rows or [{}])[0]}
+    found = padded if test is None else padded | {"test_accuracy": tested}
     return {key: np.array(values) for key, values in found.items()}

@@ -1,7 +1,4 @@
-"""Live widgets of the notebooks: boxes of ipywidgets, or a line of text where no kernel is running.
-
-Each draws with a function of figures, which a notebook also shows by itself.
-"""
+"""Live widgets of the notebooks: boxes of ipywidgets, or a line of text where no kernel is running."""
 
 import numpy as np
 
@@ -21,34 +18,26 @@ def kernel_explorer(photo: np.ndarray):
     """Sliders for a kernel and a stride, over a grey photo (height, width) in [0, 1] and its response."""
     import ipywidgets
 
-    start = next(iter(KERNELS))
     narrow = {"layout": ipywidgets.Layout(width="190px"), "continuous_update": False}
-    preset = ipywidgets.Dropdown(options=list(KERNELS), value=start, description="kernel")
+    preset = ipywidgets.Dropdown(options=list(KERNELS), description="kernel")
     stride = ipywidgets.IntSlider(1, 1, 6, description="stride", **narrow)
-    sliders = [
-        ipywidgets.FloatSlider(value, min=-5, max=5, step=0.1, readout_format=".2f", **narrow)
-        for value in np.ravel(KERNELS[start])
-    ]
+    sliders = [ipywidgets.FloatSlider(0, min=-5, max=5, readout_format=".2f", **narrow) for _ in range(9)]
     picture = ipywidgets.Image(format="png")
-    at_once = False  # while a preset moves all nine, draw only once
 
     def draw(_=None):
-        if not at_once:
-            kernel = np.reshape([slider.value for slider in sliders], (3, 3))
-            picture.value = figures.kernel_responses(photo, {"its response": kernel}, stride.value)._repr_png_()
+        kernel = np.reshape([slider.value for slider in sliders], (3, 3))
+        picture.value = figures.kernel_responses(photo, {"its response": kernel}, stride.value)._repr_png_()
 
-    def choose(_):
-        nonlocal at_once
-        at_once = True
+    def choose(_=None):
         for slider, value in zip(sliders, np.ravel(KERNELS[preset.value]), strict=True):
+            slider.unobserve_all("value")  # all nine move before it is drawn, once
             slider.value = value
-        at_once = False
+            slider.observe(draw, "value")
         draw()
 
+    choose()
     preset.observe(choose, "value")
-    for slider in (*sliders, stride):
-        slider.observe(draw, "value")
-    draw()
+    stride.observe(draw, "value")
     grid = ipywidgets.GridBox(sliders, layout=ipywidgets.Layout(grid_template_columns="repeat(3, 200px)"))
     children = [ipywidgets.HBox([preset, stride]), grid, picture]
     return _box(children, "kernel_explorer: sliders for nine numbers and the stride; run this cell to move them")
@@ -59,7 +48,7 @@ def pooling_explorer(image: np.ndarray):
     import ipywidgets
 
     largest = min(16, *image.shape[:2])
-    kind = ipywidgets.Dropdown(options=["max", "average", "sum"], value="max", description="kind")
+    kind = ipywidgets.Dropdown(options=["max", "average", "sum"], description="kind")
     once = {"continuous_update": False}
     size, stride = (ipywidgets.IntSlider(2, 1, largest, description=name, **once) for name in ("size", "stride"))
     picture = ipywidgets.Image(format="png")

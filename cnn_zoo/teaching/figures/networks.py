@@ -24,8 +24,7 @@ def correlate(image: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndar
 def sliding_window(image: np.ndarray, kernel: np.ndarray, positions: list[tuple[int, int]]) -> Figure:
     """A kernel at some places of an image, one row each: window, kernel, products, and their sum in the output.
 
-    The output is filled in reading order, as far as the window has come. The image (height, width) is in [0, 1], the
-    positions are (i, j) of the output.
+    The output, in which the positions (i, j) lie, is filled up to each; the image (height, width) is in [0, 1].
     """
     outputs = correlate(image, kernel)
     signed = signed_colours(max(np.abs(outputs).max(), np.abs(kernel).max()))
@@ -49,8 +48,8 @@ def sliding_window(image: np.ndarray, kernel: np.ndarray, positions: list[tuple[
             titles = ("image X", f"X[{i}+u, {j}+v]", "× K[u, v]", "= products", "output Y")
             for axes, title in zip(panels, titles, strict=True):
                 axes.set_title(title, loc="center", fontsize=9)
-            sum_of = f"Y[{i}, {j}] = Σ K[u, v] · X[{i}+u, {j}+v]"
-            row.suptitle(f"{sum_of} = {short(outputs[i, j])}", x=0.01, ha="left", fontsize=11)
+            text = f"Y[{i}, {j}] = Σ K[u, v] · X[{i}+u, {j}+v] = {short(outputs[i, j])}"
+            row.suptitle(text, x=0.01, ha="left", fontsize=11)
         return figure
 
 
@@ -64,10 +63,9 @@ def kernel_responses(photo: np.ndarray, kernels: dict[str, np.ndarray], stride: 
         cells = np.ravel(figure.subfigures(count, 2, squeeze=False))
         for cell, (name, kernel) in zip(cells, {"the photo": None, **kernels}.items(), strict=False):
             left, right = cell.subplots(1, 2, width_ratios=(1, 3))
+            left.set_axis_off()
             response, colours = photo, DARK_TO_LIGHT
-            if kernel is None:
-                left.set_axis_off()
-            else:
+            if kernel is not None:
                 kernel, response = np.asarray(kernel, float), correlate(photo, kernel, stride)
                 numbered(left, kernel, **signed_colours(np.abs(kernel).max()))
                 if abs(kernel.sum()) < 1e-6:
@@ -84,13 +82,11 @@ def pooling_windows(x: np.ndarray, results: dict[str, np.ndarray]) -> Figure:
     The results, {"max": (rows, columns), …}, have one number for each window.
     """
     rows, columns = next(iter(results.values())).shape
-    size = (x.shape[0] // rows, x.shape[1] // columns)
     owner = np.arange(rows * columns).reshape(rows, columns) % len(TINTS)
     with new_figure(2.4 + 1.7 * len(results), 2.7, "One number for each window, whichever the kind") as figure:
-        ratios = (x.shape[1], *(columns + 0.6 for _ in results))
-        panels = figure.subplots(1, 1 + len(results), width_ratios=ratios)
+        panels = figure.subplots(1, 1 + len(results), width_ratios=[x.shape[1]] + [columns + 0.6] * len(results))
         for axes, (name, values) in zip(panels, {"x": x, **results}.items(), strict=True):
-            shown = np.kron(owner, np.ones(size, int)) if name == "x" else owner
+            shown = np.kron(owner, np.ones(np.floor_divide(values.shape, owner.shape), int))
             for (i, j), value in np.ndenumerate(values):
                 axes.add_patch(Rectangle((j, i), 1, 1, facecolor=TINTS[shown[i, j]], edgecolor="white"))
                 axes.text(j + 0.5, i + 0.5, f"{value:g}", ha="center", va="center", fontsize=12)
@@ -123,22 +119,17 @@ def pooling(image: np.ndarray, kind: str = "max", size: int = 2, stride: int = 2
             for axes, side, step in ((left, size, stride), (right, 1, 1)):
                 corner = (column * step - 0.5, -0.5)
                 axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=2, clip_on=False))
-        shares = np.size(pooled) / np.size(image)
         left.set_title(f"{size} × {size} windows, one every {stride} pixels: they {meeting}", fontsize=10)
-        (height, width), (rows, columns) = image.shape[:2], pooled.shape[:2]
-        text = f"{kind}: {height} × {width} → {rows} × {columns}, {100 * shares:.0f} % of the numbers left"
-        right.set_title(text, fontsize=10)
+        sizes = " → ".join(f"{shown.shape[0]} × {shown.shape[1]}" for shown in (image, pooled))
+        right.set_title(f"{kind}: {sizes}, {100 * (pooled.size / image.size):.0f} % of the numbers left", fontsize=10)
         return figure
 
 
-def responses(
-    rows: dict[str, list[np.ndarray]], columns: list[str], signed: tuple[str, ...] = (), title: str = ""
-) -> Figure:
+def responses(rows: dict[str, list[np.ndarray]], columns: list[str], signed: tuple = (), title: str = "") -> Figure:
     """Maps (height, width) as a table of pictures: rows for inputs, columns for layers.
 
     Each column has a scale of its own, up to its largest number. In rows that are named in `signed` blue is positive,
-    red is negative, white is 0; their strongest colour is the same share of that largest number in all columns, so that
-    where there is next to nothing, there is next to no colour.
+    red is negative, white is 0; their strongest colour is the same share of that largest number in all columns.
     """
     plain = [maps for name, maps in rows.items() if name not in signed]
     tops = [max([maps[column].max() for maps in plain], default=1) for column in range(len(columns))]
@@ -164,13 +155,12 @@ def window_positions(settings: dict[str, dict]) -> Figure:
     The row of pixels is on top, zeros of the padding are marked 0, pixels that no window sees are crossed out. A
     setting is title -> {"n": pixels, "size": of the kernel, "stride": 1, "dilation": 1, "padding": (left, right)}.
     """
-    plans = []
-    for setting in settings.values():
-        left, right = setting.get("padding", (0, 0))
-        stride, dilation = setting.get("stride", 1), setting.get("dilation", 1)
-        reach = dilation * (setting["size"] - 1)
-        starts = range(-left, setting["n"] + right - reach, stride)
-        plans.append((setting["n"], left, right, [range(s, s + reach + 1, dilation) for s in starts]))
+
+    def plan(n, size, stride=1, dilation=1, padding=(0, 0)):
+        starts = range(-padding[0], n + padding[1] - dilation * (size - 1), stride)
+        return n, *padding, [range(s, s + dilation * size, dilation) for s in starts]
+
+    plans = [plan(**setting) for setting in settings.values()]
     widest, columns = max(n + right for n, _, right, _ in plans), min(3, len(plans))
     heights = [1.5 + max(len(p[3]) for p in plans[i : i + columns]) for i in range(0, len(plans), columns)]
     with new_figure(9.5, 0.29 * sum(heights) + 0.3 * len(heights)) as figure:
@@ -183,9 +173,8 @@ def window_positions(settings: dict[str, dict]) -> Figure:
                 axes.add_patch(Rectangle((pixel + 0.04, 0.04), 0.92, 0.92, **style))
                 mark = "0" if not real else "" if pixel in seen else "×"
                 axes.text(pixel + 0.5, 0.5, mark, ha="center", va="center", fontsize=9)
-            for line, (window, colour) in enumerate(
-                zip(windows, itertools.cycle((BLUE, ORANGE, GREEN)), strict=False), 1
-            ):
+            for line, window in enumerate(windows, 1):
+                colour = (GREEN, BLUE, ORANGE)[line % 3]
                 for pixel in window:
                     axes.add_patch(Rectangle((pixel + 0.04, line + 0.24), 0.92, 0.52, facecolor=colour))
             axes.set(xlim=(-1.2, widest + 0.2), ylim=(len(windows) + 1, -0.1), aspect="equal", anchor="NW")
@@ -218,8 +207,7 @@ def receptive_fields(nets: dict[str, list[tuple[str, int, int, int]]]) -> Figure
             for level, (place, inside) in enumerate(zip(places, seen, strict=True)):
                 colours = [ORANGE if i in inside else "#CCCCCC" for i in range(len(place))]
                 axes.scatter(place, np.full(len(place), level), s=420 / (pixels + 6), marker="s", c=colours, zorder=2)
-                name = layers[level - 1][0] if level else "pixels"
-                axes.text(-1.5, level, name, ha="right", va="center", fontsize=8)
+                axes.text(-1.5, level, layers[level - 1][0] if level else "pixels", ha="right", va="center", fontsize=8)
             axes.set(xlim=(-1 - 0.35 * pixels, pixels), ylim=(-0.5, len(layers) + 0.4))
             axes.set_title(f"{title}: {max(seen[0]) - min(seen[0]) + 1} pixels", fontsize=9.5)
             axes.set_axis_off()
@@ -257,9 +245,8 @@ def history_line(events: list[tuple[int, str, str]], title: str = "") -> Figure:
     first, last = events[0][0], events[-1][0]
     with new_figure(9.5, 0.42 * len(events) + 0.6) as figure:
         axes = figure.subplots()
-        rows = np.linspace(first, last, len(events))
         axes.plot([0, 0], [first, last], color=GREY, linewidth=2, solid_capstyle="round")
-        for (year, who, what), row in zip(events, rows, strict=True):
+        for (year, who, what), row in zip(events, np.linspace(first, last, len(events)), strict=True):
             axes.plot([0, 0.045, 0.075], [year, row, row], color=GREY, linewidth=0.8)
             axes.plot(0, year, "o", color=BLUE, markersize=6, zorder=3)
             axes.text(0.085, row, str(year), va="center", fontsize=10, color=BLUE, fontweight="bold")
@@ -282,13 +269,11 @@ def networks_at_scale(rows: list[tuple[str, object, float]], title: str = "", wi
 
     gap, least, height = 0.09, 0.16, 0.35
     nets = [_costs(card) for _, card, _ in rows]
-    sides = [  # of the squares of each layer, above and below the line, in units of `scale` inches
-        [(factor * math.sqrt(made), factor * math.sqrt(held)) for _, _, made, held in net]
-        for net, (_, _, factor) in zip(nets, rows, strict=True)
-    ]
+    # of the squares of each layer, above and below the line, in units of `scale` inches
+    sides = [factor * np.sqrt([layer[2:] for layer in net]) for net, (*_, factor) in zip(nets, rows, strict=True)]
 
     def room(scale):  # that is left beside the widest row
-        return width - 0.3 - max(sum(max(least, scale * max(pair)) + gap for pair in row) for row in sides)
+        return width - 0.3 - max(sum(np.maximum(least, scale * row.max(1)) + gap) for row in sides)
 
     scale = brentq(room, 0, 1)
     with new_figure(width, height) as figure:
@@ -296,14 +281,14 @@ def networks_at_scale(rows: list[tuple[str, object, float]], title: str = "", wi
         axes = figure.add_axes((0, 0, 1, 1))
         axes.text(0.1, 0.18, title, fontsize=11, va="center")
         for (name, card, factor), net, row in zip(rows, nets, sides, strict=True):
-            above, below = (scale * max(column) for column in zip(*row, strict=True))
+            above, below = scale * row.max(0)
             line = height + 0.3 + above
             larger, made = f", sides drawn {factor:g} times larger" * (factor != 1), sum(layer[2] for layer in net)
             text = f"{name}: {card.parameters:,} parameters below the line, {made:,} activations above it{larger}"
             axes.text(0.1, line - above - 0.14, text, fontsize=9.5, va="center")
             axes.plot([0.1, width - 0.1], [line, line], color="black", linewidth=0.8)
             x = 0.15
-            for (label, kind, _, _), (up, down) in zip(net, scale * np.array(row), strict=True):
+            for (label, kind, _, _), (up, down) in zip(net, scale * row, strict=True):
                 middle = x + max(least, up, down) / 2
                 axes.add_patch(Rectangle((middle - up / 2, line - up), up, up, facecolor=COLOURS[kind], alpha=0.55))
                 axes.add_patch(Rectangle((middle - down / 2, line), down, down, facecolor=COLOURS[kind]))

@@ -14,28 +14,22 @@ from ...plots import BLUE, GREEN, GREY, ORANGE, RED, Figure, in_turn, minus, new
 
 
 def bands(
-    histories: dict[str, dict[str, np.ndarray]],
-    keys: Sequence[str] = ("loss", "accuracy"),
-    *,
-    title: str | None = None,
-    steps: int | None = None,
+    histories: dict[str, dict], keys: Sequence[str] = ("loss", "accuracy"), *, title: str = "", steps: int | None = None
 ) -> Figure:
     """Curves of several trainings over seeds, training solid and validation dashed: mean, and worst to best as a band.
 
-    The histories are label -> what over_seeds returned, with a panel for each key, drawn over epochs, or over steps if
-    their number an epoch is given.
+    Histories are label -> what over_seeds returned. A panel for each key, over epochs, or steps, so many an epoch.
     """
     with new_figure(4.6 * len(keys), 3.4, title) as figure:
         for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
             scale, unit = (100, " (%)") if key == "accuracy" else (1, "")
             for (label, history), colour in zip(histories.items(), in_turn(), strict=False):
                 for name, line in ((key, "-"), (f"val_{key}", "--")):
-                    if name not in history:
-                        continue
-                    values = scale * np.asarray(history[name])
-                    epochs = np.arange(1, values.shape[1] + 1) * (steps or 1)
-                    axes.plot(epochs, values.mean(0), line, color=colour, label=label if line == "-" else None)
-                    axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
+                    if name in history:
+                        values = scale * np.asarray(history[name])
+                        epochs = np.arange(1, values.shape[1] + 1) * (steps or 1)
+                        axes.plot(epochs, values.mean(0), line, color=colour, label=label if line == "-" else None)
+                        axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
             axes.set(title=key.capitalize() + unit, xlabel="step" if steps else "epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             handles, labels = axes.get_legend_handles_labels()
@@ -130,9 +124,8 @@ def descent(loss, paths: dict[str, np.ndarray], *, reach: float, minimum: tuple[
         left.contour(side, side, np.sqrt(surface), levels=14, colors="#BBBBBB", linewidths=0.8)
         styles = zip(in_turn(RED, ORANGE, GREEN, BLUE, GREY), itertools.cycle("sD^ov"), strict=False)
         for (name, path), (colour, marker) in zip(paths.items(), styles, strict=False):
-            outside = np.flatnonzero(np.abs(path).max(1) > reach)
-            inside = path[: outside[0] + 1] if len(outside) else path
-            left.plot(*inside.T, color=colour, marker=marker, markersize=3.5, linewidth=1)
+            leaves = [*np.flatnonzero(np.abs(path).max(1) > reach), len(path)][0]
+            left.plot(*path[: leaves + 1].T, color=colour, marker=marker, markersize=3.5, linewidth=1)
             right.plot([loss(weights) for weights in path], color=colour, marker=marker, markersize=3.5, label=name)
         left.plot(*minimum, "*", color="black", markersize=11)
         left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="K[0]", ylabel="K[1]")
