@@ -185,9 +185,7 @@ def _named(args, *names: str) -> dict[str, Any]:
 
 def _print_facts(facts) -> None:
     """Pairs of a name and a text, in two columns."""
-    width = 2 + max(len(name) for name, _ in facts)
-    for name, text in facts:
-        print(f"{name:{width}}{text}")
+    print("\n".join(f"{name:{2 + max(len(name) for name, _ in facts)}}{text}" for name, text in facts))
 
 
 def _train(args) -> None:
