@@ -117,17 +117,22 @@ def build_model(
     with policy(None if dtype is None else choose_precision(dtype)):
         model = _build(found, spec, family_options)
     if record:
-        tensors, origin = read_weights(pretrained.weights_file(record)), f"{name} for {record['config']['data']}"
-        try:
-            if copy_weights(model, tensors, origin):
-                model.class_names = list(record["config"]["class_names"])
-        except ModelMismatch as error:
-            raise UsageError(str(error)) from None
+        _fill(model, record)
     elif weights is not None:
         copy_weights(model, read_weights(weights), os.fspath(weights))
     if compile and include_top:
         get_task(found.task).compile(model)
     return model
+
+
+def _fill(model, record: dict[str, Any]) -> None:
+    """Give a model the published weights of a record, and the names of their classes if it has as many."""
+    origin = f"{model.name} for {record['config']['data']}"
+    try:
+        if copy_weights(model, read_weights(pretrained.weights_file(record)), origin, stacklevel=4):
+            model.class_names = list(record["config"]["class_names"])
+    except ModelMismatch as error:
+        raise UsageError(str(error)) from None
 
 
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):

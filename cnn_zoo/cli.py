@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _make_parser()
     args, strange = parser.parse_known_args(arguments)
     if strange:
-        command = f"{parser.prog} {args.command}" if args.command else parser.prog
+        command = f"{parser.prog} {args.command or ''}".rstrip()
         parser.exit(2, f"{command}: unrecognized arguments: {' '.join(strange)} (see {command} --help)\n")
     if not args.command:
         parser.print_help()
@@ -160,8 +160,7 @@ def _info(args) -> None:
         from . import build_model, plots
 
         with shapes_only():
-            model = build_model(args.model, compile=False, **options)
-        plots.save(plots.architecture(model), args.plot)
+            plots.save(plots.architecture(build_model(args.model, compile=False, **options)), args.plot)
         print(f"\ndrawn in {args.plot}")
 
 
@@ -243,8 +242,7 @@ def _reproduce(args) -> int:
         model_options=config["model_options"],
         data_options={"validation": config["data_options"]["validation"]},
     )
-    low, high = prediction_interval(reached)
-    accuracy = run.metrics["test_accuracy"]
+    (low, high), accuracy = prediction_interval(reached), run.metrics["test_accuracy"]
     print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {run.path}")
     print(f"on record  {accuracy_text(record)}; another one is between {low:.2%} and {high:.2%} in 99 of 100 cases")
     return 0 if low <= accuracy <= high else _fail(f"{accuracy:.2%} is not between {low:.2%} and {high:.2%}")
@@ -256,11 +254,12 @@ def _evaluate(args) -> None:
 
     if args.data:
         check_data_name(args.data)
-    from .inference import evaluate
     from .runs import load_run
+
+    run = load_run(args.run_folder)  # what is no run is told before the framework is loaded
+    from .inference import evaluate
     from .tasks import get_task
 
-    run = load_run(args.run_folder)
     data = run.load_data(args.data, **{"skip_broken": True} if args.skip_broken else {})
     result = evaluate(run, data, args.split)
     print(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split")
@@ -291,16 +290,17 @@ def _predict(args) -> int:
         raise DataError("none of the files could be read")
     if args.draw and len(readable) > 1:
         raise UsageError(f"--draw is for one image; got {len(readable)}")
-    from .inference import predictions
     from .runs import load_run
-    from .tasks import get_task
 
     run = load_run(args.run_folder)
+    from .inference import predictions
+    from .tasks import get_task
+
     task, longest = get_task(run.config["task"]), max(map(len, readable))
     if args.draw and not task.draw:
         raise UsageError(f"--draw: there is nothing to draw of {task.name}")
-    options = _named(args, *task.options, "invert")
-    for path, found in zip(readable, predictions(run, readable, **options), strict=True):
+    found_in = predictions(run, readable, **_named(args, *task.options, "invert"))
+    for path, found in zip(readable, found_in, strict=True):
         print(f"{path:{longest}}  {task.text(found, run.class_names)}")
         if args.draw:
             from . import plots

@@ -14,20 +14,20 @@ class ModelMismatch(RunError):
     """Weights of another net."""
 
 
-def copy_weights(model, tensors: dict[str, np.ndarray], origin: str, *, any_head: bool = True) -> bool:
+def copy_weights(model, tensors: dict[str, np.ndarray], origin: str, *, stacklevel: int = 3) -> bool:
     """Give a model the tensors that are named as its weights; it is left as it was if they do not fit.
 
-    With any_head, the last layer of a model for another number of classes keeps its values, and a warning says so; a
-    model without its top takes what it has. Returns whether there is a last layer and it got its own. ModelMismatch
-    where a weight is missing on either side, or of another shape; origin is where the tensors are from.
+    The last layer of a model for another number of classes keeps its values, and a warning says so; a model without its
+    top takes what it has. Returns whether there is a last layer and it got its own. ModelMismatch where a weight is
+    missing on either side, or of another shape; origin is where the tensors are from.
     """
-    variables, strange = _match(model, tensors, origin, any_head)
+    variables, strange = _match(model, tensors, origin, any_head=True)
     for name in variables.keys() - strange:
         variables[name].assign(tensors[name])
     if strange:
         head, classes = min(strange), f"{model.output_shape[-1]} classes"
         kept = f"{model.name}: all layers but {_layer_of(head)!r} have the weights of {origin}; that one is random"
-        warnings.warn(f"{kept}, for {classes} in place of {tensors[head].shape[-1]}", stacklevel=3)
+        warnings.warn(f"{kept}, for {classes} in place of {tensors[head].shape[-1]}", stacklevel=stacklevel)
     return not strange and any(_layer_of(name) in HEADS for name in variables)
 
 
