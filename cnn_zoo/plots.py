@@ -309,7 +309,9 @@ def masks(
     palette = np.ones((256, 3))
     palette[0] = 0  # the background is black; the others are as far from each other as there is room
     palette[1 : len(class_names)] = colormaps["gist_rainbow"](np.linspace(0, 1, len(class_names) - 1))[:, :3]
-    with new_figure(1.15 + 1.3 * count, 0.5 + 1.35 * len(rows)) as figure:
+    side = 1.3 if count > 1 else 2.6  # inches
+    width = 1.15 + side * count
+    with new_figure(width, 0.5 + (side + 0.05) * len(rows)) as figure:
         grid = figure.subplots(len(rows), count, squeeze=False)
         for line, (name, values) in zip(grid, rows.items(), strict=True):
             for axes, value in zip(line, values, strict=False):
@@ -319,5 +321,6 @@ def masks(
             line[0].set_ylabel(name)
         handles = [Rectangle((0, 0), 1, 1, facecolor=palette[label], edgecolor=GREY) for label in known]
         names = [plain(class_names[label], 12) for label in known]
-        figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 6), frameon=False, fontsize=8)
+        place = {"loc": "outside lower center", "ncols": min(len(names), int(width / 1.1)), "frameon": False}
+        figure.legend(handles, names, fontsize=8, **place)
         return figure

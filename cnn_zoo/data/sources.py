@@ -120,7 +120,8 @@ def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | N
     target = found.targets[0] if target is None else target
     if target not in found.targets:
         others = sorted(other for other, reader in SOURCES.items() if target in reader.targets)
-        hint = f"{target} are in: {', '.join(others)}" if others else f"no data set here has {target!r:.40}"
+        several = ", ".join(others) if len(others) < 6 else "most sets that cnn-zoo data lists"
+        hint = f"{target} are in: {several}" if others else f"no data set here has {target!r:.40}"
         raise UsageError(f"{title} has {' and '.join(found.targets)}; {hint}")
     for option in own or {}:
         if option in BATCHING:
