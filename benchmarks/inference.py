@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [--quick]
 
-`cnn_zoo.predict`, with its checks and the naming of the class, beside Keras' model.predict and a direct
+`cnn_zoo.predict`, with its checks and the naming of the class, beside Keras' model.predict, predict_on_batch and a direct
 call of the model, on the same random weights in float32; and how far the outputs are apart.
 """
 
@@ -29,6 +29,7 @@ def measure(name: str, many: int, repeats: int) -> dict:
     one = images[:1]
     ways = {
         "model.predict": lambda x: model.predict(x, batch_size=256, verbose=0),
+        "model.predict_on_batch": lambda x: model.predict_on_batch(x),
         "model(x)": lambda x: np.asarray(model(x, training=False)),
         "cnn_zoo.predict": lambda x: predict(model, x),
     }
