@@ -2,8 +2,8 @@
 
     python benchmarks/inference.py [--quick]
 
-`cnn_zoo.predict`, with its checks and the naming of the class, beside Keras' model.predict, predict_on_batch and a direct
-call of the model, on the same random weights in float32; and how far the outputs are apart.
+`cnn_zoo.predict`, with its checks and the naming of the class, beside Keras' model.predict, predict_on_batch and a
+direct call of the model, on the same random weights in float32; and how far the outputs are apart.
 """
 
 import argparse
