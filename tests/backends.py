@@ -1,4 +1,4 @@
-"""Every family builds and runs on the backend that KERAS_BACKEND names, and a training reaches its end there.
+"""Every family builds and runs on the backend that KERAS_BACKEND names, and a training of each task reaches its end there.
 
     KERAS_BACKEND=jax python tests/backends.py
 
@@ -25,16 +25,19 @@ def main() -> None:
     for name in families.values():
         model = build_model(name, (32, 32, 3))
         outputs = keras.ops.convert_to_numpy(model(images, training=False))
-        assert outputs.shape == (2, 10), name
-        assert np.allclose(outputs.sum(1), 1, atol=1e-5), name
+        assert outputs.shape == ((2, 32, 32, 10) if entry(name).task == "segmentation" else (2, 10)), name
+        assert np.allclose(outputs.sum(-1), 1, atol=1e-5), name
     with tempfile.TemporaryDirectory() as folder:
         run = train(
             "conv_stack", epochs=3, batch_size=100, verbose=0, out=f"{folder}/run", model_options={"batch_norm": True}
         )
         accuracy, named = run.metrics["test_accuracy"], predict(run, run.load_data().images("test")[:3])
+        small = {"model_options": {"filters": [2, 4]}, "data_options": {"counts": [64, 32, 32]}, "verbose": 0}
+        masks = train("unet", "scenes", epochs=1, out=f"{folder}/masks", **small)
+        assert 0 <= masks.metrics["test_mean_iou"] <= 1
     assert accuracy > 0.8, accuracy
     assert len(named) == 3
-    print(f"{backend}: {len(families)} builders and a training ({time.perf_counter() - begun:.0f} s)")
+    print(f"{backend}: {len(families)} builders and two trainings ({time.perf_counter() - begun:.0f} s)")
 
 
 if __name__ == "__main__":
