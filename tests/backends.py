@@ -1,4 +1,4 @@
-"""Every family builds and runs on the backend that KERAS_BACKEND names, and a training of each task reaches its end there.
+"""Every family builds and runs on the backend that KERAS_BACKEND names, and a training of each task ends there.
 
     KERAS_BACKEND=jax python tests/backends.py
 

@@ -26,9 +26,10 @@ class PixelCrossentropy(keras.losses.Loss):
         self.background_weight, self.from_logits, self.ignore_class = background_weight, from_logits, ignore_class
 
     def call(self, y_true, y_pred):
-        loss = keras.losses.sparse_categorical_crossentropy(
-            y_true, y_pred, from_logits=self.from_logits, ignore_class=self.ignore_class
-        )
+        # pixels in one row: PyTorch's gradient takes no maps with channels last
+        y_true, y_pred = ops.reshape(y_true, (-1,)), ops.reshape(y_pred, (-1, y_pred.shape[-1]))
+        options = {"from_logits": self.from_logits, "ignore_class": self.ignore_class}
+        loss = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, **options)
         return loss * ops.where(ops.equal(y_true, 0), self.background_weight, 1.0)
 
 
