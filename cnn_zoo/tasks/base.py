@@ -50,6 +50,8 @@ class Task:
         sections: (class names, judge's result) -> [Section], what the report shows of it.
         options: arguments of predict that decode takes.
         text: (prediction, class names) -> a line for the terminal.
+        record: (prediction, class names) -> {name: value}, its part of a table of predictions; a value may be a text, a
+            number, or a dictionary by class, which is a column for each class.
         draw: (image, prediction, class names) -> a figure for `predict --draw`; None: there is none.
         encode: (model) -> a function of a batch's (inputs, targets) that gives what the loss compares; None: they
             are compared as they are.
@@ -67,6 +69,7 @@ class Task:
     sections: Callable[..., list[Section]] = lambda class_names, result: []
     options: tuple[str, ...] = ()
     text: Callable[[Any, list[str]], str] = lambda prediction, class_names: str(prediction)
+    record: Callable[[Any, list[str]], dict[str, Any]] = lambda prediction, class_names: {"prediction": prediction}
     draw: Callable[..., Any] | None = None
     encode: Callable[..., Callable] | None = None
     least: int = 0
