@@ -116,7 +116,7 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "model": {"help": "see cnn-zoo list"},
     "train model": {"nargs": "?", "default": "conv_stack", "help": "see cnn-zoo list (default: %(default)s)"},
     "run_folder": {"metavar": "RUN", "help": "a run folder, or published weights such as lenet5-mnist"},
-    "images": {"nargs": "+", "metavar": "IMAGE", "help": "PNG, JPEG, BMP, GIF or WebP"},
+    "images": {"nargs": "+", "metavar": "IMAGE", "help": "files, folders of files, or CSV files that name them"},
     "data": {"nargs": "?", "help": "a data set or a folder"},
     "reproduce data": {"help": "the data set; cnn-zoo list shows which models have weights for which"},
     "--data": {"help": "default: what it was trained on"},
@@ -150,7 +150,9 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--image-size": {"type": _size, "metavar": "N or HxW", "help": "resize images to this"},
     "--channels": {"type": int, "choices": (1, 3, 4), "help": "1 grey, 3 colour, 4 with opacity"},
     "--skip-broken": {**FLAG, "help": "leave out files that cannot be read"},
-    "--top": {"type": int, "default": 3, "help": "how many classes of an image (default: %(default)s)"},
+    "--top": {"type": int, "metavar": "N", "help": "the N most probable classes (default: 3; in a table all)"},
+    "--csv": {"metavar": "FILE", "help": "write a table: a line an image, a column a class"},
+    "--json": {"metavar": "FILE", "help": "write a list of objects, one an image"},
     "--draw": {"metavar": "FILE", "type": _png, "help": "draw what was found in the image into a PNG file"},
     "--invert": {**FLAG, "help": "exchange black and white first"},
 }  # fmt: skip
@@ -162,6 +164,6 @@ COMMANDS = {
     f"--seed --precision --deterministic --tensorboard --set {DATA}",
     commands.do_reproduce: "model data --seed --out --resume",
     commands.do_evaluate: "run_folder --data --split --skip-broken",
-    commands.do_predict: "run_folder images --top --draw --invert --skip-broken",
+    commands.do_predict: "run_folder images --csv --json --top --draw --invert --skip-broken",
     commands.do_data: f"data {DATA}",
 }

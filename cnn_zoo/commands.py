@@ -4,13 +4,20 @@ Names and numbers are checked before TensorFlow and Keras are imported, which ta
 is what --help says; it returns the exit status, None for 0.
 """
 
+import contextlib
+import csv
+import os
 import shlex
 import sys
 import textwrap
+import time
+from pathlib import Path
 from typing import Any
 
-from .core.errors import UsageError, check_number, check_seed, unknown
+from .core.errors import DataError, UsageError, check_number, check_seed, unknown
+from .core.files import check_new_file, csv_rows, json_rows
 from .core.intervals import prediction_interval
+from .core.text import printable
 from .models.registry import catalogue, check_model_name, choose_layout, list_models
 from .nn.inspection import shapes_only
 from .recipes import Recipe, get_recipe
@@ -173,43 +180,133 @@ def do_predict(args) -> int:
     """Say what image files show.
 
     Name the most probable classes of image files, or of their pixels. Images of any size, grey or colour, are brought
-    to the size and channels that the model was trained with. Brightness is not guessed: the digits of MNIST are light
-    on dark, so for ink on paper use --invert.
+    to the size and channels that the model was trained with. A folder stands for all images in it, at any depth; a CSV
+    file for those that it names in a column file, path, filename or image. With --csv or --json, every class of every
+    image goes into a table. Brightness is not guessed: the digits of MNIST are light on dark, so for ink on paper use
+    --invert.
     """
-    check_number("--top", args.top, 1, whole=True)
-    from .core.errors import DataError, MissingError
-    from .data.images import open_image, read_image
+    if args.top is not None:
+        check_number("--top", args.top, 1, whole=True)
+    tables = [(path, write) for path, write in ((args.csv, csv_rows), (args.json, json_rows)) if path]
+    for path, _ in tables:
+        check_new_file(path)
+    if len({os.path.abspath(path) for path, _ in tables}) < len(tables):
+        raise UsageError(f"--csv and --json are both {args.csv}")
+    from .runs import load_run, read_config
 
-    readable, failed = [], 0
-    for path in args.images:  # before the framework is loaded: a wrong file name is told at once
-        try:
-            with open_image(path, decode=args.skip_broken):
-                readable.append(path)
-        except (DataError, MissingError) as error:
-            if not args.skip_broken:
-                raise
-            failed = fail(f"skipped {error}")
-    if not readable:
-        raise DataError("none of the files could be read")
-    if args.draw and len(readable) > 1:
-        raise UsageError(f"--draw is for one image; got {len(readable)}")
-    from .runs import load_run
+    read_config(Path(args.run_folder))  # what is no run is told before thousands of files are looked at
+    from .data.images import for_each_file, open_image, read_image
 
+    def header(_, path):
+        with open_image(path, decode=False):
+            return None
+
+    paths = _image_paths(args.images)
+    if args.draw and len(paths) > 1:
+        raise UsageError(f"--draw is for one image; got {len(paths)}")
+    headers = for_each_file(header, paths, _Progress(len(paths), "files looked at"))
+    broken = {path: error for path, error in zip(paths, headers, strict=True) if error}
+    if broken and not args.skip_broken:  # before the framework is loaded
+        first, more = next(iter(broken.values())), f" (and {len(broken) - 1:,} more)" * (len(broken) > 1)
+        raise type(first)(f"{first}{more}")
+    if len(broken) == len(paths):
+        raise DataError(f"none of the files could be read: {broken[paths[0]]}")
     run = load_run(args.run_folder)
     from .inference import predictions
     from .tasks import get_task
 
-    task, longest = get_task(run.config["task"]), max(map(len, readable))
+    task = get_task(run.config["task"])
     if args.draw and not task.draw:
         raise UsageError(f"--draw: there is nothing to draw of {task.name}")
-    found_in = predictions(run, readable, **_named(args, *task.options, "invert"))
-    for path, found in zip(readable, found_in, strict=True):
-        print(f"{path:{longest}}  {task.text(found, run.class_names)}")
-        if args.draw:
-            from . import plots
+    readable = [path for path in paths if path not in broken]
+    options = {"top": args.top or (len(run.class_names) if tables else 3)} if "top" in task.options else {}
+    found_in = predictions(run, readable, **options, **_named(args, "invert", "skip_broken"))
+    longest, progress = max(len(printable(path)) for path in readable), _Progress(len(paths), "images")
+    with contextlib.ExitStack() as opened:
+        last = ("error",) * args.skip_broken
+        writers = [opened.enter_context(write(path, *last)) for path, write in tables]
+        for done, path in enumerate(paths, 1):
+            found = broken.get(path) or next(found_in)
+            row = {"file": path}
+            if isinstance(found, Exception):
+                broken[path] = found
+                row["error"] = printable(found)
+                if not tables:
+                    fail(f"skipped {found}")
+            elif tables:
+                row |= task.record(found, run.class_names)
+            else:
+                print(f"{printable(path):{longest}}  {printable(task.text(found, run.class_names))}")
+            if args.draw:
+                from . import plots
 
-            plots.save(task.draw(read_image(path), found, run.class_names), args.draw)
-    return failed
+                plots.save(task.draw(read_image(path), found, run.class_names), args.draw)
+            for write in writers:
+                write(row)
+            if tables:
+                progress(done)
+        if len(broken) == len(paths):
+            raise DataError("none of the files could be read")
+    for path, _ in tables:
+        print(f"{len(paths) - len(broken):,} of {len(paths):,} images in {printable(path)}")
+    if broken and tables:
+        return fail(f"{len(broken):,} of {len(paths):,} files could not be read; the column error says why")
+    return int(bool(broken))
+
+
+def _image_paths(arguments: list[str]) -> list[str]:
+    """The files that folders, CSV files and names of files stand for, each once."""
+    paths = []
+    for argument in arguments:
+        if os.path.isdir(argument):
+            found, notes = image_files(argument)
+            for note in notes:
+                print(printable(f"{argument}: {note}"), file=sys.stderr)
+            if not found:
+                raise DataError(f"{argument}: no images in this folder")
+        elif argument.lower().endswith(".csv"):
+            found = read_table(argument)
+        else:
+            found = [argument]
+        paths += map(os.fspath, found)
+    seen: set[str] = set()
+    for path in paths:
+        if os.path.abspath(path) in seen:
+            raise UsageError(f"{path} is given twice")
+        seen.add(os.path.abspath(path))
+    return paths
+
+
+def image_files(folder):
+    """A stand-in."""
+    from .data.folder import _ignored
+
+    found = sorted(p for p in Path(folder).rglob("*") if p.is_file())
+    return [p for p in found if not _ignored(p)], []
+
+
+def read_table(path):
+    """A stand-in."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "file" not in rows[0]:
+        raise DataError(f"{path}: no column file")
+    return [os.path.join(os.path.dirname(path), row["file"]) for row in rows]
+
+
+class _Progress:
+    """How far the work is, on standard error: on a terminal in a line that changes, else a line every ten seconds."""
+
+    def __init__(self, total: int, what: str):
+        self.total, self.what, self.shown, self.since = total, what, False, time.monotonic()
+        self.terminal = bool(sys.stderr and sys.stderr.isatty())
+
+    def __call__(self, done: int) -> None:
+        late = time.monotonic() - self.since > (0.5 if self.terminal else 10)
+        if late or (self.shown and self.terminal and done == self.total):
+            self.shown, self.since = True, time.monotonic()
+            end = "\r" if self.terminal and done < self.total else "\n"
+            print(f"{done:,} of {self.total:,} {self.what}", end=end, file=sys.stderr, flush=True)
 
 
 def do_data(args) -> int:
