@@ -14,6 +14,7 @@ from typing import Any
 from . import __version__, commands
 from .commands import fail
 from .core.errors import ZooError
+from .core.text import printable
 from .models.registry import LAYOUTS
 from .nn.precision import PRECISIONS
 from .recipes import RECIPES
@@ -36,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not args.command:
         parser.print_help()
         return 0
-    plain, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"{parser.prog}: {message}\n"
+    plain = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"{parser.prog}: {printable(message)}\n"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names in any script, on any terminal

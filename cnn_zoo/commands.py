@@ -7,7 +7,6 @@ is what --help says; it returns the exit status, None for 0.
 import contextlib
 import csv
 import os
-import shlex
 import sys
 import textwrap
 import time
@@ -17,7 +16,7 @@ from typing import Any
 from .core.errors import DataError, UsageError, check_number, check_seed, unknown
 from .core.files import check_new_file, csv_rows, json_rows
 from .core.intervals import prediction_interval
-from .core.text import printable
+from .core.text import printable, shell
 from .models.registry import catalogue, check_model_name, choose_layout, list_models
 from .nn.inspection import shapes_only
 from .recipes import Recipe, get_recipe
@@ -27,7 +26,7 @@ DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")
 
 
 def fail(message: str, status: int = 1) -> int:
-    print(f"cnn-zoo: {' '.join(message.split())}", file=sys.stderr)
+    print(f"cnn-zoo: {printable(message)}", file=sys.stderr)
     return status
 
 
@@ -71,7 +70,7 @@ def do_info(args) -> None:
 
         with shapes_only():
             plots.save(plots.architecture(build_model(args.model, compile=False, **options)), args.plot)
-        print(f"\ndrawn in {args.plot}")
+        print(f"\ndrawn in {printable(args.plot)}")
 
 
 def _classes(args) -> int:
@@ -94,7 +93,7 @@ def _named(args, *names: str) -> dict[str, Any]:
 
 def _print_facts(facts) -> None:
     """Pairs of a name and a text, in two columns."""
-    print("\n".join(f"{name:{2 + max(len(name) for name, _ in facts)}}{text}" for name, text in facts))
+    print("\n".join(f"{name:{2 + max(len(name) for name, _ in facts)}}{printable(text)}" for name, text in facts))
 
 
 def do_train(args) -> None:
@@ -128,7 +127,7 @@ def do_train(args) -> None:
     )
     print()
     _print_facts([*summary(run), ("run folder", run.path)])
-    print(f"\nSee {run.path / 'report.md'}; name an image with: cnn-zoo predict {shlex.quote(str(run.path))} IMAGE")
+    print(f"\nSee {printable(run.path / 'report.md')}; name an image with: cnn-zoo predict {shell(run.path)} IMAGE")
 
 
 def do_reproduce(args) -> int:
@@ -153,7 +152,7 @@ def do_reproduce(args) -> int:
         data_options={"validation": config["data_options"]["validation"]},
     )
     (low, high), accuracy = prediction_interval(reached), run.metrics["test_accuracy"]
-    print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {run.path}")
+    print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {printable(run.path)}")
     print(f"on record  {accuracy_text(record)}; another one is between {low:.2%} and {high:.2%} in 99 of 100 cases")
     return 0 if low <= accuracy <= high else fail(f"{accuracy:.2%} is not between {low:.2%} and {high:.2%}")
 
@@ -172,7 +171,7 @@ def do_evaluate(args) -> None:
 
     data = run.load_data(args.data, **{"skip_broken": True} if args.skip_broken else {})
     result = evaluate(run, data, args.split)
-    print(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split")
+    print(printable(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split"))
     _print_facts(get_task(run.config["task"]).lines(result))
 
 
@@ -325,10 +324,10 @@ def do_data(args) -> int:
     from . import load_data
 
     options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
-    data = load_data(args.data, **options, progress=lambda line: print(line, file=sys.stderr))
+    data = load_data(args.data, **options, progress=lambda line: print(printable(line), file=sys.stderr))
     from .cards import shape_text, text_table
 
-    print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")
+    print(f"{printable(data.name)}: {shape_text(data.input_shape)}, {data.num_classes} classes")
     statistics = {key: ", ".join(f"{v:.4f}" for v in values) for key, values in data.statistics.items()}
     print(f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}")
     columns = [[*data.class_counts(split), len(data.splits[split])] for split in data.splits]
@@ -336,7 +335,7 @@ def do_data(args) -> int:
     rows = list(zip([*data.class_names, "all"], *texts, strict=True))
     print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
     for line in data.skipped:
-        print(f"{'skipped' if args.skip_broken else 'broken:'} {line}")
+        print(f"{'skipped' if args.skip_broken else 'broken:'} {printable(line)}")
     if not data.skipped or args.skip_broken:
         return 0
     count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"
