@@ -111,6 +111,6 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
 CLASSIFICATION = add_task(
     Task(
         "classification", target="labels", score="accuracy", losses=losses, judge=Judge, decode=decode, lines=lines,
-        sections=sections, options=("top",), text=text, record=record, least=2,
+        sections=sections, options={"top": 3}, text=text, record=record, least=2,
     )
 )  # fmt: skip
