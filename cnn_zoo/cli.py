@@ -155,6 +155,7 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--top": {"type": int, "metavar": "N", "help": "the N most probable classes (default: 3; in a table all)"},
     "--csv": {"metavar": "FILE", "help": "write a table: a line an image, a column a class"},
     "--json": {"metavar": "FILE", "help": "write a list of objects, one an image"},
+    "data --draw": {"metavar": "FILE", "type": _png, "help": "draw some images of each class into a PNG file"},
     "--draw": {"metavar": "FILE", "type": _png, "help": "draw what was found in the image into a PNG file"},
     "--invert": {**FLAG, "help": "exchange black and white first"},
 }  # fmt: skip
@@ -167,5 +168,5 @@ COMMANDS = {
     commands.do_reproduce: "model data --seed --out --resume",
     commands.do_evaluate: "run_folder --data --split --skip-broken",
     commands.do_predict: "run_folder images --csv --json --top --draw --invert --skip-broken",
-    commands.do_data: f"data {DATA}",
+    commands.do_data: f"data {DATA} --draw",
 }

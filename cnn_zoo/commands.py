@@ -10,6 +10,7 @@ import os
 import sys
 import textwrap
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .nn.inspection import shapes_only
 from .recipes import Recipe, get_recipe
 from .weights.pretrained import accuracy_text, find_record, names_data, records_of
 
+MOST_ROWS = 100  # classes of a contact sheet
 DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")
 
 
@@ -218,7 +220,9 @@ def do_predict(args) -> int:
     if args.draw and not task.draw:
         raise UsageError(f"--draw: there is nothing to draw of {task.name}")
     readable = [path for path in paths if path not in broken]
-    options = {"top": args.top or (len(run.class_names) if tables else 3)} if "top" in task.options else {}
+    options = dict(task.options)
+    if "top" in options and (args.top or tables):
+        options["top"] = args.top or len(run.class_names)
     found_in = predictions(run, readable, **options, **_named(args, "invert", "skip_broken"))
     longest, progress = max(len(printable(path)) for path in readable), _Progress(len(paths), "images")
     with contextlib.ExitStack() as opened:
@@ -308,6 +312,36 @@ class _Progress:
             print(f"{done:,} of {self.total:,} {self.what}", end=end, file=sys.stderr, flush=True)
 
 
+def _balance(data, totals: list[int]) -> list[tuple[str, str]]:
+    """How many images the largest class has to one of the smallest."""
+    if data.target == "masks" or not totals:
+        return []
+    most, least = max(totals), min(totals)
+    if most == least:
+        return [("balance", f"every class has {most:,} images")]
+    commonest, rarest = (data.class_names[totals.index(count)] for count in (most, least))
+    words = f"{most / max(least, 1):.1f} to 1: {commonest} has {most:,} images, {rarest} {least:,}"
+    return [("balance", words + "; --class-weight balanced makes up for it" * (most > 1.5 * least))]
+
+
+def _pictures(data) -> list[tuple[str, str]]:
+    """Sizes and formats of the files, as they say themselves."""
+    headers = [header for header in data.headers if not isinstance(header, Exception)]
+    if not headers:
+        return []
+    kinds = Counter(
+        f"{header.format} {'16-bit ' * header.wide}{'colour' if header.colour else 'grey'}" for header in headers
+    )
+    sizes = {header.size for header in headers}
+    sides = []
+    for word, found in zip(("high", "wide"), zip(*(header.size for header in headers), strict=True), strict=True):
+        least, most = min(found), max(found)
+        several = f"{least} to {most} pixels {word} (median {sorted(found)[len(found) // 2]})"
+        sides.append(several if least < most else f"{least} pixels {word}")
+    words = f"{', '.join(sides)}; {len(sizes):,} size{'s' * (len(sizes) > 1)}"
+    return [("sizes", words), ("formats", ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))]
+
+
 def do_data(args) -> int:
     """List the data sets, or check one, or a folder of images, and say what is in it."""
     from .data.sources import check_data_name
@@ -328,12 +362,24 @@ def do_data(args) -> int:
     from .cards import shape_text, text_table
 
     print(f"{printable(data.name)}: {shape_text(data.input_shape)}, {data.num_classes} classes")
-    statistics = {key: ", ".join(f"{v:.4f}" for v in values) for key, values in data.statistics.items()}
-    print(f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}")
     columns = [[*data.class_counts(split), len(data.splits[split])] for split in data.splits]
     texts = [[f"{count:,}" for count in column] for column in columns]
     rows = list(zip([*data.class_names, "all"], *texts, strict=True))
-    print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
+    print(text_table(("class", *data.splits), rows, right=(1, 2, 3)), end="\n\n")
+    *totals, _ = map(sum, zip(*columns, strict=True))
+    statistics = {key: ", ".join(f"{value:.4f}" for value in values) for key, values in data.statistics.items()}
+    values = f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}"
+    _print_facts(
+        [*_balance(data, totals), *_pictures(data), ("values", values), *(("note", note) for note in data.notes)]
+    )
+    if args.draw:
+        from . import plots
+
+        titles = dict(zip(data.class_names, totals, strict=True))
+        examples = list(data.examples(6).items())[:MOST_ROWS]
+        unit = "images" if data.target != "masks" else "pixels"
+        plots.save(plots.sheet([(f"{name}: {titles[name]:,} {unit}", images) for name, images in examples]), args.draw)
+        print(f"drawn in {printable(args.draw)}")
     for line in data.skipped:
         print(f"{'skipped' if args.skip_broken else 'broken:'} {printable(line)}")
     if not data.skipped or args.skip_broken:
