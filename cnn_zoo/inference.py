@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
-from .data.images import at_once, batches_of
+from .data.images import at_once, batches_of, check_fit
 from .nn.calls import call
 from .nn.inspection import has_logits
 from .tasks import task_of
@@ -20,6 +20,8 @@ def predict(
     top: int | None = None,
     class_names: list[str] | None = None,
     invert: bool = False,
+    fit: str | None = None,
+    max_pixels: int | None = None,
 ) -> list:
     """Say what images show.
 
@@ -31,6 +33,8 @@ def predict(
         top: of a classifier: a list of that many pairs, the most probable first; None: one pair an image.
         class_names: of a model without an attribute class_names; default: the labels as text.
         invert: exchange black and white first, for dark digits on light paper.
+        fit: "stretch", "pad" or "crop" images of other proportions; None: as in the training, of a model "stretch".
+        max_pixels: of a file; None: 50 million.
 
     Returns:
         A list with, for each image, of a classifier (class name, probability), or a list of such pairs; of a
@@ -40,7 +44,8 @@ def predict(
         MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
         UsageError: no model of images, or another number of names than it has classes.
     """
-    return list(predictions(run_or_model, images, top=top, class_names=class_names, invert=invert))
+    options = {"top": top, "class_names": class_names, "invert": invert, "fit": fit, "max_pixels": max_pixels}
+    return list(predictions(run_or_model, images, **options))
 
 
 def predictions(
@@ -50,6 +55,8 @@ def predictions(
     top: int | None = None,
     class_names: Any = None,
     invert: bool = False,
+    fit: str | None = None,
+    max_pixels: int | None = None,
     skip_broken: bool = False,
 ) -> Iterator:
     """What predict returns, one by one, with no more than a batch of images in memory.
@@ -62,7 +69,12 @@ def predictions(
         raise UsageError(f"top is for classifiers; {model.name} is for {task.name}")
     check_flag("invert", invert)
     names = known_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
-    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), skip_broken=skip_broken):
+    trained = getattr(run_or_model, "config", None)
+    trained = trained.get("data_options", {}) if isinstance(trained, dict) else {}
+    reading = {"fit": check_fit(fit or trained.get("fit") or "stretch"), "value_range": trained.get("value_range")}
+    if max_pixels is not None:
+        reading["max_pixels"] = check_number("max_pixels", max_pixels, 1, whole=True)
+    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), skip_broken=skip_broken, **reading):
         if invert:
             colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
             batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
