@@ -7,7 +7,6 @@ import argparse
 import ast
 import os
 import re
-import shlex
 import sys
 import textwrap
 import warnings
@@ -16,6 +15,7 @@ from typing import Any
 from . import __version__
 from .core.errors import UsageError, ZooError, check_number, check_seed, unknown
 from .core.intervals import prediction_interval
+from .core.text import printable, shell
 from .models.registry import LAYOUTS, catalogue, check_model_name, choose_layout, list_models
 from .nn.inspection import shapes_only
 from .nn.precision import PRECISIONS
@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse, with one line on standard error for a bad argument."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,11 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     args, strange = parser.parse_known_args(arguments)
     if strange:
         command = f"{parser.prog} {args.command or ''}".rstrip()
-        parser.exit(2, f"{command}: unrecognized arguments: {' '.join(strange)} (see {command} --help)\n")
+        parser.exit(2, f"{command}: unrecognized arguments: {printable(' '.join(strange))} (see {command} --help)\n")
     if not args.command:
         parser.print_help()
         return 0
-    plain, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"{parser.prog}: {message}\n"
+    plain = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"{parser.prog}: {printable(message)}\n"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names in any script, on any terminal
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int = 1) -> int:
-    print(f"cnn-zoo: {' '.join(message.split())}", file=sys.stderr)
+    print(f"cnn-zoo: {printable(message)}", file=sys.stderr)
     return status
 
 
@@ -161,7 +162,7 @@ def _info(args) -> None:
 
         with shapes_only():
             plots.save(plots.architecture(build_model(args.model, compile=False, **options)), args.plot)
-        print(f"\ndrawn in {args.plot}")
+        print(f"\ndrawn in {printable(args.plot)}")
 
 
 def _classes(args) -> int:
@@ -184,7 +185,7 @@ def _named(args, *names: str) -> dict[str, Any]:
 
 def _print_facts(facts) -> None:
     """Pairs of a name and a text, in two columns."""
-    print("\n".join(f"{name:{2 + max(len(name) for name, _ in facts)}}{text}" for name, text in facts))
+    print("\n".join(f"{name:{2 + max(len(name) for name, _ in facts)}}{printable(text)}" for name, text in facts))
 
 
 def _train(args) -> None:
@@ -218,7 +219,7 @@ def _train(args) -> None:
     )
     print()
     _print_facts([*summary(run), ("run folder", run.path)])
-    print(f"\nSee {run.path / 'report.md'}; name an image with: cnn-zoo predict {shlex.quote(str(run.path))} IMAGE")
+    print(f"\nSee {printable(run.path / 'report.md')}; name an image with: cnn-zoo predict {shell(run.path)} IMAGE")
 
 
 def _reproduce(args) -> int:
@@ -243,7 +244,7 @@ def _reproduce(args) -> int:
         data_options={"validation": config["data_options"]["validation"]},
     )
     (low, high), accuracy = prediction_interval(reached), run.metrics["test_accuracy"]
-    print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {run.path}")
+    print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {printable(run.path)}")
     print(f"on record  {accuracy_text(record)}; another one is between {low:.2%} and {high:.2%} in 99 of 100 cases")
     return 0 if low <= accuracy <= high else _fail(f"{accuracy:.2%} is not between {low:.2%} and {high:.2%}")
 
@@ -262,7 +263,7 @@ def _evaluate(args) -> None:
 
     data = run.load_data(args.data, **{"skip_broken": True} if args.skip_broken else {})
     result = evaluate(run, data, args.split)
-    print(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split")
+    print(printable(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split"))
     _print_facts(get_task(run.config["task"]).lines(result))
 
 
@@ -296,12 +297,12 @@ def _predict(args) -> int:
     from .inference import predictions
     from .tasks import get_task
 
-    task, longest = get_task(run.config["task"]), max(map(len, readable))
+    task, longest = get_task(run.config["task"]), max(len(printable(path)) for path in readable)
     if args.draw and not task.draw:
         raise UsageError(f"--draw: there is nothing to draw of {task.name}")
     found_in = predictions(run, readable, **_named(args, *task.options, "invert"))
     for path, found in zip(readable, found_in, strict=True):
-        print(f"{path:{longest}}  {task.text(found, run.class_names)}")
+        print(f"{printable(path):{longest}}  {printable(task.text(found, run.class_names))}")
         if args.draw:
             from . import plots
 
@@ -325,10 +326,10 @@ def _data(args) -> int:
     from . import load_data
 
     options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
-    data = load_data(args.data, **options, progress=lambda line: print(line, file=sys.stderr))
+    data = load_data(args.data, **options, progress=lambda line: print(printable(line), file=sys.stderr))
     from .cards import shape_text, text_table
 
-    print(f"{data.name}: {shape_text(data.input_shape)}, {data.num_classes} classes")
+    print(f"{printable(data.name)}: {shape_text(data.input_shape)}, {data.num_classes} classes")
     statistics = {key: ", ".join(f"{v:.4f}" for v in values) for key, values in data.statistics.items()}
     print(f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}")
     columns = [[*data.class_counts(split), len(data.splits[split])] for split in data.splits]
@@ -336,7 +337,7 @@ def _data(args) -> int:
     rows = list(zip([*data.class_names, "all"], *texts, strict=True))
     print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
     for line in data.skipped:
-        print(f"{'skipped' if args.skip_broken else 'broken:'} {line}")
+        print(f"{'skipped' if args.skip_broken else 'broken:'} {printable(line)}")
     if not data.skipped or args.skip_broken:
         return 0
     count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as PlainFigure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from .core.files import atomic
+from .core.text import printable
 from .nn.inspection import block_of, stage_of, step_of
 
 # Okabe and Ito's colours, which the colour-blind can tell apart
@@ -54,8 +55,8 @@ def save(figure: Figure, path) -> None:
 
 
 def plain(name: str, length: int) -> str:
-    """A class name as a figure shows it: cut to length, and no mathematics in it."""
-    return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
+    """A class name as a figure shows it: printable, cut to length, and no mathematics in it."""
+    return printable(name, length).replace("$", r"\$")
 
 
 def minus(number: str) -> str:
@@ -225,7 +226,7 @@ def architecture(model) -> Figure:
         kinds = [kind for kind in COLOURS if any(box["kind"] == kind for box in boxes)]
         keys = [Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind], alpha=0.85) for kind in kinds]
         axes.legend(keys, kinds, ncols=len(kinds), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
-        axes.set_title(f"{model.name}: {model.count_params():,} parameters", pad=24)
+        axes.set_title(f"{plain(model.name, 60)}: {model.count_params():,} parameters", pad=24)
         axes.set(xlim=(-0.35, x), ylim=(bottom, 2.15))
         axes.set_axis_off()
         return figure

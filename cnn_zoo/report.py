@@ -1,10 +1,10 @@
 """What a run says of itself: lines for the terminal, and report.md with its figures."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 from .core.files import write_text
+from .core.text import markdown, shell
 from .runs import Run
 from .tasks import get_task
 
@@ -35,10 +35,10 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
     versions = [f"{key} {value}" for key, value in config["versions"].items() if value]
     facts = [*summary(run), ("recipe", ", ".join(recipe)), ("versions", ", ".join(versions))]
     smoothed = "The losses of the training are those with label smoothing, which are larger."
-    folder = shlex.quote(str(run.path))
+    folder = shell(run.path)
     paragraphs = [
-        f"# {config['model']} on {Path(config['data']).name}",
-        "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts)]),
+        f"# {config['model']} on {markdown(Path(config['data']).name)}",
+        "\n".join(["| | |", "|---|---|", *(f"| {name} | {markdown(text)} |" for name, text in facts)]),
         "The test images were used once, after the training had ended. Other seeds give other numbers.",
         "## How it went",
         f"![Loss and {task.score} by epoch](curves.png)",

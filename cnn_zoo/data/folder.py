@@ -69,8 +69,6 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
             if ignored(path.name)
         )
         for label, class_name in enumerate(class_names):
-            if not class_name.isprintable():
-                raise DataError(f"{root}: the folder name {class_name!r} cannot be printed; rename it")
             found = files_in(split_root / class_name, left) if class_name in inside else []
             if not found and known is None and split in ("all", "train"):
                 raise DataError(f"{split_root / class_name}: no images; every class needs some")

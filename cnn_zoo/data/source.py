@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError
+from ..core.text import printable
 from .splits import folds, set_aside
 
 LARGEST_DEFAULT = 224  # pixels: images that are all of one size keep it up to here
@@ -59,6 +60,7 @@ class Source:
     headers: list = field(default_factory=list)
 
     def __post_init__(self):
+        self.class_names = list(map(printable, self.class_names))  # as config.json, tables and figures will hold them
         images, targets = self.images, self.targets
         shapes = {"labels": images.shape[:1], "masks": images.shape[:-1]}
         kind = np.uint8 if self.values is None else np.float32

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.intervals import share_text
+from ..core.text import markdown
 from ..nn.inspection import has_logits, probabilities
 from .base import Section, Task, add_task
 
@@ -85,7 +86,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
     worst = np.unravel_index(confused.argmax(), confused.shape)
     words = "Nothing."
     if confused.max() > 1:
-        true, wrongly = (class_names[label] for label in worst)
+        true, wrongly = (markdown(class_names[label]) for label in worst)
         words = f"Most often {true} is taken for {wrongly}: {confused.max()} times."
     elif confused.any():
         words = "No class is taken for the same other one more than once."
