@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse, with one line on standard error for a bad argument."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     args, strange = parser.parse_known_args(arguments)
     if strange:
         command = f"{parser.prog} {args.command or ''}".rstrip()
-        parser.exit(2, f"{command}: unrecognized arguments: {' '.join(strange)} (see {command} --help)\n")
+        parser.exit(2, f"{command}: unrecognized arguments: {printable(' '.join(strange))} (see {command} --help)\n")
     if not args.command:
         parser.print_help()
         return 0

@@ -185,8 +185,9 @@ def do_predict(args) -> int:
     image goes into a table. Brightness is not guessed: the digits of MNIST are light on dark, so for ink on paper use
     --invert.
     """
-    if args.top is not None:
-        check_number("--top", args.top, 1, whole=True)
+    for option, value in (("--top", args.top), ("--max-pixels", args.max_pixels)):
+        if value is not None:
+            check_number(option, value, 1, whole=True)
     tables = [(path, write) for path, write in ((args.csv, csv_rows), (args.json, json_rows)) if path]
     for path, _ in tables:
         check_new_file(path)
@@ -210,7 +211,7 @@ def do_predict(args) -> int:
     if len(broken) == len(paths):
         raise DataError(f"none of the files could be read: {broken[paths[0]]}")
     run = load_run(args.run_folder)
-    from .inference import predictions
+    from .inference import predictions, reading_of
     from .tasks import get_task
 
     task = get_task(run.config["task"])
@@ -240,7 +241,8 @@ def do_predict(args) -> int:
             if args.draw:
                 from . import plots
 
-                plots.save(task.draw(read_image(path, max_pixels=args.max_pixels), found, run.class_names), args.draw)
+                options = {"max_pixels": args.max_pixels, "value_range": reading_of(run.config)["value_range"]}
+                plots.save(task.draw(read_image(path, **options), found, run.class_names), args.draw)
             for write in writers:
                 write(row)
             if tables:

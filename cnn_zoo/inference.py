@@ -69,18 +69,27 @@ def predictions(
         raise UsageError(f"top is for classifiers; {model.name} is for {task.name}")
     check_flag("invert", invert)
     names = known_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
-    trained = getattr(run_or_model, "config", None)
-    trained = trained.get("data_options", {}) if isinstance(trained, dict) else {}
-    reading = {"fit": check_fit(fit or trained.get("fit") or "stretch"), "value_range": trained.get("value_range")}
+    told = getattr(run_or_model, "config", None)
+    reading = reading_of(told) if isinstance(told, dict) else {}
+    if fit is not None:
+        reading["fit"] = check_fit(fit)
+    if len(model.output_shape) == 4 and reading.get("fit") not in (None, "stretch"):
+        raise UsageError(f"masks are stretched with their images; got fit={reading['fit']!r}")
     if max_pixels is not None:
-        reading["max_pixels"] = check_number("max_pixels", max_pixels, 1, whole=True)
-    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), skip_broken=skip_broken, **reading):
+        check_number("max_pixels", max_pixels, 1, whole=True)
+    reading |= {"skip_broken": skip_broken, "max_pixels": max_pixels}
+    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), **reading):
         if invert:
             colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
             batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
         own = [size for size in sizes if not isinstance(size, Exception)]
         found = iter(task.decode(model, call(model, batch), names, own, **options) if own else ())
         yield from (size if isinstance(size, Exception) else next(found) for size in sizes)
+
+
+def reading_of(config: dict[str, Any]) -> dict[str, Any]:
+    """How a run's images were brought to its size and to 8 bits, and so others must be."""
+    return {name: config["data_options"].get(name) for name in ("fit", "value_range")}
 
 
 def image_model(run_or_model: Any):

@@ -76,9 +76,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _sealed_json(value: dict[str, Any]) -> str:
     def dump(value):
-        return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return text.encode("utf-8", "backslashreplace").decode()  # as JSON has surrogates, of paths that are not UTF-8
 
-    return dump(value | {"sha256": hashlib.sha256(dump(value).encode("utf-8", "surrogatepass")).hexdigest()})
+    return dump(value | {"sha256": hashlib.sha256(dump(value).encode()).hexdigest()})
 
 
 def read_text(path: Path) -> str:
