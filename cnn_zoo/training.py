@@ -123,6 +123,8 @@ def train(
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
     task.check_data(data)
+    for note in data.notes:
+        say(note)
     if recipe.early_stopping and not len(data.splits["validation"]):
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
     if tensorboard and any("\ud800" <= letter <= "\udfff" for letter in str(out or data.folder)):
