@@ -64,7 +64,7 @@ class Data:
         """The batches of a split; the last of an epoch may be smaller.
 
         Args:
-            split: "train", in an order of its own in each epoch; "validation" or "test", in fixed order.
+            split: "train", in an order of its own in each epoch; "validation", "test" or "all", in fixed order.
             epochs: (start, stop): training epochs start … stop - 1 in one dataset. None: one epoch, which is epoch k
                 the k-th time that the dataset is iterated over.
             augment: changes to training images, such as {"translate": 0.1, "flip": True}; see Augment. Masks move too.
@@ -72,7 +72,7 @@ class Data:
         """
         size, seed = check_number("batch_size", batch_size, 1, whole=True), check_seed(seed)
         augment = Augment.of(augment)
-        indices = self._indices(split)
+        indices = self.indices(split)
         if split == "train":
             return self._training(size, epochs, augment, seed)
         if augment or epochs is not None:
@@ -91,11 +91,11 @@ class Data:
 
     def images(self, split: str) -> np.ndarray:
         """The images of a split, uint8 (n, height, width, channels), in the source's order, which may be by class."""
-        return self._images[self._indices(split)]
+        return self._images[self.indices(split)]
 
     def targets(self, split: str) -> np.ndarray:
         """The targets of a split, in the same order."""
-        return self._targets[self._indices(split)]
+        return self._targets[self.indices(split)]
 
     def sample(self, count: int) -> np.ndarray:
         """At most that many training images, spread evenly over the set; uint8."""
@@ -122,14 +122,18 @@ class Data:
         return {"mean": mean.tolist(), "std": np.sqrt(square - mean**2).tolist()}
 
     def class_counts(self, split: str) -> list[int]:
-        """Images of each class in a split, by label; of masks, pixels of each class."""
+        """Images of each class in a split, by number; of masks, pixels of each class."""
         if not self.class_names:
             raise UsageError(f"{self.name} has no classes to count, but {self.target}")
+        if self.target == "multi_hot":
+            return self.targets(split).sum(0, dtype=np.int64).tolist()
         return np.bincount(self.targets(split).ravel(), minlength=self.num_classes)[: self.num_classes].tolist()
 
-    def _indices(self, split: str) -> np.ndarray:
-        """The places of a split's images among all."""
-        return self.splits[check_choice("split", split, self.splits)]
+    def indices(self, split: str) -> np.ndarray:
+        """The places of a split's images, or of all that are in a split, among the source's."""
+        if check_choice("split", split, (*self.splits, "all")) == "all":
+            return np.sort(np.concatenate(list(self.splits.values())))
+        return self.splits[split]
 
     def _gather(self, chosen: tf.Tensor) -> list[tf.Tensor]:
         return [tf.gather(tensor, chosen) for tensor in self._tensors]

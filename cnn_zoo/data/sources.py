@@ -28,6 +28,7 @@ class Reader(NamedTuple):
     read: Callable[..., Source]
     targets: tuple[str, ...] = ("labels",)
     mirrored: bool = False
+    training_images_of: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
@@ -36,7 +37,12 @@ class Reader(NamedTuple):
 
 
 def add_source(
-    name: str, read: Callable[..., Source], *, targets: tuple[str, ...] = ("labels",), mirrored: bool = False
+    name: str,
+    read: Callable[..., Source],
+    *,
+    targets: tuple[str, ...] = ("labels",),
+    mirrored: bool = False,
+    training_images_of: tuple[str, ...] = (),
 ) -> None:
     """Make a data set known to load_data, train and the command line by a name.
 
@@ -46,14 +52,15 @@ def add_source(
             what else it has are options of its own, which load_data passes on. Sizes and channels are adapted after it.
         targets: the kinds of targets that it can give; the first is meant where none is asked for.
         mirrored: whether an image is known to be of the same class when left and right are exchanged.
+        training_images_of: other sets whose training images all its images are: evaluate says so.
     """
     if name in SOURCES:
         raise UsageError(f"a data set named {name!r} is already there, read by {SOURCES[name].read.__module__}")
-    SOURCES[name] = Reader(read, targets, mirrored)
+    SOURCES[name] = Reader(read, targets, mirrored, training_images_of)
 
 
-add_source("mnist5k", scenes.read_digits)
-add_source("scenes", scenes.read, targets=("masks",))
+add_source("mnist5k", scenes.read_digits, training_images_of=("mnist",))
+add_source("scenes", scenes.read, targets=("masks", "multi_hot"))
 for _name, _mirrored in tfds.MIRRORED.items():
     add_source(_name, tfds.read, mirrored=_mirrored)
 
@@ -61,6 +68,11 @@ for _name, _mirrored in tfds.MIRRORED.items():
 def list_datasets() -> list[str]:
     """Names that load_data knows: the embedded sets and the image-classification sets of tensorflow_datasets."""
     return sorted(SOURCES)
+
+
+def training_images_of(name: str) -> tuple[str, ...]:
+    """The data sets whose training images all images of that one are."""
+    return SOURCES[name].training_images_of if name in SOURCES else ()
 
 
 def check_data_name(name: str | Path) -> Reader:
