@@ -7,6 +7,7 @@ from typing import Any
 
 from .build import build_model
 from .core.errors import OptionError
+from .core.text import printable
 from .models.registry import entry, list_models
 from .nn.costs import LayerRow, layer_rows
 from .nn.inspection import shapes_only, whole_model
@@ -106,6 +107,7 @@ def shape_text(shape: tuple) -> str:
 
 def text_table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     """Rows of text under their heads, in columns; those whose numbers are in `right` are set to the right."""
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     line = "  ".join(f"{{:{'>' if i in right else '<'}{width}}}" for i, width in enumerate(widths))
     return "\n".join(line.format(*row).rstrip() for row in (head, *rows))

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as PlainFigure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from .core.files import atomic
+from .core.text import printable
 from .nn.inspection import block_of, stage_of, step_of
 
 # Okabe and Ito's colours, which the colour-blind can tell apart
@@ -54,8 +55,8 @@ def save(figure: Figure, path) -> None:
 
 
 def plain(name: str, length: int) -> str:
-    """A class name as a figure shows it: cut to length, and no mathematics in it."""
-    return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
+    """A class name as a figure shows it: printable, cut to length, and no mathematics in it."""
+    return printable(name, length).replace("$", r"\$")
 
 
 def minus(number: str) -> str:
@@ -225,7 +226,7 @@ def architecture(model) -> Figure:
         kinds = [kind for kind in COLOURS if any(box["kind"] == kind for box in boxes)]
         keys = [Rectangle((0, 0), 1, 1, facecolor=COLOURS[kind], alpha=0.85) for kind in kinds]
         axes.legend(keys, kinds, ncols=len(kinds), loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8)
-        axes.set_title(f"{model.name}: {model.count_params():,} parameters", pad=24)
+        axes.set_title(f"{plain(model.name, 60)}: {model.count_params():,} parameters", pad=24)
         axes.set(xlim=(-0.35, x), ylim=(bottom, 2.15))
         axes.set_axis_off()
         return figure
@@ -275,6 +276,25 @@ def gallery(images: np.ndarray, captions: list[str], columns: int = 8, title: st
             axes.text(x, y + height / 2 + 0.04, caption, fontsize=7.5, ha="center", va="bottom")
         top = 0.57 + 0.17 * lines
         axes.set(xlim=(-column / 2, (columns - 0.5) * column), ylim=(top - row * rows, top))
+        axes.set_axis_off()
+        return figure
+
+
+def sheet(rows: list[tuple[str, np.ndarray]]) -> Figure:
+    """Rows of images, all of one size, each row under its caption; to be read on a telephone, too."""
+    columns = max(len(images) for _, images in rows)
+    height, width = rows[0][1].shape[1:3]
+    wide, caption = 6 / columns, 0.34  # inches
+    tall = wide * height / width
+    with new_figure(6.2, len(rows) * (tall + caption) + 0.2) as figure:
+        axes = figure.subplots()  # one for all: laying out many takes a second
+        for i, (text, images) in enumerate(rows):
+            top = -i * (tall + caption)
+            axes.text(0, top + 0.05, plain(text, 60), fontsize=13, va="bottom")
+            for j, image in enumerate(images):
+                extent = (j * wide, (j + 0.96) * wide, top - 0.96 * tall, top)
+                axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
+        axes.set(xlim=(0, 6), ylim=(caption - len(rows) * (tall + caption), caption), aspect="equal")
         axes.set_axis_off()
         return figure
 

@@ -1,10 +1,10 @@
 """What a run says of itself: lines for the terminal, and report.md with its figures."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 from .core.files import write_text
+from .core.text import markdown, shell
 from .runs import Run
 from .tasks import Table, get_task
 
@@ -29,8 +29,9 @@ def summary(run: Run) -> list[tuple[str, str]]:
 
 def markdown_table(table: Table) -> str:
     """A table in Markdown, the numbers to the right."""
-    rows = [table.heads, ("---", *["---:"] * (len(table.heads) - 1)), *table.rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rule = "| --- |" + " ---: |" * (len(table.heads) - 1)
+    head, *rows = (f"| {' | '.join(map(markdown, row))} |" for row in (table.heads, *table.rows))
+    return "\n".join([head, rule, *rows])
 
 
 def write_report(run: Run, result: dict[str, Any]) -> None:
@@ -43,10 +44,10 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
     versions = [f"{key} {value}" for key, value in config["versions"].items() if value]
     facts = [*summary(run), ("recipe", ", ".join(recipe)), ("versions", ", ".join(versions))]
     smoothed = "The losses of the training are those with label smoothing, which are larger."
-    folder = shlex.quote(str(run.path))
+    folder = shell(run.path)
     paragraphs = [
-        f"# {config['model']} on {Path(config['data']).name}",
-        "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts)]),
+        f"# {config['model']} on {markdown(Path(config['data']).name)}",
+        "\n".join(["| | |", "|---|---|", *(f"| {name} | {markdown(text)} |" for name, text in facts)]),
         "The test images were used once, after the training had ended. Other seeds give other numbers.",
         "## How it went",
         f"![Loss and {task.score} by epoch](curves.png)",
@@ -54,8 +55,7 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
     ]
     table = task.table(result)
     if table:
-        text = f"{table.text} In brackets: 95 % intervals." if "(" in str(table.rows) else table.text
-        paragraphs += ["## Each class", text.strip(), markdown_table(table)]
+        paragraphs += ["## Each class", table.text, markdown_table(table)]
     for section in task.sections(run.class_names, result):
         if section.file:
             plots.save(section.figure, run.path / section.file)

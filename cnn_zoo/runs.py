@@ -14,6 +14,7 @@ from .build import LARGEST_SIDE, build_model
 from .core.errors import DataError, MissingError, RunError, UsageError
 from .core.files import checksum, read_json, read_text
 from .core.machine import BFLOAT16_FLAGS, cores, processor_flags
+from .core.text import printable
 from .models.registry import check_model_name
 from .nn.inspection import shapes_only
 from .nn.precision import PRECISIONS
@@ -62,7 +63,7 @@ class Run:
         score = get_task(self.config["task"]).score
         reached = self.metrics.get(f"test_{score}")
         result = f"{reached:.2%} test {score}" if isinstance(reached, float) else self.metrics.get("status")
-        return f"<{self.config['model']} on {self.config['data']}: {result}, {self.path}>"
+        return printable(f"<{self.config['model']} on {self.config['data']}: {result}, {self.path}>")
 
     @property
     def class_names(self) -> list[str]:
@@ -176,7 +177,8 @@ def read_config(path: Path) -> dict[str, Any]:
     whole = len(sides) == 3 and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides)
     check(whole and sides[2] in (1, 3, 4), "'input_shape' must be height, width and 1, 3 or 4 channels")
     check(config["precision"] in PRECISIONS, f"'precision' must be one of {', '.join(PRECISIONS)}")
-    check(all(isinstance(name, str) for name in config["class_names"]), "'class_names' must be texts")
+    names = config["class_names"]
+    check(all(isinstance(name, str) and name == printable(name) for name in names), "'class_names' must be printable")
     check(all(isinstance(text, str) for text in config["versions"].values()), "'versions' must be texts")
     strange = config["data_options"].keys() & {"memory_limit", "progress"} | config["model_options"].keys() & RESERVED
     check(not strange, f"has {', '.join(sorted(strange))}, an option that train does not write")

@@ -19,6 +19,7 @@ from .checkpoints import Diverged, Keeper, State, finite, interruptible
 from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_number, check_seed, unknown
 from .core.files import checksum, only_writer, write_csv, write_json
 from .core.machine import lacks_kernels
+from .core.text import printable, shell
 from .data.augment import Augment
 from .data.images import at_once
 from .data.pipeline import Data, load_data
@@ -115,7 +116,7 @@ def train(
         raise UsageError("the package tensorboard is not installed: pip install tensorboard")
     if resume and out is None:
         raise UsageError("resume needs the run folder: out=… (--out FOLDER)")
-    say = print if verbose else (lambda message: None)
+    say = (lambda line: print(printable(line))) if verbose else (lambda line: None)
     if lacks_kernels() and keras.backend.backend() == "tensorflow":
         say("TensorFlow was imported before cnn_zoo, without kernels that train up to twice as fast here")
     if out is not None:
@@ -245,7 +246,7 @@ class Training:
                 )
         except KeyboardInterrupt as interrupt:
             self.write(state, status="interrupted")
-            advice = f"the same command goes on with --out {state.folder} --resume"
+            advice = f"the same command goes on with --out {shell(state.folder)} --resume"
             what = f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were"
             interrupt.add_note(f"{what}; {advice}")
             raise

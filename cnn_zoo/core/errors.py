@@ -8,11 +8,18 @@ import sys
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from .text import printable, shown
+
+MOST = 1500  # characters of a message
+
 
 class ZooError(Exception):
-    """Base of all errors that tell the user what to do next."""
+    """Base of all errors that tell the user what to do next, in one line that can be printed, whatever is named."""
 
     exit_status = 1
+
+    def __init__(self, message: object = ""):
+        super().__init__(printable(message, MOST))
 
 
 class UsageError(ZooError, ValueError):
@@ -46,14 +53,14 @@ class TrainingError(ZooError, ArithmeticError):
 def unknown(kind: str, value: object, choices: Iterable[str], listed_by: str = "") -> str:
     """The message for a name that does not exist: the nearest choices; if none is near, what lists them, or all."""
     choices = sorted(choices)
-    near = difflib.get_close_matches(str(value).lower(), choices, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(value.lower()[:80] if isinstance(value, str) else "", choices, n=3, cutoff=0.5)
     hint = f"{listed_by} lists them" if listed_by else f"choose from {', '.join(choices)}"
-    return f"unknown {kind} {value!r}; " + (f"did you mean {' or '.join(near)}?" if near else hint)
+    return f"unknown {kind} {shown(value)}; " + (f"did you mean {' or '.join(near)}?" if near else hint)
 
 
 def reason(error: Exception, most: int = 150) -> str:
     """What an exception of another library says, in one line of at most that many characters."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    return printable(" ".join(str(error).split()), most) or type(error).__name__
 
 
 def check_number(
@@ -65,7 +72,7 @@ def check_number(
     if not good or (isinstance(value, int) and value > sys.float_info.max):
         limit = f" and below {below}" * (below < math.inf) + f" and at most {most}" * (most < math.inf)
         wanted = "an integer" if whole else "a number"
-        raise UsageError(f"{name} must be {wanted} of at least {least}{limit}; got {value!r}")
+        raise UsageError(f"{name} must be {wanted} of at least {least}{limit}; got {shown(value)}")
     return int(value) if whole else float(value)
 
 
@@ -79,18 +86,18 @@ def check_choice(name: str, value: Any, choices: Collection) -> Any:
     with contextlib.suppress(TypeError, ValueError):  # a list among keys; an array
         if value in choices:
             return value
-    raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    raise UsageError(f"{name} must be one of {', '.join(map(repr, choices))}; got {shown(value)}")
 
 
 def check_length(name: str, value: Collection, count: int) -> Collection:
     """The value if it has so many entries, else UsageError."""
     if len(value) != count:
-        raise UsageError(f"{name} must have {count} entries; got {value!r}")
+        raise UsageError(f"{name} must have {count} entries; got {shown(value)}")
     return value
 
 
 def check_flag(name: str, value: Any) -> bool:
     """The value if it is True or False, else UsageError."""
     if not isinstance(value, bool):
-        raise UsageError(f"{name} must be True or False; got {value!r}")
+        raise UsageError(f"{name} must be True or False; got {shown(value)}")
     return value

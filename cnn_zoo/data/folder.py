@@ -77,8 +77,6 @@ def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
         for extra in sorted(inside - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
         for label, class_name in enumerate(class_names):
-            if not class_name.isprintable():
-                raise DataError(f"{root}: the folder name {class_name!r} cannot be printed; rename it")
             inside = sorted(p for p in (split_root / class_name).rglob("*") if p.is_file() and not _ignored(p))
             if not inside and split in ("all", "train"):
                 raise DataError(f"{split_root / class_name}: no images; every class needs some")

@@ -118,12 +118,17 @@ def at_once(input_shape: tuple[int | None, ...]) -> int:
 
 
 def batches_of(
-    images: Any, input_shape: tuple[int | None, int | None, int], batch_size: int = BATCH
-) -> Iterator[tuple[np.ndarray, list[tuple[int, int]]]]:
+    images: Any,
+    input_shape: tuple[int | None, int | None, int],
+    batch_size: int = BATCH,
+    *,
+    skip_broken: bool = False,
+) -> Iterator[tuple[np.ndarray, list[tuple[int, int] | Exception]]]:
     """Images of any kind that predict takes, read batch by batch (fewer at a time if they are large); files in threads.
 
     Yields float32 in [0, 1] of shape (batch, *input_shape), and the (height, width) that each image came with. What is
-    wrong with an image is raised when it is reached.
+    wrong with an image is raised when it is reached; with skip_broken, that of a file is in the place of its size, and
+    there is no image of it.
     """
     height, width, channels = input_shape
     size = (height or None) and (height, width)
@@ -145,20 +150,20 @@ def batches_of(
         raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
     rest, shape = iter(images), None
     while some := list(itertools.islice(rest, batch_size)):
-        if len(some) > 1 and all(isinstance(image, FILE) for image in some):
+        if skip_broken or (len(some) > 1 and all(isinstance(image, FILE) for image in some)):
             found = for_each_file(lambda _, path: _one(path, size, channels), some)
         else:  # a Pillow image may be there twice, and cannot be decoded by two threads
             found = [_one(image, size, channels) for image in some]
-        for one in found:
-            if isinstance(one, Exception):
-                raise one
-            shape = shape or one[0].shape
-            if one[0].shape != shape:
-                raise DataError("images of different sizes need a model with a fixed input size")
-        batch = np.empty((len(found), *shape), np.float32)
-        for i, (image, _) in enumerate(found):
+        good = [one for one in found if not isinstance(one, Exception)]
+        if len(good) < len(found) and not skip_broken:
+            raise next(one for one in found if isinstance(one, Exception))
+        shape = shape or (good[0][0].shape if good else None)
+        if any(image.shape != shape for image, _ in good):
+            raise DataError("images of different sizes need a model with a fixed input size")
+        batch = np.empty((len(good), *(shape or (0, 0, channels))), np.float32)
+        for i, (image, _) in enumerate(good):
             np.divide(image, np.float32(255 if image.dtype == np.uint8 else 1), out=batch[i])
-        yield batch, [own for _, own in found]
+        yield batch, [one if isinstance(one, Exception) else one[1] for one in found]
 
 
 def _one(image: Any, size: tuple[int, int] | None, channels: int) -> tuple[np.ndarray, tuple[int, int]]:

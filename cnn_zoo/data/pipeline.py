@@ -102,6 +102,19 @@ class Data:
         train, count = self.splits["train"], check_number("count", count, 1, whole=True)
         return self._images[train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(int)]]
 
+    def examples(self, count: int) -> dict[str, np.ndarray]:
+        """At most that many images of each class, uint8, spread evenly over the set; of masks, those that hold it."""
+        indices = np.sort(np.concatenate(list(self.splits.values())))
+        if not self.class_names:
+            return {self.target: self.sample(count)}
+        targets, found = self._targets[indices], {}
+        for label, name in enumerate(self.class_names):
+            of_class = targets[:, label] > 0 if self.target == "multi_hot" else targets == label
+            inside = indices[of_class.reshape(len(indices), -1).any(1)]
+            if len(inside):
+                found[name] = self._images[inside[np.linspace(0, len(inside) - 1, min(count, len(inside))).astype(int)]]
+        return found
+
     @functools.cached_property
     def digest(self) -> str:
         """What identifies the data: a hash of targets, splits and a hundred of the images."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.errors import DataError
+from ..core.text import printable
 
 LARGEST_DEFAULT = 224  # pixels: images that are all of one size keep it up to here
 DEFAULT_SIDE = 64  # pixels: the size that images of many sizes are brought to when none is asked for
@@ -47,6 +48,7 @@ class Source:
     mirrored: bool = False
 
     def __post_init__(self):
+        self.class_names = list(map(printable, self.class_names))  # as config.json, tables and figures will hold them
         images, targets = self.images, self.targets
         shapes = {"labels": images.shape[:1], "masks": images.shape[:-1]}
         if images.dtype != np.uint8 or targets.shape != shapes.get(self.target, (len(images), *targets.shape[1:])):

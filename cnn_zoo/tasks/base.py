@@ -59,6 +59,8 @@ def class_table(classes: dict[str, dict[str, Any]], columns: dict[str, str], wor
         places = {name: classes[name].get(columns[worst]) for name in names}
         names = sorted(names, key=lambda name: np.inf if places[name] is None else places[name])[:LONGEST]
     rows = [(name, *(_cell(classes[name], key) for key in columns.values())) for name in names]
+    if any("(" in cell for _, *cells in rows for cell in cells):
+        words = f"{words} In brackets: 95 % intervals.".strip()
     return Table(("class", *columns), rows, words)
 
 
@@ -85,10 +87,12 @@ class Task:
         lines: (judge's result) -> [(name, text)], what is said of it on the terminal and in the report.
         sections: (class names, judge's result) -> [Section], what the report shows of it.
         table: (judge's result) -> a Table of the classes, for the terminal and the report, or None.
-        options: arguments of predict that decode takes.
+        options: arguments of predict that decode takes, and what the command line gives them unless it is told.
         judging: arguments of evaluate that judge takes.
         activation: "softmax" or "sigmoid": what its nets end in, if not in logits; "" for a task that takes any.
         text: (prediction, class names) -> a line for the terminal.
+        record: (prediction, class names) -> {name: value}, its part of a table of predictions; a value may be a text, a
+            number, or a dictionary by class, which is a column for each class.
         draw: (image, prediction, class names) -> a figure for `predict --draw`; None: there is none.
         encode: (model) -> a function of a batch's (inputs, targets) that gives what the loss compares; None: they
             are compared as they are.
@@ -105,10 +109,11 @@ class Task:
     lines: Callable[[dict[str, Any]], list[tuple[str, str]]]
     sections: Callable[..., list[Section]] = lambda class_names, result: []
     table: Callable[[dict[str, Any]], Table | None] = lambda result: None
-    options: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     judging: tuple[str, ...] = ()
     activation: str = ""
     text: Callable[[Any, list[str]], str] = lambda prediction, class_names: str(prediction)
+    record: Callable[[Any, list[str]], dict[str, Any]] = lambda prediction, class_names: {"prediction": prediction}
     draw: Callable[..., Any] | None = None
     encode: Callable[..., Callable] | None = None
     least: int = 0

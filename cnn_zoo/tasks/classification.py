@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.intervals import interval_text, mean_share, share_text
+from ..core.text import markdown
 from ..nn.inspection import has_logits, probabilities
 from .base import Section, Task, add_task, class_table
 from .metrics import SPECIFICITY, TOP, Kept, classes_of, in_top
@@ -86,6 +87,15 @@ def text(pairs, class_names: list[str]) -> str:
     return "   ".join(f"{name} {probability:.1%}" for name, probability in pairs)
 
 
+def record(pairs, class_names: list[str]) -> dict[str, Any]:
+    """The most probable class and the probability of each; or the most probable ones, if these are not all."""
+    if len(pairs) < len(class_names):
+        ranks = [{f"class_{i}": name, f"probability_{i}": found} for i, (name, found) in enumerate(pairs, 1)]
+        return {key: value for rank in ranks for key, value in rank.items()}
+    (best, highest), found = pairs[0], dict(pairs)
+    return {"class": best, "probability": highest, "probability_of": {name: found[name] for name in class_names}}
+
+
 def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Accuracy with its interval beside that of the commonest class; of unbalanced classes the mean of the recalls; of
     two classes the AUC; the loss."""
@@ -118,7 +128,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
     worst = np.unravel_index(confused.argmax(), confused.shape)
     words = "Nothing."
     if confused.max() > 1:
-        true, wrongly = (class_names[label] for label in worst)
+        true, wrongly = (markdown(class_names[label]) for label in worst)
         words = f"Most often {true} is taken for {wrongly}: {confused.max()} times."
     elif confused.any():
         words = "No class is taken for the same other one more than once."
@@ -134,7 +144,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
 CLASSIFICATION = add_task(
     Task(
         "classification", target="labels", score="accuracy", losses=losses, judge=Judge, decode=decode, lines=lines,
-        sections=sections, table=table, options=("top",), judging=("specificity",), activation="softmax", text=text,
-        least=2,
+        sections=sections, table=table, options={"top": 3}, judging=("specificity",), activation="softmax", text=text,
+        record=record, least=2,
     )
 )  # fmt: skip

@@ -79,15 +79,27 @@ def decode(model, outputs, class_names: list[str], sizes=None, top: int | None =
     ]
 
 
+def said(pairs, class_names: list[str]) -> str:
+    """The classes with their probabilities."""
+    return text(pairs, class_names) or f"nothing of {THRESHOLD:.0%} or more"
+
+
+def record(pairs, class_names: list[str]) -> dict[str, Any]:
+    """The classes of at least 0.5, and the probability of each that is known."""
+    named = "; ".join(name for name, probability in pairs if probability >= THRESHOLD)
+    found = dict(pairs)
+    return {"classes": named, "probability_of": {name: found.get(name) for name in class_names}}
+
+
 def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Mean F1 and average precision, each beside what needs no net, how often all is right, and the loss."""
-    said = []
+    facts = []
     if result.get("average_precision") is not None:
         chance = f"{result['baseline_average_precision']:.4f} by the same answer to every image"
-        said.append(("mean average precision", f"{result['average_precision']:.4f} ({chance})"))
-    said.append(("mean F1", f"{result['f1']:.4f} ({result['baseline_f1']:.4f} by always naming every class)"))
+        facts.append(("mean average precision", f"{result['average_precision']:.4f} ({chance})"))
+    facts.append(("mean F1", f"{result['f1']:.4f} ({result['baseline_f1']:.4f} by always naming every class)"))
     exact = share_text(result["exact_match"], result["images"])
-    return [*said, ("all classes right", exact), ("loss", f"{result['loss']:.4f}")]
+    return [*facts, ("all classes right", exact), ("loss", f"{result['loss']:.4f}")]
 
 
 def table(result: dict[str, Any]):
@@ -120,7 +132,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
 MULTILABEL = add_task(
     Task(
         "multilabel", target="multi_hot", score="average_precision", losses=losses, judge=Judge, decode=decode,
-        lines=lines, sections=sections, table=table, options=("top",), judging=("specificity",), activation="sigmoid",
-        text=lambda pairs, class_names: text(pairs, class_names) or f"nothing of {THRESHOLD:.0%} or more", least=1,
+        lines=lines, sections=sections, table=table, options={"top": None}, judging=("specificity",),
+        activation="sigmoid", text=said, record=record, least=1,
     )
 )  # fmt: skip

@@ -1,0 +1,135 @@
+"""Strange names, paths, settings of the machine and of Keras: right all the same, or one line that says what to do."""
+
+import html
+import json
+import os
+import pickle
+import re
+import subprocess
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnn_zoo import Source, load_data, load_run, plots, train
+from cnn_zoo.cli import main
+from cnn_zoo.core.errors import DataError, MissingError, RunError, UsageError
+from cnn_zoo.core.files import write_json
+from cnn_zoo.core.text import markdown, printable, shell, shown
+
+ONCE = {"derandomize": True, "deadline": None, "database": None}
+HOSTILE = "\x1b[2J\x1b]0;title\x07\n\u202eabc|<img src=x onerror=alert(1)>`c`![x](y)"
+KEPT = "健康　病害 é e\u0301 نعم می\u200cخواهم क्\u200dष สวัสดี 👨\u200d👩\u200d👧 👩🏽\u200d💻 ❤\ufe0f\u200d🔥 C:\\x 50 %"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31mb\tc\r\nd\x9b", r"a\x1b[31mb\tc\r\nd\x9b"),
+        ("\u202eabc\u2066\u200f\u061c", r"\u202eabc\u2066\u200f\u061c"),
+        ("a\u200bb\u200dc\u2060d\ufeff\u3164", r"a\u200bb\u200dc\u2060d\ufeff\u3164"),
+        ("x\u2028y\u2029z", r"x\u2028y\u2029z"),
+        (os.fsdecode(b"caf\xe9"), r"caf\xe9"),
+        ("\ud800 \U000e0041", r"\ud800 \U000e0041"),
+        (KEPT, KEPT),
+    ],
+)
+def test_what_a_reader_would_not_see_is_written_as_an_escape(text, shown):
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
+@settings(max_examples=300, **ONCE)
+@given(st.text(st.characters() | st.sampled_from(HOSTILE + KEPT + "\u200d\u200c\ufe0f")))
+def test_every_text_becomes_one_line_that_can_be_written_and_stays_so(text):
+    line = printable(text)
+    assert {unicodedata.category(c) for c in line if c not in "\u200c\u200d"}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
+    assert printable(line.encode().decode()) == line
+    assert len(printable(text, 7)) <= 7
+    # what is left in Markdown are letters: without the escapes, the same text
+    marked = markdown(text)
+    assert html.unescape(re.sub(r"\\([\\`*_\[\]!#~$])", r"\1", marked)) == line
+    assert not set(re.sub(r"\\.", "", marked)) & set("<>|`*_[]!")
+
+
+def test_a_value_is_shown_in_one_bounded_line_even_if_it_has_no_text():
+    assert shown("a\nb") == r"'a\nb'"
+    assert shown(np.zeros((2, 2))) == "array([[0., 0.], [0., 0.]])"
+    assert shown(10**5000) == "a int"
+    assert len(shown("x" * 1000)) == 80
+
+
+@pytest.mark.parametrize("error", [UsageError, MissingError, RunError, DataError])
+def test_an_error_is_one_bounded_printable_line_whatever_it_names(error):
+    raised = error(HOSTILE + os.fsdecode(b"\xff") + ": no such file")
+    assert str(raised) == printable(HOSTILE) + r"\xff: no such file"
+    assert str(pickle.loads(pickle.dumps(raised))) == str(raised)
+    assert len(str(error("x" * 10**6))) < 2000
+
+
+def test_a_shell_reads_the_word_as_the_path():
+    for path in ("plain", "a b", "it's", os.fsdecode(b"caf\xe9 'x' \\n"), "a\x1b\n\u202eb"):
+        read = subprocess.run(["bash", "-c", f"printf %s {shell(path)}"], capture_output=True, check=True,
+                              env={"LC_ALL": "C.UTF-8"})  # fmt: skip
+        assert read.stdout == os.fsencode(path)
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory):
+    """A run whose classes, data and folder have names that a terminal or Markdown would obey."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 12, 12, 1), np.uint8)
+    names = [f"{HOSTILE}{i}" for i in range(3)]
+    data = load_data(Source(f"set {HOSTILE}", pixels, np.arange(60) % 3, names))
+    folder = tmp_path_factory.mktemp("strange") / "run \x1b[31m`x`"
+    options = {"filters": [4], "units": [4]}
+    return train("conv_stack", data, epochs=1, out=folder, precision="float32", model_options=options)
+
+
+def safe_line(line):
+    return line == printable(line)
+
+
+def test_what_the_terminal_shows_of_strange_names_is_harmless(strange, tmp_path, capsys):
+    plots.save(plots.tables({"x": np.eye(3)}), tmp_path / "a\x1b\u202e.png")
+    assert main(["predict", str(strange.path), str(tmp_path / "a\x1b\u202e.png")]) == 0
+    assert main(["predict", str(strange.path), str(tmp_path / "b\x1b\n.png")]) == 1
+    assert main(["evaluate", str(strange.path)]) == 2
+    for folder in ("c\x1b[31m", "d"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for i in range(4):
+            plots.save(plots.tables({"x": np.eye(3)}), tmp_path / "set" / folder / f"{i}.png")
+    (tmp_path / "set/d/broken\x1b\nline.png").write_bytes(b"x")
+    assert main(["data", str(tmp_path / "set")]) == 1
+    out, err = capsys.readouterr()
+    assert all(map(safe_line, (out + err).splitlines()))
+    assert r"\x1b[2J" in out
+    assert r"broken\x1b\nline.png" in out
+    assert len(err.splitlines()) == 5  # two of them tell what is read
+    assert strange.class_names == [f"{printable(HOSTILE)}{i}" for i in range(3)]
+    assert safe_line(repr(strange))
+
+
+def test_a_report_of_strange_names_holds_neither_html_nor_cells_nor_links_of_theirs(strange):
+    text = (strange.path / "report.md").read_text()
+    assert all(map(safe_line, text.splitlines()))
+    assert "<img" not in text
+    assert "![x]" not in text
+    assert "`c`" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert {row.count("|") for row in rows} == {3}
+
+
+def test_names_in_a_config_that_no_training_writes_are_refused(strange, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("model.safetensors", "metrics.json", "history.csv"):
+        (copy / name).write_bytes((strange.path / name).read_bytes())
+    config = json.loads((strange.path / "config.json").read_text())
+    del config["sha256"]
+    write_json(copy / "config.json", config)
+    assert load_run(copy).class_names == strange.class_names
+    write_json(copy / "config.json", config | {"class_names": [HOSTILE, "b", "c"]})
+    with pytest.raises(RunError, match="'class_names' must be printable"):
+        load_run(copy)
