@@ -5,11 +5,11 @@ is what --help says; it returns the exit status, None for 0.
 """
 
 import contextlib
-import csv
 import os
 import sys
 import textwrap
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from .nn.inspection import shapes_only
 from .recipes import Recipe, get_recipe
 from .weights.pretrained import accuracy_text, find_record, names_data, records_of
 
-DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")
+MOST_ROWS = 100  # classes of a contact sheet
+DATA_OPTIONS = ("validation", "image_size", "channels", "fit", "groups", "max_pixels", "skip_broken")
 
 
 def fail(message: str, status: int = 1) -> int:
@@ -184,8 +185,9 @@ def do_predict(args) -> int:
     image goes into a table. Brightness is not guessed: the digits of MNIST are light on dark, so for ink on paper use
     --invert.
     """
-    if args.top is not None:
-        check_number("--top", args.top, 1, whole=True)
+    for option, value in (("--top", args.top), ("--max-pixels", args.max_pixels)):
+        if value is not None:
+            check_number(option, value, 1, whole=True)
     tables = [(path, write) for path, write in ((args.csv, csv_rows), (args.json, json_rows)) if path]
     for path, _ in tables:
         check_new_file(path)
@@ -194,34 +196,32 @@ def do_predict(args) -> int:
     from .runs import load_run, read_config
 
     read_config(Path(args.run_folder))  # what is no run is told before thousands of files are looked at
-    from .data.images import for_each_file, open_image, read_image
-
-    def header(_, path):
-        with open_image(path, decode=False):
-            return None
+    from .data.images import for_each_file, read_image
+    from .data.pictures import read_header
 
     paths = _image_paths(args.images)
     if args.draw and len(paths) > 1:
         raise UsageError(f"--draw is for one image; got {len(paths)}")
-    headers = for_each_file(header, paths, _Progress(len(paths), "files looked at"))
-    broken = {path: error for path, error in zip(paths, headers, strict=True) if error}
+    look = _Progress(len(paths), "files looked at")
+    headers = for_each_file(lambda _, path: read_header(path, args.max_pixels), paths, look)
+    broken = {path: found for path, found in zip(paths, headers, strict=True) if isinstance(found, Exception)}
     if broken and not args.skip_broken:  # before the framework is loaded
         first, more = next(iter(broken.values())), f" (and {len(broken) - 1:,} more)" * (len(broken) > 1)
         raise type(first)(f"{first}{more}")
     if len(broken) == len(paths):
         raise DataError(f"none of the files could be read: {broken[paths[0]]}")
     run = load_run(args.run_folder)
-    from .inference import predictions
+    from .inference import predictions, reading_of
     from .tasks import get_task
 
     task = get_task(run.config["task"])
     if args.draw and not task.draw:
         raise UsageError(f"--draw: there is nothing to draw of {task.name}")
     readable = [path for path in paths if path not in broken]
-    options = (
-        {"top": args.top or (len(run.class_names) if tables else task.options["top"])} if "top" in task.options else {}
-    )
-    found_in = predictions(run, readable, **options, **_named(args, "invert", "skip_broken"))
+    options = dict(task.options)
+    if "top" in options and (args.top or tables):
+        options["top"] = args.top or len(run.class_names)
+    found_in = predictions(run, readable, **options, **_named(args, "invert", "fit", "max_pixels", "skip_broken"))
     longest, progress = max(len(printable(path)) for path in readable), _Progress(len(paths), "images")
     with contextlib.ExitStack() as opened:
         last = ("error",) * args.skip_broken
@@ -241,7 +241,8 @@ def do_predict(args) -> int:
             if args.draw:
                 from . import plots
 
-                plots.save(task.draw(read_image(path), found, run.class_names), args.draw)
+                options = {"max_pixels": args.max_pixels, "value_range": reading_of(run.config)["value_range"]}
+                plots.save(task.draw(read_image(path, **options), found, run.class_names), args.draw)
             for write in writers:
                 write(row)
             if tables:
@@ -257,18 +258,17 @@ def do_predict(args) -> int:
 
 def _image_paths(arguments: list[str]) -> list[str]:
     """The files that folders, CSV files and names of files stand for, each once."""
-    paths = []
+    from .data.files import image_files
+    from .data.table import is_table, table_files
+
+    paths: list[str] = []
     for argument in arguments:
         if os.path.isdir(argument):
             found, notes = image_files(argument)
             for note in notes:
                 print(printable(f"{argument}: {note}"), file=sys.stderr)
-            if not found:
-                raise DataError(f"{argument}: no images in this folder")
-        elif argument.lower().endswith(".csv"):
-            found = read_table(argument)
         else:
-            found = [argument]
+            found = table_files(argument) if is_table(argument) else [argument]
         paths += map(os.fspath, found)
     seen: set[str] = set()
     for path in paths:
@@ -276,23 +276,6 @@ def _image_paths(arguments: list[str]) -> list[str]:
             raise UsageError(f"{path} is given twice")
         seen.add(os.path.abspath(path))
     return paths
-
-
-def image_files(folder):
-    """A stand-in."""
-    from .data.folder import _ignored
-
-    found = sorted(p for p in Path(folder).rglob("*") if p.is_file())
-    return [p for p in found if not _ignored(p)], []
-
-
-def read_table(path):
-    """A stand-in."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "file" not in rows[0]:
-        raise DataError(f"{path}: no column file")
-    return [os.path.join(os.path.dirname(path), row["file"]) for row in rows]
 
 
 class _Progress:
@@ -308,6 +291,36 @@ class _Progress:
             self.shown, self.since = True, time.monotonic()
             end = "\r" if self.terminal and done < self.total else "\n"
             print(f"{done:,} of {self.total:,} {self.what}", end=end, file=sys.stderr, flush=True)
+
+
+def _balance(data, totals: list[int]) -> list[tuple[str, str]]:
+    """How many images the largest class has to one of the smallest."""
+    if data.target == "masks" or not totals:
+        return []
+    most, least = max(totals), min(totals)
+    if most == least:
+        return [("balance", f"every class has {most:,} images")]
+    commonest, rarest = (data.class_names[totals.index(count)] for count in (most, least))
+    words = f"{most / max(least, 1):.1f} to 1: {commonest} has {most:,} images, {rarest} {least:,}"
+    return [("balance", words + "; --class-weight balanced makes up for it" * (most > 1.5 * least))]
+
+
+def _pictures(data) -> list[tuple[str, str]]:
+    """Sizes and formats of the files, as they say themselves."""
+    headers = [header for header in data.headers if not isinstance(header, Exception)]
+    if not headers:
+        return []
+    kinds = Counter(
+        f"{header.format} {'16-bit ' * header.wide}{'colour' if header.colour else 'grey'}" for header in headers
+    )
+    sizes = {header.size for header in headers}
+    sides = []
+    for word, found in zip(("high", "wide"), zip(*(header.size for header in headers), strict=True), strict=True):
+        least, most = min(found), max(found)
+        several = f"{least} to {most} pixels {word} (median {sorted(found)[len(found) // 2]})"
+        sides.append(several if least < most else f"{least} pixels {word}")
+    words = f"{', '.join(sides)}; {len(sizes):,} size{'s' * (len(sizes) > 1)}"
+    return [("sizes", words), ("formats", ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))]
 
 
 def do_data(args) -> int:
@@ -330,12 +343,24 @@ def do_data(args) -> int:
     from .cards import shape_text, text_table
 
     print(f"{printable(data.name)}: {shape_text(data.input_shape)}, {data.num_classes} classes")
-    statistics = {key: ", ".join(f"{v:.4f}" for v in values) for key, values in data.statistics.items()}
-    print(f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}")
     columns = [[*data.class_counts(split), len(data.splits[split])] for split in data.splits]
     texts = [[f"{count:,}" for count in column] for column in columns]
     rows = list(zip([*data.class_names, "all"], *texts, strict=True))
-    print(text_table(("class", *data.splits), rows, right=(1, 2, 3)))
+    print(text_table(("class", *data.splits), rows, right=(1, 2, 3)), end="\n\n")
+    *totals, _ = map(sum, zip(*columns, strict=True))
+    statistics = {key: ", ".join(f"{value:.4f}" for value in values) for key, values in data.statistics.items()}
+    values = f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}"
+    _print_facts(
+        [*_balance(data, totals), *_pictures(data), ("values", values), *(("note", note) for note in data.notes)]
+    )
+    if args.draw:
+        from . import plots
+
+        titles = dict(zip(data.class_names, totals, strict=True))
+        examples = list(data.examples(6).items())[:MOST_ROWS]
+        unit = "images" if data.target != "masks" else "pixels"
+        plots.save(plots.sheet([(f"{name}: {titles[name]:,} {unit}", images) for name, images in examples]), args.draw)
+        print(f"drawn in {printable(args.draw)}")
     for line in data.skipped:
         print(f"{'skipped' if args.skip_broken else 'broken:'} {printable(line)}")
     if not data.skipped or args.skip_broken:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
-from .data.images import at_once, batches_of
+from .data.images import at_once, batches_of, check_fit
 from .data.sources import training_images_of
 from .nn.calls import call
 from .nn.inspection import has_logits
@@ -23,6 +23,8 @@ def predict(
     top: int | None = None,
     class_names: list[str] | None = None,
     invert: bool = False,
+    fit: str | None = None,
+    max_pixels: int | None = None,
 ) -> list:
     """Say what images show.
 
@@ -34,6 +36,8 @@ def predict(
         top: of a classifier: a list of that many pairs, the most probable first; None: one pair an image.
         class_names: of a model without an attribute class_names; default: the labels as text.
         invert: exchange black and white first, for dark digits on light paper.
+        fit: "stretch", "pad" or "crop" images of other proportions; None: as in the training, of a model "stretch".
+        max_pixels: of a file; None: 50 million.
 
     Returns:
         A list with, for each image, of a classifier (class name, probability), or a list of such pairs; of a
@@ -43,7 +47,8 @@ def predict(
         MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
         UsageError: no model of images, or another number of names than it has classes.
     """
-    return list(predictions(run_or_model, images, top=top, class_names=class_names, invert=invert))
+    options = {"top": top, "class_names": class_names, "invert": invert, "fit": fit, "max_pixels": max_pixels}
+    return list(predictions(run_or_model, images, **options))
 
 
 def predictions(
@@ -53,6 +58,8 @@ def predictions(
     top: int | None = None,
     class_names: Any = None,
     invert: bool = False,
+    fit: str | None = None,
+    max_pixels: int | None = None,
     skip_broken: bool = False,
 ) -> Iterator:
     """What predict returns, one by one, with no more than a batch of images in memory.
@@ -65,13 +72,27 @@ def predictions(
         raise UsageError(f"top is for classifiers; {model.name} is for {task.name}")
     check_flag("invert", invert)
     names = known_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
-    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), skip_broken=skip_broken):
+    told = getattr(run_or_model, "config", None)
+    reading = reading_of(told) if isinstance(told, dict) else {}
+    if fit is not None:
+        reading["fit"] = check_fit(fit)
+    if len(model.output_shape) == 4 and reading.get("fit") not in (None, "stretch"):
+        raise UsageError(f"masks are stretched with their images; got fit={reading['fit']!r}")
+    if max_pixels is not None:
+        check_number("max_pixels", max_pixels, 1, whole=True)
+    reading |= {"skip_broken": skip_broken, "max_pixels": max_pixels}
+    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), **reading):
         if invert:
             colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
             batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
         own = [size for size in sizes if not isinstance(size, Exception)]
         found = iter(task.decode(model, call(model, batch), names, own, **options) if own else ())
         yield from (size if isinstance(size, Exception) else next(found) for size in sizes)
+
+
+def reading_of(config: dict[str, Any]) -> dict[str, Any]:
+    """How a run's images were brought to its size and to 8 bits, and so others must be."""
+    return {name: config["data_options"].get(name) for name in ("fit", "value_range")}
 
 
 def image_model(run_or_model: Any):

@@ -129,6 +129,8 @@ def train(
     weights = _class_weights(class_weight, task, data)
     if recipe.early_stopping and not len(data.splits["validation"]):
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
+    if tensorboard and any("\ud800" <= letter <= "\udfff" for letter in str(out or data.folder)):
+        raise UsageError(f"TensorBoard needs a run folder whose name is UTF-8; got {out or data.folder}")
 
     recipe = recipe.for_data(len(data.splits["train"]), data.mirrored)
     if task.activation not in ("", "softmax"):  # what build_model ends in unless it is told

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from cnn_zoo import Source, load_data, load_run, plots, train
 from cnn_zoo.cli import main
@@ -133,3 +134,27 @@ def test_names_in_a_config_that_no_training_writes_are_refused(strange, tmp_path
     write_json(copy / "config.json", config | {"class_names": [HOSTILE, "b", "c"]})
     with pytest.raises(RunError, match="'class_names' must be printable"):
         load_run(copy)
+
+
+def test_data_and_run_in_folders_whose_names_are_not_utf_8(tmp_path, capsys):
+    odd = os.fsdecode(b"caf\xe9")
+    for name in (odd, "b"):
+        (tmp_path / f"set {odd}" / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = np.random.default_rng(i).integers(0, 256, (24, 24), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"set {odd}" / name / f"{i}{odd}.png")
+    small = ["--epochs", "1", "--set", "filters=4", "--set", "units=4"]
+    command = ["train", "--data", str(tmp_path / f"set {odd}"), *small, "--out", str(tmp_path / odd)]
+    assert main([*command, "--tensorboard"]) == 2  # which cannot write there, and says so before there is a folder
+    assert not (tmp_path / odd).exists()
+    assert main(command) == 0
+    assert sorted(os.listdir(tmp_path)) == sorted([f"set {odd}", odd])
+    assert "report.md" in os.listdir(tmp_path / odd)
+    assert main([*command, "--resume"]) == 0
+    assert main(["evaluate", str(tmp_path / odd)]) == 0
+    assert main(["predict", str(tmp_path / odd), str(tmp_path / f"set {odd}/b/0{odd}.png")]) == 0
+    out, err = capsys.readouterr()
+    assert all(map(safe_line, (out + err).splitlines()))
+    run = load_run(tmp_path / odd)
+    assert run.config["data"] == str(tmp_path / f"set {odd}")
+    assert run.class_names == ["b", r"caf\xe9"]

@@ -76,9 +76,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _sealed_json(value: dict[str, Any]) -> str:
     def dump(value):
-        return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return text.encode("utf-8", "backslashreplace").decode()  # as JSON has surrogates, of paths that are not UTF-8
 
-    return dump(value | {"sha256": hashlib.sha256(dump(value).encode("utf-8", "surrogatepass")).hexdigest()})
+    return dump(value | {"sha256": hashlib.sha256(dump(value).encode()).hexdigest()})
 
 
 def read_text(path: Path) -> str:
@@ -167,8 +168,8 @@ def csv_rows(path: str | Path, *last: str) -> Iterator[Callable[[dict[str, Any]]
         last: further columns, which a row may do without.
 
     The first row that has more than a "file" and those of `last` says what columns there are; what comes before it
-    waits. A value may be a dictionary: its entries are columns of their own, KEY_NAME. What a spreadsheet would take
-    for a formula has an apostrophe before it.
+    waits. A value may be a list of texts, or a dictionary: its entries are columns of their own, KEY_NAME. What a
+    spreadsheet would take for a formula has an apostrophe before it.
     """
     with atomic(path) as temporary, open(temporary, "w", newline="", **TEXT) as out:
         writer, heads, waiting = csv.writer(out, lineterminator="\n"), [], []
@@ -192,9 +193,10 @@ def csv_rows(path: str | Path, *last: str) -> Iterator[Callable[[dict[str, Any]]
 
 
 def _cell(value: Any) -> Any:
-    """A number with the digits that 32 bits hold; text that is no formula."""
+    """A number with the digits that 32 bits hold; a list with bars between; text that is no formula."""
     if isinstance(value, float):
         return f"{value:.7g}"
+    value = "|".join(value) if isinstance(value, list) else value
     formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{value}" if formula else value
 
