@@ -193,14 +193,14 @@ class Training:
 
         That is, of each weight its gradient and two numbers of the optimizer, and what every layer with weights returns
         of a batch. Where address space is limited, a training of conv_stack takes 0.8 GB more, for threads and code,
-        and one of vgg16 with small images five times as much as the above.
+        and one of vgg16 with small images four times as much as the above.
         """
         size, kept = 2 if "16" in net.compute_dtype else 4, 0
         with contextlib.suppress(UsageError):
             kept = sum(math.prod(row.output_shape) for row in layer_rows(net) if row.macs) * self.recipe.batch_size
         what = f"a step of {net.name} with batches of {self.recipe.batch_size}"
         needed = 12 * net.count_params() + size * kept
-        check_memory(what, needed, room=8e8 + 4 * needed)
+        check_memory(what, needed, room=8e8 + 3 * needed)
 
     def begin(self, net, folder: Path, resume: bool) -> State:
         """Where the training stands: at its beginning, or where the one in the folder was stopped."""
