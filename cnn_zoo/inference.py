@@ -44,20 +44,40 @@ def predict(
 
 
 def predictions(
-    run_or_model: Any, images: Any, *, top: int | None = None, class_names: Any = None, invert: bool = False
+    run_or_model: Any,
+    images: Any,
+    *,
+    top: int | None = None,
+    class_names: Any = None,
+    invert: bool = False,
+    skip_broken: bool = False,
+    max_pixels: int | None = None,
 ) -> Iterator:
-    """What predict returns, one by one, with no more than a batch of images in memory."""
+    """What predict returns, one by one, with no more than a batch of images in memory.
+
+    With skip_broken, which is for files, a DataError or MissingError takes the place of what cannot be read.
+    """
     model, task = image_model(run_or_model), task_of(run_or_model)
     options = {} if top is None else {"top": check_number("top", top, 1, whole=True)}
     if options.keys() - set(task.options):
         raise UsageError(f"top is for classifiers; {model.name} is for {task.name}")
     check_flag("invert", invert)
     names = known_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
-    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:])):
+    told = getattr(run_or_model, "config", None)
+    reading = reading_of(told) if isinstance(told, dict) else {}
+    reading |= {"skip_broken": skip_broken, "max_pixels": max_pixels}
+    for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), **reading):
         if invert:
             colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
             batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
-        yield from task.decode(model, call(model, batch), names, sizes, **options)
+        own = [size for size in sizes if not isinstance(size, Exception)]
+        found = iter(task.decode(model, call(model, batch), names, own, **options) if own else ())
+        yield from (size if isinstance(size, Exception) else next(found) for size in sizes)
+
+
+def reading_of(config: dict[str, Any]) -> dict[str, Any]:
+    """How a run's images were brought to its size and to 8 bits, and so others must be."""
+    return {name: config["data_options"].get(name) for name in ("fit", "value_range")}
 
 
 def image_model(run_or_model: Any):

@@ -280,6 +280,25 @@ def gallery(images: np.ndarray, captions: list[str], columns: int = 8, title: st
         return figure
 
 
+def sheet(rows: list[tuple[str, np.ndarray]]) -> Figure:
+    """Rows of images, all of one size, each row under its caption; to be read on a telephone, too."""
+    columns = max(len(images) for _, images in rows)
+    height, width = rows[0][1].shape[1:3]
+    wide, caption = 6 / columns, 0.34  # inches
+    tall = wide * height / width
+    with new_figure(6.2, len(rows) * (tall + caption) + 0.2) as figure:
+        axes = figure.subplots()  # one for all: laying out many takes a second
+        for i, (text, images) in enumerate(rows):
+            top = -i * (tall + caption)
+            axes.text(0, top + 0.05, plain(text, 60), fontsize=13, va="bottom")
+            for j, image in enumerate(images):
+                extent = (j * wide, (j + 0.96) * wide, top - 0.96 * tall, top)
+                axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
+        axes.set(xlim=(0, 6), ylim=(caption - len(rows) * (tall + caption), caption), aspect="equal")
+        axes.set_axis_off()
+        return figure
+
+
 def shares(names: list[str], values: list[float | None], title: str, baseline: float | None = None) -> Figure:
     """A share for each name, as bars, beside a line for what can be had without any effort."""
     with new_figure(7, 0.9 + 0.26 * len(names)) as figure:

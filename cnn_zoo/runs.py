@@ -82,14 +82,18 @@ class Run:
         from .data.pipeline import load_data
 
         own = name is None
-        for option in ("image_size", "channels", *["validation"] * own):
+        for option in ("image_size", "channels", "fit", "value_range", *["validation"] * own):
             if option in options:
                 raise UsageError(f"{option} is the run's own; got {options[option]!r:.80}")
         if own:
             name = self.config["data"]
-            if name == "arrays":
+            if name in ("arrays", "dataset", "table"):  # which have no file
                 raise UsageError(f"{self.path} was trained on arrays, which it does not keep; pass the data")
             options = {**self.config["data_options"], **options}
+        else:
+            kept = ("fit", "value_range")
+            options |= {name: self.config["data_options"][name] for name in kept if name in self.config["data_options"]}
+            options = {"class_names": self.class_names or None, **options}
         *size, channels = self.config["input_shape"]
         target = get_task(self.config["task"]).target
         data = load_data(name, **{"target": target, **options, "image_size": tuple(size), "channels": channels})

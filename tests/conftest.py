@@ -22,6 +22,12 @@ def equal(some, others):
     return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
 
 
+def in_source_order(data, split):
+    """Images and targets of a split, which mixes those for judging, as the source has them."""
+    order = np.argsort(data.splits[split])
+    return data.images(split)[order], data.targets(split)[order]
+
+
 def clean_environment(**changes):
     """The environment without what JAX, where it is installed, has set for TensorFlow's log."""
     return {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"} | changes

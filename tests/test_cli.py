@@ -13,7 +13,7 @@ from PIL import Image
 
 import cnn_zoo
 from cnn_zoo import cli as cli_module
-from cnn_zoo import load_data
+from cnn_zoo import commands, load_data
 from cnn_zoo.cli import main
 from conftest import clean_environment, run_cli
 
@@ -262,7 +262,7 @@ def test_a_pipe_that_closes_before_the_end_is_a_failure_of_what_has_work_to_do(c
     def interrupted(args):
         raise BrokenPipeError
 
-    original = getattr(cli_module, f"_{command.split()[0]}")
+    original = getattr(commands, f"do_{command.split()[0]}")
     interrupted.__name__, interrupted.__doc__ = original.__name__, original.__doc__
     monkeypatch.setattr(os, "dup2", lambda *descriptors: None)
     monkeypatch.setattr(cli_module, "COMMANDS", {interrupted: cli_module.COMMANDS[original]})

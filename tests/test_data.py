@@ -21,7 +21,7 @@ from cnn_zoo.core.errors import DataError, MissingError, OptionError, UsageError
 from cnn_zoo.data.source import Source, empty
 from cnn_zoo.data.sources import SOURCES, add_source
 from cnn_zoo.data.tfds import TFDS
-from conftest import clean_environment
+from conftest import clean_environment, in_source_order
 
 
 def batches(dataset):
@@ -281,10 +281,13 @@ def test_arrays_are_a_data_set():
             np.array([0, 1, -1, 0]),
             "of at least two classes; these are from -1",
         ),
-        (np.zeros((4, 8, 8), np.uint8), np.array([0.0, 1, 1, 0]), "integers; got float64"),
+        (np.zeros((4, 8, 8), np.uint8), np.array([0.5, 1, 1, 0]), "integers; got float64"),
+        (np.zeros((4, 8, 8), np.uint8), np.array([[0, 1], [1, 1], [1, 0], [1, 0]]), "must be one-hot"),
+        ([np.zeros((8, 8)), np.zeros((9, 9))], np.array([0, 1]), "list is not an array of images of one size"),
+        (np.zeros((4, 3, 8, 8)), np.array([0, 1, 1, 0]), r"channels come last: np.moveaxis\(images, 1, -1\)"),
         (np.full((4, 8, 8), np.nan), np.array([0, 1, 1, 0]), "NaN"),
         (np.full((4, 8, 8), 255.0), np.array([0, 1, 1, 0]), "divide by 255"),
-        (np.zeros((4, 8, 8), np.int32), np.array([0, 1, 1, 0]), "uint8 or floats"),
+        (np.zeros((4, 8, 8), np.int32), np.array([0, 1, 1, 0]), "uint8, .* or floats .*; got int32"),
         (np.zeros((4, 8), np.uint8), np.array([0, 1, 1, 0]), r"images must be .* got \(4, 8\)"),
     ],
 )
@@ -423,7 +426,7 @@ def test_folders_that_are_no_data_set(tmp_path):
         ({"image_size": True}, "image_size must be a side .* got True"),
         ({"memory_limit": "much"}, "memory_limit must be a number of at least 0; got 'much'"),
         ({"channels": 2}, "channels must be one of None, 1, 3, 4; got 2"),
-        ({"name": 7}, "a data set is a name, a folder, a pair of arrays or a Source; got int"),
+        ({"name": 7}, "a data set is a name, a folder, .* or a Source; got int"),
         ({"target": "masks"}, "mnist5k has labels; masks are in: scenes"),
         ({"target": "boxs"}, "mnist5k has labels; no data set here has 'boxs'"),
     ],
@@ -436,7 +439,7 @@ def test_wrong_arguments_are_named(arguments, message):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda data: data.images("tst"), "split must be one of 'train', 'validation', 'test'; got 'tst'"),
+        (lambda data: data.images("tst"), "split must be one of 'train', .* 'all'; got 'tst'"),
         (lambda data: data.targets("tst"), "split must be one of"),
         (lambda data: data.batches("tst"), "split must be one of"),
         (lambda data: data.class_counts("tst"), "split must be one of"),
@@ -602,8 +605,9 @@ def test_a_set_of_tfds_is_read_split_by_split(name, tmp_path):
     data = load_data(name, validation=0, image_size=shape[:2], progress=told.append)
     assert told == [f"reading {name}: train, 8 images", f"reading {name}: test, 4 images"]
     for split, examples in rows.items():
-        assert np.array_equal(data.images(split), [row["image"] for row in examples])
-        assert data.targets(split).tolist() == [row["label"] for row in examples]
+        images, labels = in_source_order(data, split)
+        assert np.array_equal(images, [row["image"] for row in examples])
+        assert labels.tolist() == [row["label"] for row in examples]
     assert data.class_names == names
     assert load_data(name, validation=0).input_shape == (shape if shape[0] <= 224 else (64, 64, 3))  # as of a folder
 
@@ -620,8 +624,9 @@ def test_full_sets_where_they_are_prepared(name):
     assert sizes[1] == pytest.approx(0.1 * (sizes[0] + sizes[1]), abs=5)  # rounded class by class
     assert sizes[2] == 10_000
     official = next(tfds.load(name, split="test", as_supervised=True).batch(100).as_numpy_iterator())
-    assert np.array_equal(data.images("test")[:100], official[0])
-    assert np.array_equal(data.targets("test")[:100], official[1])
+    images, labels = in_source_order(data, "test")
+    assert np.array_equal(images[:100], official[0])
+    assert np.array_equal(labels[:100], official[1])
 
 
 def test_what_looks_like_a_path_is_a_folder_and_a_bare_name_a_data_set(photos, tmp_path, monkeypatch, no_report):

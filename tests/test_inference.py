@@ -187,8 +187,8 @@ def test_a_model_of_any_size_is_judged(digits):
 
 def test_images_are_resized_in_memory_however_many(monkeypatch):
     limits, empty = [], source.empty
-    monkeypatch.setattr("cnn_zoo.data.images.empty", lambda *shape: limits.append(shape[-1]) or empty(*shape))
-    assert as_batch(np.zeros((3, 9, 9), np.uint8), (8, 8, 1)).shape == (3, 8, 8, 1)
+    monkeypatch.setattr("cnn_zoo.data.images.empty", lambda *shape: limits.append(shape[3]) or empty(*shape))
+    assert as_batch(np.zeros((5, 9, 9), np.uint8), (8, 8, 1)).shape == (5, 8, 8, 1)
     assert limits == [float("inf")]
 
 
@@ -198,7 +198,7 @@ def test_images_are_resized_in_memory_however_many(monkeypatch):
         (np.full((1, 28, 28, 1), np.nan), DataError, "NaN or infinite"),
         (np.full((28, 28), np.inf), DataError, "NaN or infinite"),
         (np.full((28, 28), 200.0), DataError, r"must be in \[0, 1\]; these are in \[200, 200\]: divide by 255"),
-        (np.zeros((28, 28), int), DataError, "uint8 or floats in .*; got int64"),
+        (np.zeros((28, 28), int), DataError, "uint8, uint16 or bool, or floats .*; got int64"),
         (np.zeros(28), DataError, r"an array of images is .* got \(28,\)"),
         (np.zeros((2, 28, 28, 5)), DataError, r"got \(2, 28, 28, 5\)"),
         (np.zeros((0, 0)), DataError, r"got \(1, 0, 0, 1\)"),
@@ -207,7 +207,11 @@ def test_images_are_resized_in_memory_however_many(monkeypatch):
         ([np.zeros((5, 28, 28), np.uint8)], DataError, r"one image an entry; one has shape \(5, 28, 28\)"),
         ("none.png", MissingError, "none.png: no such file"),
         (3, UsageError, "got int"),
-        (tf.data.Dataset.range(3), UsageError, "use evaluate"),
+        (tf.data.Dataset.range(3), DataError, r"an array of images is .* got \(\)"),
+        ([np.zeros((28, 28)), np.zeros((28, 29, 2))], DataError, "1, 3 or 4 channels"),
+        ([[1, 2], [3]], DataError, "one image an entry|is not an array|got"),
+        (np.ma.masked_array(np.zeros((28, 28)), np.eye(28)), DataError, "a masked array hides pixels"),
+        (np.zeros((28, 28), complex), DataError, "holds numbers; got complex128"),
     ],
 )
 def test_what_is_not_an_image_is_named(run, images, error, message):

@@ -81,6 +81,7 @@ runs cards checkpoints
 inference report
 training
 teaching
+commands
 cli
 __main__ __init__
 """.split("\n")

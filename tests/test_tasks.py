@@ -70,6 +70,22 @@ def test_what_is_decoded_is_what_was_meant():
     assert decoded[0].dtype == np.uint8
 
 
+def test_a_record_of_a_prediction_has_a_number_for_every_class_or_the_most_probable_ones():
+    outputs = np.array([[0.2, 0.5, 0.3]], np.float32)
+    model = net("classification")
+    whole, best = (CLASSIFICATION.decode(model, outputs, NAMES, top=top)[0] for top in (3, 2))
+    found = CLASSIFICATION.record(whole, NAMES)
+    assert (found["class"], found["probability"]) == ("one", 0.5)
+    assert list(found["probability_of"]) == NAMES
+    assert list(found["probability_of"].values()) == pytest.approx([0.2, 0.5, 0.3])
+    found = CLASSIFICATION.record(best, NAMES)
+    assert list(found) == ["class_1", "probability_1", "class_2", "probability_2"]
+    assert list(found.values()) == ["one", 0.5, "two", pytest.approx(0.3)]
+    mask = np.array([[0, 2, 2, 2]], np.uint8)
+    assert SEGMENTATION.record(mask, NAMES) == {"share_of": {"nothing": 0.25, "one": 0.0, "two": 0.75}}
+    assert SEGMENTATION.text(mask, NAMES) == "two 75.0%   nothing 25.0%"
+
+
 def test_the_judge_of_masks_agrees_with_keras_and_leaves_out_what_is_not_judged():
     rng = np.random.default_rng(1)
     masks, outputs = rng.integers(0, 3, (4, 6, 8)), rng.dirichlet(np.ones(3), (4, 6, 8)).astype(np.float32)

@@ -32,7 +32,7 @@ FIRST = {  # module or package -> the files of tests that should notice; others:
     "core": "runs cli training pretrained", "data": "data scenes images augment inference", "nn": "layers models ranks",
     "models": "packaging models unet", "weights": "pretrained torch_weights runs", "tasks": "tasks counting runs",
     "build": "models pretrained", "runs": "runs training", "checkpoints": "training runs", "report": "runs tasks",
-    "__main__": "cli", "__init__": "packaging",
+    "commands": "commands cli", "__main__": "cli", "__init__": "packaging",
 }  # fmt: skip
 LOOKED_AT = ("plots.py", "teaching/figures", "teaching/widgets.py")
 

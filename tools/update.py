@@ -7,6 +7,7 @@
 - tests/reference/layers.csv, from the family files: what their layers are called, and are
 - the table of models in docs/models.md, from the catalogue
 - docs/measurements.md, from results/ and benchmarks/results/
+- the table of awkward folders in docs/data.md, from results/folders.csv
 - the table of weights in docs/weights.md, from the manifest of published weights and results/published.csv
 - every badge, Colab link and address, from `url` in setup.cfg, and the version in CITATION.cff
 """
@@ -195,6 +196,15 @@ def pretrained_table() -> str:
     return "\n".join((table(heads, rows, "   rr r"), title, *found))
 
 
+def folders_table() -> str:
+    """What becomes of awkward folders, here and with Keras."""
+    from cnn_zoo.core.text import markdown
+
+    with open(ROOT / "results/folders.csv", newline="", encoding="utf-8") as file:
+        rows = [(row["folder"], markdown(row["cnn_zoo"]), markdown(row["keras"])) for row in csv.DictReader(file)]
+    return table(("a folder with", "cnn_zoo", "`image_dataset_from_directory`"), rows)
+
+
 def compared(name: str, facts, ratio, heads: tuple[str, ...], digits: int = 2, split=dict.items) -> str:
     """A table of a benchmark's rows: facts on the first kind of processor, and a ratio on each of them.
 
@@ -350,6 +360,7 @@ def wanted_files() -> dict[Path, str]:
     tables = {
         ROOT / "docs/models.md": ("models", model_table(rows)),
         ROOT / "docs/measurements.md": ("measured", measured()),
+        ROOT / "docs/data.md": ("folders", folders_table()),
         ROOT / "docs/weights.md": ("pretrained", pretrained_table()),
     }
     for pattern in LINKED:

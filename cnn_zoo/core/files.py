@@ -9,8 +9,9 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .errors import MissingError, RunError, reason
 
 TEMPORARY = ".cnn_zoo-"  # how the names of half-written files begin: nobody else's, for they are removed
 CHECKSUM = "cnn_zoo_sha256"  # in the header, of everything else
+TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # a byte of a file name that is not UTF-8 is \udcXX
 MAX_RECORD = 50_000_000  # bytes of a JSON or CSV file
 
 
@@ -143,6 +145,81 @@ def write_csv(path: str | Path, columns: dict[str, list]) -> None:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
     write_text(path, out.getvalue())
+
+
+def check_new_file(path: str | Path) -> None:
+    """Before work is done for it: RunError or MissingError if a file cannot be written there, or something is there."""
+    path = Path(path)
+    if path.is_dir():
+        raise RunError(f"{path} is a folder; name a file in it")
+    if os.path.lexists(path):
+        raise RunError(f"{path} is there already; choose another name, or remove it")
+    if not path.parent.is_dir():
+        raise MissingError(f"{path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise RunError(f"no permission to write in {path.parent}")
+
+
+@contextlib.contextmanager
+def csv_rows(path: str | Path, *last: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that takes the rows of a table one at a time; the file is there, whole, when the block ends well.
+
+    Args:
+        last: further columns, which a row may do without.
+
+    The first row that has more than a "file" and those of `last` says what columns there are; what comes before it
+    waits. A value may be a list of texts, or a dictionary: its entries are columns of their own, KEY_NAME. What a
+    spreadsheet would take for a formula has an apostrophe before it.
+    """
+    with atomic(path) as temporary, open(temporary, "w", newline="", **TEXT) as out:
+        writer, heads, waiting = csv.writer(out, lineterminator="\n"), [], []
+
+        def write(row: dict[str, Any]) -> None:
+            nonlocal heads
+            parts = [
+                {f"{key}_{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
+                for key, value in row.items()
+            ]
+            row = {key: value for part in parts for key, value in part.items()}
+            waiting.append(row)
+            if not heads and row.keys() - {"file", *last}:
+                heads = [key for key in row if key not in last] + list(last)
+                writer.writerow(map(_cell, heads))
+            if heads:
+                writer.writerows([_cell(row.get(key, "")) for key in heads] for row in waiting)
+                waiting.clear()
+
+        yield write
+
+
+def _cell(value: Any) -> Any:
+    """A number with the digits that 32 bits hold; a list with bars between; text that is no formula."""
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    value = "|".join(value) if isinstance(value, list) else value
+    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if formula else value
+
+
+@contextlib.contextmanager
+def json_rows(path: str | Path, *last: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """As csv_rows, for a JSON list of objects; what is no finite number is null."""
+    with atomic(path) as temporary, open(temporary, "w", **TEXT) as out:
+        between = "\n"
+        out.write("[")
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: plain(one) for key, one in value.items()}
+            return value if not isinstance(value, float) else float(f"{value:.7g}") if math.isfinite(value) else None
+
+        def write(row: dict[str, Any]) -> None:
+            nonlocal between
+            out.write(between + json.dumps(plain(row), ensure_ascii=False))
+            between = ",\n"
+
+        yield write
+        out.write("\n]\n")
 
 
 @contextlib.contextmanager

@@ -1,96 +1,143 @@
 """Folders of images: a sub-folder a class, or such folders under train, test and perhaps validation."""
 
 import os
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import DataError
-from .images import for_each_file, lies_on_its_side, open_image, to_array
-from .source import DEFAULT_SIDE, LARGEST_DEFAULT, Source, empty
+from .files import files_in, folders, ignored, words_for
+from .listing import Listing
 
-SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-SPLIT_FOLDERS |= dict.fromkeys(("validation", "valid", "val"), "validation")
-
-
-def read(target: str, *, name, image_size, channels, skip_broken, memory_limit, progress) -> Source:
-    """Every file is opened twice: for the size of all, which follows from theirs, and for its pixels."""
-    root, size = Path(name), image_size
-    class_names, files = _scan(root)
-    paths, labels, split_of = zip(*files, strict=True)
-    progress(f"{root}: {len(paths):,} files, {len(class_names)} classes; checking")
-
-    def header(i, path):
-        with open_image(path, decode=False) as image:
-            upright = image.size if lies_on_its_side(image) else image.size[::-1]
-            return upright, image.mode not in ("1", "L", "I;16", "LA")
-
-    good = [header for header in for_each_file(header, paths) if not isinstance(header, Exception)]
-    if size is None:
-        sizes = {size for size, _ in good}
-        size = sizes.pop() if len(sizes) == 1 and max(max(sizes)) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
-    if channels is None:
-        channels = 3 if any(colour for _, colour in good) else 1
-    images = empty(len(paths), size, channels, memory_limit)
-
-    def decode(i, path):
-        with open_image(path) as image:
-            images[i] = to_array(image, size, channels)
-
-    results = for_each_file(decode, paths, lambda done: progress(f"{root}: {done:,} of {len(paths):,} files looked at"))
-    skipped = [str(result) for result in results if result is not None]
-    if skipped and not skip_broken:
-        found = skipped[0] + (f" (and {len(skipped) - 1:,} more)" if len(skipped) > 1 else "")
-        raise DataError(f"{found}; mend or remove it, or leave such files out with skip_broken (--skip-broken)")
-    labels, split_of = np.array(labels), np.array(split_of)
-    kept = np.array([result is None for result in results])
-    for label, class_name in enumerate(class_names):
-        if not (kept & (labels == label)).any():
-            raise DataError(f"{root}: class {class_name!r} has no readable image")
-    splits = {split: np.flatnonzero(kept & (split_of == split)) for split in dict.fromkeys(split_of.tolist())}
-    folder = os.path.abspath(root)
-    return Source(str(root), images, labels, class_names, splits=splits, skipped=skipped, folder=folder)
+SPLIT_WORDS = {  # in the names of folders
+    "train": "train", "training": "train", "test": "test", "testing": "test", "holdout": "test", "eval": "test",
+    "evaluation": "test", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "validate": "validation",
+}  # fmt: skip
+SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val")  # names of folders, without more
+ENDINGS = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".heic",
+    "",
+)
 
 
-def _scan(root: Path) -> tuple[list[str], list[tuple[Path, int, str]]]:
-    """Class names, and (path, label, split or "all") of every file, in an order that depends on the names alone."""
-    tops = _folders(root)
-    splits = [SPLIT_FOLDERS.get(top.name.lower()) for top in tops]
-    if "train" in splits and ({"test", "validation"} & set(splits) or len(splits) == 1):  # else "train" is a class
-        if None in splits:
-            strange = tops[splits.index(None)].name
-            raise DataError(f"{root}: {strange!r} is neither a class nor a split; beside train go test and validation")
-        split_roots = dict(zip(splits, tops, strict=True))
-        if len(split_roots) < len(tops):
-            raise DataError(f"{root}: two folders for one split among {', '.join(top.name for top in tops)}")
-    else:
-        split_roots = {"all": root}
-    class_names = [folder.name for folder in _folders(split_roots.get("train", root))]
-    if len(class_names) < 2:
-        found = f"only one, {class_names[0]!r}" if class_names else "none"
-        raise DataError(f"{root}: needs a sub-folder of images for each of at least two classes; found {found}")
-    files = []
+def read(target: str, *, name, groups, class_names) -> Listing:
+    """A folder as labels: the name of each sub-folder is a class. With class_names, of those alone, numbered so."""
+    found = scan(Path(name), class_names)
+    found.grouped_by(groups)
+    return found
+
+
+def scan(root: Path, known: list[str] | None = None) -> Listing:
+    """The files of every class and split, in an order that depends on the names alone."""
+    split_roots, notes = _split_roots(root)
+    class_names = [folder.name for folder in folders(split_roots.get("train", root))]
+    if known is None and len(class_names) < 2:
+        raise DataError(_too_few(root, split_roots, class_names))
+    if known is not None:
+        inside = {folder.name for split_root in split_roots.values() for folder in folders(split_root)}
+        strange = sorted(inside - set(known))
+        if strange:
+            raise DataError(f"{root} has a class {strange[0]!r}, which is not known: known are {', '.join(known)}")
+        if not inside:
+            raise DataError(f"{root}: put the images of each class into a sub-folder named as it; {_what_is_in(root)}")
+        class_names = list(known)
+    paths, labels, split_of, left = [], [], [], Counter()
     for split, split_root in split_roots.items():
-        inside = {folder.name for folder in _folders(split_root)}
+        inside = {folder.name for folder in folders(split_root)}
         if not inside:
             raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
         for extra in sorted(inside - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
+        left.update(
+            "hidden or system folders" if path.is_dir() else "hidden or system files"
+            for path in split_root.iterdir()
+            if ignored(path.name)
+        )
         for label, class_name in enumerate(class_names):
-            inside = sorted(p for p in (split_root / class_name).rglob("*") if p.is_file() and not _ignored(p))
-            if not inside and split in ("all", "train"):
+            found = files_in(split_root / class_name, left) if class_name in inside else []
+            if not found and known is None and split in ("all", "train"):
                 raise DataError(f"{split_root / class_name}: no images; every class needs some")
-            files += [(path, label, split) for path in inside]
-    return class_names, files
+            paths, labels = paths + found, labels + [label] * len(found)
+            split_of += [split] * len(found)
+    if not paths:
+        raise DataError(f"{root}: no images")
+    notes += words_for(left)
+    folder = os.path.abspath(root)
+    return Listing(str(root), folder, folder, "labels", class_names, paths, np.array(labels), split_of, notes=notes)
 
 
-def _folders(root: Path) -> list[Path]:
-    try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not _ignored(path))
-    except PermissionError:
-        raise DataError(f"{root}: no permission to read this folder") from None
+def split_word(name: str) -> str | None:
+    """The split that a folder's name speaks of, such as "test" of "seg_test"; None: of none, or of several."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    found = {SPLIT_WORDS[word.lower()] for word in words if word.lower() in SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
 
 
-def _ignored(path: Path) -> bool:
-    """What file managers leave behind."""
-    return path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini", "__MACOSX")
+def _split_roots(root: Path) -> tuple[dict[str, Path], list[str]]:
+    """The folder of each split, or {"all": root} where the sub-folders are classes; and what must be told of them.
+
+    Names alone do not tell one from the other: folders that hold no images and the same sub-folders are no classes.
+    """
+    tops = folders(root)
+    plain = [SPLIT_WORDS[top.name.lower()] if top.name.lower() in SPLITS else None for top in tops]
+    if "train" in plain and ({"test", "validation"} & set(plain) or len(plain) == 1):  # else "train" is a class
+        if None in plain:
+            strange = tops[plain.index(None)].name
+            raise DataError(f"{root}: {strange!r} is neither a class nor a split; beside train go test and validation")
+        split_roots = dict(zip(plain, tops, strict=True))
+        if len(split_roots) < len(tops):
+            raise DataError(f"{root}: two folders for one split among {', '.join(top.name for top in tops)}")
+        return split_roots, []
+    words = [split_word(top.name) for top in tops]
+    if "train" in words and None not in words and len(set(words)) == len(words) > 1:
+        told = ", ".join(f"{top.name} ({word})" for top, word in zip(tops, words, strict=True))
+        return dict(zip(words, tops, strict=True)), [f"taken as splits: {told}"]
+    inside = {top.name: {sub.name for sub in folders(top)} for top in tops if not _has_images(top)}
+    names = sorted(inside)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            if len(shared := inside[first] & inside[second]) > 1:
+                same = ", ".join(sorted(shared)[:3]) + " …" * (len(shared) > 3)
+                found = (
+                    f"{root}: {first!r} and {second!r} have no images of their own and the same sub-folders ({same})"
+                )
+                advice = "are they splits (name them train, test, validation), or is this folder one level too high"
+                raise DataError(f"{found}; {advice}? Or list files and labels in a CSV file")
+    return {"all": root}, []
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in ENDINGS and path.is_file() for path in folder.iterdir() if not ignored(path.name))
+
+
+def _too_few(root: Path, split_roots: dict[str, Path], class_names: list[str]) -> str:
+    """What to do with a folder of one class or none."""
+    needs = f"{root}: needs a sub-folder of images for each of at least two classes"
+    if not class_names:
+        return f"{needs}; found none{_what_is_in(split_roots.get('train', root))}"
+    only = split_roots.get("train", root) / class_names[0]
+    inside = [folder.name for folder in folders(only)]
+    hint = f"; is {only}, with {', '.join(inside[:3])}, the folder of classes?" if len(inside) > 1 else ""
+    return f"{needs}; found only one, {class_names[0]!r}{hint}"
+
+
+def _what_is_in(folder: Path) -> str:
+    files = [path.name for path in folder.iterdir() if path.is_file() and not ignored(path.name)]
+    tables = [name for name in files if name.lower().endswith((".csv", ".tsv"))]
+    found = f", but {len(files):,} file{'s' * (len(files) > 1)}" if files else ""
+    return found + (f"; to read labels from a table, give {folder / tables[0]}" if tables else "")

@@ -1,97 +1,104 @@
-"""Images of any kind as a net takes them: files, Pillow images, arrays; their sizes are checked before decoding."""
+"""Images as a net takes them: pictures and arrays of any kind, brought to a size, to channels and to 8 bits."""
 
-import contextlib
 import itertools
 import math
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from ..core.errors import DataError, MissingError, UsageError, reason
+from ..core.errors import DataError, MissingError, UsageError, check_number, reason
 from ..core.machine import cores
-from .source import empty
+from .pictures import Picture, read_picture
+from .source import empty, to_8_bits
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
-MAX_PIXELS = 50_000_000  # 150 MB in colour; a decompression bomb claims more in a few kilobytes
-MAX_BYTES = 200_000_000
-FILE = (str, os.PathLike)
+FITS = ("stretch", "pad", "crop")  # what is done with an image of other proportions
 BATCH = 256  # images at a time: more are hardly faster on a CPU and take more memory
 MOST_NUMBERS = 2**22  # of a batch of images, 17 MB; a net takes many times as much for what is between its layers
-_HEADER_LOCK = threading.Lock()  # warnings.catch_warnings changes the whole process; headers are read one at a time
+Size = tuple[int, int] | None  # (height, width)
 
 
-@contextlib.contextmanager
-def open_image(path: str | Path, decode: bool = True) -> Iterator[Image.Image]:
-    """Open an image file and decode it within the limits above, upright as its camera says.
+def to_array(picture: Picture | Image.Image, size: Size = None, channels: int = 3, fit: str = "stretch") -> np.ndarray:
+    """A picture as (height, width, channels), resized with antialiasing: uint8, or the values, float32, of more bits.
 
-    With decode=False only its header is read, and the image may lie on its side. No such file is a MissingError; one
-    that is empty, truncated, too large, or not an image of a known format is a DataError.
+    There are 1 (grey), 3 (colour) or 4 channels (with opacity, else transparent parts become white). `fit` is how it
+    comes to other proportions: "stretch", "pad" with black on two sides, or "crop" two sides.
     """
-    if not os.path.exists(path):
-        raise MissingError(f"{path}: no such file")
-    if not os.path.isfile(path):
-        raise DataError(f"{path}: {'a folder' if os.path.isdir(path) else 'a device'}, not an image")
-    if os.path.getsize(path) > MAX_BYTES:
-        raise DataError(f"{path}: the file is larger than {MAX_BYTES // 10**6} MB")
+    image = picture if isinstance(picture, Image.Image) else picture.image
+    if image is None:
+        return _values(picture.values, size, channels, fit)
+    if image.mode == "La":
+        image = image.convert("LA")
     try:
-        with _HEADER_LOCK, warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image ({', '.join(FORMATS)})") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"{path}: claims more than {MAX_PIXELS // 10**6} million pixels") from None
-    except Exception as error:  # Pillow's plugins raise many kinds on damaged headers
-        raise DataError(f"{path}: cannot be read as an image ({reason(error)})") from None
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise DataError(f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS // 10**6} million pixels")
-        if not decode:
-            yield image
-            return
-        try:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-        except Exception as error:
-            raise DataError(f"{path}: broken or truncated image ({reason(error)})") from None
-        yield upright
-
-
-def lies_on_its_side(image: Image.Image) -> bool:
-    """Whether an image whose header was read is rotated by a quarter when it is decoded."""
-    with contextlib.suppress(Exception):  # damaged metadata; open_image says so when it decodes
-        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    return False
-
-
-def to_array(image: Image.Image, size: tuple[int, int] | None = None, channels: int = 3) -> np.ndarray:
-    """A Pillow image as uint8 (height, width, channels), stretched to a (height, width) with antialiasing.
-
-    There are 1 (grey), 3 (colour) or 4 channels (with opacity, else transparent parts become white).
-    """
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
-    if channels < 4 and ("A" in image.mode or "transparency" in image.info):
-        colour = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-    image = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
-    if size is not None and image.size != (size[1], size[0]):
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    array = np.asarray(image, dtype=np.uint8)
+        if channels < 4 and ("A" in image.mode or "a" in image.mode or "transparency" in image.info):
+            image = image.convert("RGBA")  # then on white, without a third copy
+            ground = Image.new("RGB", image.size, "white")
+            ground.paste(image, mask=image.getchannel("A"))
+            image = ground
+        image = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+    except ValueError as error:  # LAB
+        raise DataError(f"an image of mode {image.mode} is not read ({reason(error)}); convert it to RGB") from None
+    array = np.asarray(_resized(image, size, fit, 2.0), dtype=np.uint8)
     return array[..., None] if channels == 1 else array
 
 
-def read_image(path: str | Path, size: tuple[int, int] | None = None, channels: int = 3) -> np.ndarray:
-    """Read an image file as uint8 (height, width, channels); see open_image and to_array."""
-    with open_image(path) as image:
-        return to_array(image, size, channels)
+def _resized(image: Image.Image, size: Size, fit: str, reducing_gap: float | None) -> Image.Image:
+    """A Pillow image of (height, width), bilinear."""
+    if size is None or image.size == (size[1], size[0]):
+        return image
+    (own_width, own_height), (height, width) = image.size, size
+    box, inner = (0, 0, own_width, own_height), (width, height)
+    if fit == "crop":
+        scale = max(width / own_width, height / own_height)
+        kept = width / scale, height / scale
+        left, top = (own_width - kept[0]) / 2, (own_height - kept[1]) / 2
+        box = max(0, left), max(0, top), min(own_width, left + kept[0]), min(own_height, top + kept[1])
+    elif fit == "pad":
+        scale = min(width / own_width, height / own_height)
+        inner = max(1, round(own_width * scale)), max(1, round(own_height * scale))
+    image = image.resize(inner, Image.Resampling.BILINEAR, box=box, reducing_gap=reducing_gap)
+    if inner != (width, height):
+        page = Image.new(image.mode, (width, height))
+        page.paste(image, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        image = page
+    return image
+
+
+def _values(values: np.ndarray, size: Size, channels: int, fit: str) -> np.ndarray:
+    """Values (height, width, 1 or 3) of more than 8 bits, in size and channels as an image of 8 bits."""
+    if channels == 4:
+        raise DataError("images of more than 8 bits have no opacity here; ask for 1 or 3 channels")
+    if values.shape[2] == 3 and channels == 1:
+        values = values @ np.float32([[0.299], [0.587], [0.114]])
+    planes = [np.asarray(_resized(Image.fromarray(plane), size, fit, None)) for plane in np.moveaxis(values, 2, 0)]
+    return np.repeat(np.stack(planes, -1), channels // len(planes), -1)
+
+
+def usual_range(picture: Picture, name: str = "an image") -> tuple[float, float]:
+    """The range of values of more than 8 bits where no training has set one: all of 16 bits, or floats in [0, 1]."""
+    if picture.least < 0 or picture.largest > picture.full:
+        found = f"{name} has values from {picture.least:g} to {picture.largest:g}"
+        raise DataError(f"{found}; which of them are black and white is not known: bring them to 0 … {picture.full:g}")
+    return 0.0, picture.full
+
+
+def read_image(source: Any, size: Size = None, channels: int = 3, fit: str = "stretch", **options: Any) -> np.ndarray:
+    """Any picture as uint8 (height, width, channels); see read_picture, to_array and usual_range.
+
+    Args:
+        options: `max_pixels`; `value_range` of more than 8 bits, as the training images of a run had it.
+    """
+    value_range = options.pop("value_range", None)
+    picture = read_picture(source, **options)
+    array = to_array(picture, size, channels, fit)
+    if picture.image:
+        return array
+    name = str(source) if isinstance(source, str | os.PathLike) else "an image"
+    return to_8_bits(array, value_range or usual_range(picture, name))
 
 
 def for_each_file(work: Callable, paths: list, progress: Callable[[int], None] | None = None) -> list:
@@ -118,89 +125,137 @@ def at_once(input_shape: tuple[int | None, ...]) -> int:
 
 
 def batches_of(
-    images: Any, input_shape: tuple[int | None, int | None, int], batch_size: int = BATCH
-) -> Iterator[tuple[np.ndarray, list[tuple[int, int]]]]:
+    images: Any,
+    input_shape: tuple[int | None, int | None, int],
+    batch_size: int = BATCH,
+    *,
+    skip_broken: bool = False,
+    **reading: Any,
+) -> Iterator[tuple[np.ndarray, list[tuple[int, int] | Exception]]]:
     """Images of any kind that predict takes, read batch by batch (fewer at a time if they are large); files in threads.
 
     Yields float32 in [0, 1] of shape (batch, *input_shape), and the (height, width) that each image came with. What is
-    wrong with an image is raised when it is reached.
+    wrong with an image is raised when it is reached; with skip_broken, that of a file is in the place of its size, and
+    there is no image of it. `reading` is what read_image takes: fit, value_range, max_pixels.
     """
     height, width, channels = input_shape
     size = (height or None) and (height, width)
     batch_size = min(batch_size, at_once(input_shape))
+    if hasattr(images, "element_spec"):  # a tf.data.Dataset, of images or of images and targets
+        for element in images:
+            inputs = element[0] if isinstance(element, tuple | list) else element
+            yield from batches_of(inputs, input_shape, batch_size, **reading)
+        return
+    if hasattr(images, "columns"):  # a DataFrame
+        raise UsageError("a DataFrame has columns; pass the one with the paths, such as frame['file']")
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
-        images = np.asarray(images)
+        images = as_numpy(images)
         if images.dtype.kind not in "OU":
-            stack = _image_array(images)
+            stack = image_stack(images, channels)
             for start in range(0, len(stack), batch_size):
                 part = stack[start : start + batch_size]
-                yield _fitted(part, size, channels), [part.shape[1:3]] * len(part)
+                yield _fitted(part, size, channels, reading), [part.shape[1:3]] * len(part)
             return
         images = images.tolist()  # paths or Pillow images
-    if isinstance(images, (*FILE, Image.Image)):
+    if _is_picture(images):
         images = [images]
-    if hasattr(images, "element_spec"):
-        raise UsageError("a tf.data.Dataset has targets too: use evaluate, or the images that Data.images returns")
     if not isinstance(images, Iterable):
         raise UsageError(f"images must be paths, Pillow images or arrays; got {type(images).__name__}")
     rest, shape = iter(images), None
     while some := list(itertools.islice(rest, batch_size)):
-        if len(some) > 1 and all(isinstance(image, FILE) for image in some):
-            found = for_each_file(lambda _, path: _one(path, size, channels), some)
+        if skip_broken or (len(some) > 1 and all(isinstance(image, str | os.PathLike) for image in some)):
+            found = for_each_file(lambda _, path: _one(path, size, channels, reading), some)
         else:  # a Pillow image may be there twice, and cannot be decoded by two threads
-            found = [_one(image, size, channels) for image in some]
-        for one in found:
-            if isinstance(one, Exception):
-                raise one
-            shape = shape or one[0].shape
-            if one[0].shape != shape:
-                raise DataError("images of different sizes need a model with a fixed input size")
-        batch = np.empty((len(found), *shape), np.float32)
-        for i, (image, _) in enumerate(found):
+            found = [_one(image, size, channels, reading) for image in some]
+        good = [one for one in found if not isinstance(one, Exception)]
+        if len(good) < len(found) and not skip_broken:
+            raise next(one for one in found if isinstance(one, Exception))
+        shape = shape or (good[0][0].shape if good else None)
+        if any(image.shape != shape for image, _ in good):
+            raise DataError("images of different sizes need a model with a fixed input size")
+        batch = np.empty((len(good), *(shape or (0, 0, channels))), np.float32)
+        for i, (image, _) in enumerate(good):
             np.divide(image, np.float32(255 if image.dtype == np.uint8 else 1), out=batch[i])
-        yield batch, [own for _, own in found]
+        yield batch, [one if isinstance(one, Exception) else one[1] for one in found]
 
 
-def _one(image: Any, size: tuple[int, int] | None, channels: int) -> tuple[np.ndarray, tuple[int, int]]:
+def _is_picture(image: Any) -> bool:
+    """Whether it is one picture that read_picture takes."""
+    return isinstance(image, str | bytes | bytearray | memoryview | os.PathLike | Image.Image) or hasattr(image, "read")
+
+
+def _one(image: Any, size: Size, channels: int, reading: dict[str, Any]) -> tuple[np.ndarray, tuple[int, int]]:
     """An image, uint8 or float32 in [0, 1], and the (height, width) that it came with."""
-    if isinstance(image, (*FILE, Image.Image)):
-        with open_image(image) if isinstance(image, FILE) else contextlib.nullcontext(image) as picture:
-            return to_array(picture, size, channels), (picture.height, picture.width)
-    stack = _image_array(np.asarray(image))
+    if _is_picture(image):
+        picture = read_picture(image, reading.get("max_pixels"))
+        array = to_array(picture, size, channels, reading.get("fit") or "stretch")
+        if not picture.image:
+            array = to_8_bits(array, reading.get("value_range") or usual_range(picture, _name(image)))
+        return array, picture.size
+    stack = image_stack(as_numpy(image), channels)
     if len(stack) != 1:
         raise DataError(f"a list holds one image an entry; one has shape {np.shape(image)}")
-    return _fitted(stack, size, channels)[0], stack.shape[1:3]
+    return _fitted(stack, size, channels, reading)[0], stack.shape[1:3]
 
 
-def _image_array(array: np.ndarray) -> np.ndarray:
-    """An array of images as (n, height, width, channels)."""
+def as_numpy(array: Any) -> np.ndarray:
+    """Anything that NumPy takes as an array, else a DataError; a masked array is one."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise DataError("a masked array hides pixels, and a net sees all; fill them with .filled(0)")
+    try:
+        return np.asarray(array)
+    except Exception as error:  # ragged lists; tensors elsewhere or with gradients, whose libraries say what to do
+        raise DataError(f"{type(array).__name__} is not an array of images of one size: {reason(error)}") from None
+
+
+def image_stack(array: np.ndarray, wanted: int | None = None) -> np.ndarray:
+    """An array of images as (n, height, width, channels), for a model that wants so many."""
+    shapes = "(height, width), (height, width, channels), (n, height, width) or (n, height, width, channels)"
+    if array.dtype.kind not in "buif":
+        raise DataError(f"an array of images holds numbers; got {array.dtype} of shape {array.shape}")
+    if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (1, 3, 4):
+        advice = "if the channels come first, pass np.moveaxis(image, 0, -1)"
+        if wanted in (3, 4):
+            either = f"{array.shape} may be {array.shape[0]} grey images or one in colour"
+            raise DataError(f"{either}; {advice}, else images[..., None]")
+        warnings.warn(f"{array.shape} is taken as {array.shape[0]} grey images; {advice}", stacklevel=4)
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         array = array[..., None]
     if array.ndim == 3 and array.shape[2] in (1, 3, 4):
         array = array[None]
     if array.ndim != 4 or array.shape[3] not in (1, 3, 4) or 0 in array.shape[1:]:
-        shapes = "(height, width), (height, width, channels), (n, height, width) or (n, height, width, channels)"
-        raise DataError(f"an array of images is {shapes} with 1, 3 or 4 channels; got {array.shape}")
+        first = "; channels come last: np.moveaxis(images, 1, -1)" * (array.ndim == 4 and array.shape[1] in (1, 3, 4))
+        raise DataError(f"an array of images is {shapes} with 1, 3 or 4 channels; got {array.shape}{first}")
     return array
 
 
-def _fitted(stack: np.ndarray, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    """Images (n, height, width, channels) as float32 of a size and number of channels."""
+def _fitted(stack: np.ndarray, size: Size, channels: int, reading: dict[str, Any]) -> np.ndarray:
+    """Images (n, height, width, channels) as float32 in [0, 1] of a size and number of channels."""
     fits = stack.shape[1:] == (*(size or stack.shape[1:3]), channels)
-    if fits and stack.dtype != np.uint8:
+    if fits and stack.dtype.kind == "f":
         return check_floats(stack).astype(np.float32, copy=False)
+    if stack.dtype == np.uint16:
+        stack = to_8_bits(stack, reading.get("value_range") or (0, 65535))
     pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
-    return (pixels if fits else adapt(pixels, size, channels, math.inf)).astype(np.float32) / np.float32(255)
+    if not fits:
+        pixels = adapt(pixels, size, channels, math.inf, reading.get("fit") or "stretch")
+    return pixels.astype(np.float32) / np.float32(255)
 
 
-def adapt(images: np.ndarray, size: tuple[int, int] | None, channels: int | None, memory_limit: float) -> np.ndarray:
-    """Resize images (n, h, w, c) and change between grey and colour, as a file of the same pixels would be."""
+def adapt(images: np.ndarray, size: Size, channels: int | None, memory_limit: float, fit="stretch") -> np.ndarray:
+    """Resize images (n, h, w, c) and change between grey and colour, as a file of the same pixels would be.
+
+    They are uint8, or float32 values of more bits, and stay so.
+    """
     size, channels = size or images.shape[1:3], channels or images.shape[3]
     if images.shape[1:] == (*size, channels):
         return images
-    adapted = empty(len(images), size, channels, memory_limit)
-    for i, image in enumerate(images[..., 0] if images.shape[3] == 1 else images):
-        adapted[i] = to_array(Image.fromarray(image), size, channels)
+    adapted = empty(len(images), size, channels, memory_limit, images.dtype)
+    for i, image in enumerate(images):
+        if images.dtype == np.uint8:
+            adapted[i] = to_array(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image), size, channels, fit)
+        else:
+            adapted[i] = _values(image, size, channels, fit)
     return adapted
 
 
@@ -213,17 +268,34 @@ def adapt_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def as_uint8(images: np.ndarray) -> np.ndarray:
-    """uint8 as it is; floats in [0, 1] to the nearest of 256 steps; anything else is a DataError."""
+    """uint8 as it is; booleans as black and white; floats in [0, 1] to the nearest of 256 steps; else a DataError."""
+    if images.dtype == bool:
+        return images * np.uint8(255)
     return images if images.dtype == np.uint8 else np.rint(check_floats(images) * 255).astype(np.uint8)
 
 
 def check_floats(images: np.ndarray) -> np.ndarray:
     """The images if they are floats in [0, 1], else a DataError that says what they are."""
     if not np.issubdtype(images.dtype, np.floating):
-        raise DataError(f"images must be uint8 or floats in [0, 1]; got {images.dtype}")
+        kinds = "uint8, uint16 or bool, or floats in [0, 1]"
+        raise DataError(f"images must be {kinds}; got {images.dtype}: of 8-bit values make uint8 with .astype")
     if not np.isfinite(images).all():
         raise DataError("images contain NaN or infinite values")
     if images.size and (images.min() < 0 or images.max() > 1):
         found = f"these are in [{images.min():g}, {images.max():g}]"
         raise DataError(f"float images must be in [0, 1]; {found}: divide by 255 or pass uint8")
     return images
+
+
+def check_range(value: Any) -> tuple[float, float] | None:
+    """(least, largest) as floats if they are two numbers in that order, None as it is, else UsageError."""
+    if value is None:
+        return None
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise UsageError(f"value_range must be a pair (least, largest); got {value!r:.80}")
+    least = check_number("the least of value_range", value[0], -math.inf)
+    return least, check_number("the largest of value_range", value[1], least)
+
+
+def _name(image: Any) -> str:
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else "an image"

@@ -7,7 +7,6 @@ known cardinality, because Keras takes an extra optimizer step an epoch for one 
 import functools
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,12 @@ import tensorflow as tf
 from ..core.errors import UsageError, check_choice, check_flag, check_number, check_seed
 from . import transforms
 from .augment import Augment
+from .images import FITS, check_range
 from .source import ALIGNMENT, MEMORY_LIMIT, Source
 from .sources import read_source
 from .transforms import to_float
+
+ALWAYS = ("target", "validation", "image_size", "channels", "skip_broken")  # in Data.options
 
 
 class Data:
@@ -31,21 +33,29 @@ class Data:
     Attributes:
         train: shuffled anew each time it is iterated over: the k-th time is epoch k.
         validation, test: in fixed order; of no batches where there is no validation split.
-        name, folder, target, class_names, skipped, mirrored: those of the Source.
+        name, folder, target, class_names, skipped, mirrored, notes, files, headers: those of the Source.
         num_classes: how many class names there are; 1 where there are none.
         input_shape: (height, width, channels).
-        splits: {"train": …, "validation": …, "test": …}, indices of the images of each; no image is in two.
+        splits: {"train": …, "validation": …, "test": …}, indices of the images of each; no image is in two. Those for
+            judging are in mixed order, the same each time, so that a part of them is of all classes.
         options: load_data's arguments that lead to the same images, targets and splits again.
     """
 
     def __init__(self, source: Source, options: dict[str, Any]):
+        self.splits = source.split(
+            options["validation"], options.get("fold"), lone=options.get("class_names") is not None
+        )
+        for split in ("validation", "test"):
+            self.splits[split] = np.random.default_rng(0).permutation(self.splits[split])
+        value_range = source.in_8_bits(self.splits["train"], options.get("value_range"))
         self.name, self.folder, self.target = source.name, source.folder, source.target
         self.class_names, self.skipped, self.mirrored = source.class_names, source.skipped, source.mirrored
+        self.notes, self.files, self.headers = list(source.notes), source.files, source.headers
         self.num_classes = len(source.class_names) or 1
         self.input_shape = tuple(source.images.shape[1:])
-        self.options = options
-        self.splits = source.split(options["validation"])
-        self._images, self._targets = source.images, source.targets
+        options = options | {"value_range": value_range}
+        self.options = {name: value for name, value in options.items() if value is not None or name in ALWAYS}
+        self._images, self._targets, self._groups = source.images, source.targets, source.groups
         with tf.device("CPU"):
             self._tensors = _shared(source.images), _shared(source.targets)
 
@@ -64,7 +74,7 @@ class Data:
         """The batches of a split; the last of an epoch may be smaller.
 
         Args:
-            split: "train", in an order of its own in each epoch; "validation" or "test", in fixed order.
+            split: "train", in an order of its own in each epoch; "validation", "test" or "all", in fixed order.
             epochs: (start, stop): training epochs start … stop - 1 in one dataset. None: one epoch, which is epoch k
                 the k-th time that the dataset is iterated over.
             augment: changes to training images, such as {"translate": 0.1, "flip": True}; see Augment. Masks move too.
@@ -72,7 +82,7 @@ class Data:
         """
         size, seed = check_number("batch_size", batch_size, 1, whole=True), check_seed(seed)
         augment = Augment.of(augment)
-        indices = self._indices(split)
+        indices = self.indices(split)
         if split == "train":
             return self._training(size, epochs, augment, seed)
         if augment or epochs is not None:
@@ -90,23 +100,36 @@ class Data:
         return -(-len(self.splits["train"]) // check_number("batch_size", batch_size, 1, whole=True))
 
     def images(self, split: str) -> np.ndarray:
-        """The images of a split, uint8 (n, height, width, channels), in the source's order, which may be by class."""
-        return self._images[self._indices(split)]
+        """The images of a split, uint8 (n, height, width, channels), in the order of `splits`."""
+        return self._images[self.indices(split)]
 
     def targets(self, split: str) -> np.ndarray:
         """The targets of a split, in the same order."""
-        return self._targets[self._indices(split)]
+        return self._targets[self.indices(split)]
 
     def sample(self, count: int) -> np.ndarray:
         """At most that many training images, spread evenly over the set; uint8."""
         train, count = self.splits["train"], check_number("count", count, 1, whole=True)
         return self._images[train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(int)]]
 
+    def examples(self, count: int) -> dict[str, np.ndarray]:
+        """At most that many images of each class, uint8, spread evenly over the set; of masks, those that hold it."""
+        indices = np.sort(np.concatenate(list(self.splits.values())))
+        if not self.class_names:
+            return {self.target: self.sample(count)}
+        targets, found = self._targets[indices], {}
+        for label, name in enumerate(self.class_names):
+            of_class = targets[:, label] > 0 if self.target == "multi_hot" else targets == label
+            inside = indices[of_class.reshape(len(indices), -1).any(1)]
+            if len(inside):
+                found[name] = self._images[inside[np.linspace(0, len(inside) - 1, min(count, len(inside))).astype(int)]]
+        return found
+
     @functools.cached_property
     def digest(self) -> str:
         """What identifies the data: a hash of targets, splits and a hundred of the images."""
         digest, hundred = hashlib.sha256(), np.linspace(0, len(self._images) - 1, 100).astype(int)
-        for part in (self._targets, *self.splits.values(), self._images[hundred]):
+        for part in (self._targets, *map(np.sort, self.splits.values()), self._images[hundred]):
             digest.update(part.tobytes())
         return digest.hexdigest()[:16]
 
@@ -122,14 +145,18 @@ class Data:
         return {"mean": mean.tolist(), "std": np.sqrt(square - mean**2).tolist()}
 
     def class_counts(self, split: str) -> list[int]:
-        """Images of each class in a split, by label; of masks, pixels of each class."""
+        """Images of each class in a split, by number; of masks, pixels of each class."""
         if not self.class_names:
             raise UsageError(f"{self.name} has no classes to count, but {self.target}")
+        if self.target == "multi_hot":
+            return self.targets(split).sum(0, dtype=np.int64).tolist()
         return np.bincount(self.targets(split).ravel(), minlength=self.num_classes)[: self.num_classes].tolist()
 
-    def _indices(self, split: str) -> np.ndarray:
-        """The places of a split's images among all."""
-        return self.splits[check_choice("split", split, self.splits)]
+    def indices(self, split: str) -> np.ndarray:
+        """The places of a split's images, or of all that are in a split, among the source's."""
+        if check_choice("split", split, (*self.splits, "all")) == "all":
+            return np.sort(np.concatenate(list(self.splits.values())))
+        return self.splits[split]
 
     def _gather(self, chosen: tf.Tensor) -> list[tf.Tensor]:
         return [tf.gather(tensor, chosen) for tensor in self._tensors]
@@ -180,12 +207,18 @@ def _finish(steps: tf.data.Dataset, batch: Callable, count: int) -> tf.data.Data
 
 
 def load_data(
-    name: str | Path | tuple[Any, Any] | Source = "mnist5k",
+    name: Any = "mnist5k",
     *,
     target: str | None = None,
     validation: float = 0.1,
+    fold: tuple[int, int] | None = None,
+    groups: str | None = None,
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
+    fit: str = "stretch",
+    value_range: tuple[float, float] | None = None,
+    class_names: list[str] | None = None,
+    max_pixels: int | None = None,
     skip_broken: bool = False,
     memory_limit: int = MEMORY_LIMIT,
     progress: Callable[[str], None] | None = None,
@@ -196,15 +229,26 @@ def load_data(
     Args:
         name: one of list_datasets(); a folder with a sub-folder of images per class (or with such folders under
             train, test and perhaps validation), as a Path or, where it is called as a data set is, as "./mnist"; a
-            pair of arrays (images, labels), which are copied: uint8, or floats in [0, 1], which are rounded to 8 bits,
-            (n, height, width) or (n, height, width, 1, 3 or 4), and integers 0, 1, 2 … (n,); or a Source.
-        target: what is to be learned of an image, "labels" or "masks"; None: the first that the set has.
+            CSV file or DataFrame of files and labels (see data.table.read); an .npz file as MedMNIST's; a pair of
+            arrays (images, labels), or two for training and testing: uint8, uint16, bool, or floats in [0, 1], which
+            are rounded to 8 bits, (n, height, width) or (n, height, width, 1, 3 or 4), and integers 0, 1, 2 …, one-hot
+            rows or texts; a tf.data.Dataset of such; or a Source.
+        target: what is to be learned of an image: "labels", "multi_hot" or "masks"; None: the first that the set has.
         validation: fraction of the training images that is set aside, of each class where there are labels, unless the
             set comes with validation images. The test set is the official one where there is one (of a set without,
             the official validation images), else a fifth, set aside likewise. Neither depends on a seed.
-        image_size: side, or (height, width), that images are stretched to, antialiased. None: their own if all are of
+        fold: (i, k): the test set is the i-th, from 1, of k equal parts of the training images, for cross-validation.
+        groups: what must not be divided between splits, such as a patient's images: a regular expression that is
+            searched in each path below the folder, whose first group (or all that matches) names the group; or a
+            column of the table.
+        image_size: side, or (height, width), that images are brought to, antialiased. None: their own if all are of
             one size of at most 224 pixels, else 64 x 64; arrays stay as they are.
         channels: 1 grey, 3 colour, 4 colour and opacity; None: as they are.
+        fit: of other proportions, "stretch" images, "pad" them with black, or "crop" their middle.
+        value_range: (least, largest) value of images of more than 8 bits, which become black and white. None: those of
+            the training images.
+        class_names: the classes in their order, of which not all need to be there: to judge a net on other images.
+        max_pixels: of a file; None: 50 million.
         skip_broken: leave out files that cannot be read instead of stopping; they are listed in Data.skipped.
         memory_limit: bytes of images held in memory; more are in a temporary file, of which the system keeps in memory
             what there is room for. Arrays that need no resizing are held in any case.
@@ -216,9 +260,29 @@ def load_data(
     validation = check_number("validation", validation, below=1)
     size, channels = _check_size(image_size), check_choice("channels", channels, (None, 1, 3, 4))
     reading = {"image_size": size, "channels": channels, "skip_broken": check_flag("skip_broken", skip_broken)}
+    reading |= {"fit": None if check_choice("fit", fit, FITS) == "stretch" else fit}
+    reading |= {"groups": groups, "max_pixels": max_pixels}
+    if max_pixels is not None:
+        check_number("max_pixels", max_pixels, 1, whole=True)
+    fold, value_range = _check_fold(fold), check_range(value_range)
     memory_limit = check_number("memory_limit", memory_limit)
-    source = read_source(name, target, own=source_options, **reading, memory_limit=memory_limit, progress=progress)
-    return Data(source, {"target": source.target, "validation": validation, **reading, **source_options})
+    general = reading | {"class_names": class_names, "memory_limit": memory_limit, "progress": progress}
+    source = read_source(name, target, own=source_options, **general)
+    options = {"validation": validation, "fold": fold, "value_range": value_range, "class_names": class_names}
+    data = Data(source, {"target": source.target, **options, **reading, **source_options})
+    for line in data.notes:
+        if progress:
+            progress(line)
+    return data
+
+
+def _check_fold(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise UsageError(f"fold must be a pair (which, of how many); got {value!r:.80}")
+    count = check_number("the number of folds", value[1], 2, whole=True)
+    return check_number("the fold", value[0], 1, most=count, whole=True), count
 
 
 def _check_size(value: Any) -> tuple[int, int] | None:

@@ -1,8 +1,7 @@
-"""Where images come from: sets that have a name, among them those that a program adds, folders and arrays."""
+"""Where images come from: sets that have a name, among them those that a program adds, folders, tables and arrays."""
 
 import dataclasses
 import inspect
-import math
 import os
 import re
 import warnings
@@ -10,14 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..core.errors import DataError, MissingError, OptionError, UsageError, unknown
-from . import folder, scenes, tfds
-from .images import adapt, adapt_masks, as_uint8
-from .source import MEMORY_LIMIT, Source, empty
+from . import arrays, folder, listing, scenes, table, tfds
+from .images import adapt, adapt_masks
+from .source import MEMORY_LIMIT, Source
 
-GENERAL = ("image_size", "channels", "skip_broken", "memory_limit", "progress")  # which a reader may ask for by name
+GENERAL = (  # which a reader may ask for by name
+    "image_size", "channels", "fit", "skip_broken", "max_pixels", "groups", "class_names", "memory_limit", "progress",
+)  # fmt: skip
+FILES = "labels", "multi_hot"  # what tables and arrays hold
 BATCHING = ("batch_size", "epochs", "augment", "seed")
 SOURCES: dict[str, "Reader"] = {}
 
@@ -25,9 +25,10 @@ SOURCES: dict[str, "Reader"] = {}
 class Reader(NamedTuple):
     """What add_source was told."""
 
-    read: Callable[..., Source]
+    read: Callable[..., Source | listing.Listing]
     targets: tuple[str, ...] = ("labels",)
     mirrored: bool = False
+    training_images_of: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
@@ -36,7 +37,12 @@ class Reader(NamedTuple):
 
 
 def add_source(
-    name: str, read: Callable[..., Source], *, targets: tuple[str, ...] = ("labels",), mirrored: bool = False
+    name: str,
+    read: Callable[..., Source],
+    *,
+    targets: tuple[str, ...] = ("labels",),
+    mirrored: bool = False,
+    training_images_of: tuple[str, ...] = (),
 ) -> None:
     """Make a data set known to load_data, train and the command line by a name.
 
@@ -46,13 +52,14 @@ def add_source(
             what else it has are options of its own, which load_data passes on. Sizes and channels are adapted after it.
         targets: the kinds of targets that it can give; the first is meant where none is asked for.
         mirrored: whether an image is known to be of the same class when left and right are exchanged.
+        training_images_of: other sets whose training images all its images are: evaluate says so.
     """
     if name in SOURCES:
         raise UsageError(f"a data set named {name!r} is already there, read by {SOURCES[name].read.__module__}")
-    SOURCES[name] = Reader(read, targets, mirrored)
+    SOURCES[name] = Reader(read, targets, mirrored, training_images_of)
 
 
-add_source("mnist5k", scenes.read_digits)
+add_source("mnist5k", scenes.read_digits, training_images_of=("mnist",))
 add_source("scenes", scenes.read, targets=("masks",))
 for _name, _mirrored in tfds.MIRRORED.items():
     add_source(_name, tfds.read, mirrored=_mirrored)
@@ -61,6 +68,11 @@ for _name, _mirrored in tfds.MIRRORED.items():
 def list_datasets() -> list[str]:
     """Names that load_data knows: the embedded sets and the image-classification sets of tensorflow_datasets."""
     return sorted(SOURCES)
+
+
+def training_images_of(name: str) -> tuple[str, ...]:
+    """The data sets whose training images all images of that one are."""
+    return SOURCES[name].training_images_of if name in SOURCES else ()
 
 
 def check_data_name(name: str | Path) -> Reader:
@@ -76,47 +88,35 @@ def check_data_name(name: str | Path) -> Reader:
         return found
     if is_folder:
         return Reader(folder.read)
+    ending = os.path.splitext(text)[1].lower()
+    if ending in (".csv", ".tsv", ".npz") and os.path.exists(text):
+        return Reader(arrays.read_npz if ending == ".npz" else table.read, FILES)
     if os.path.exists(text):
-        raise DataError(f"{text}: not a folder; give a folder with one sub-folder of images per class")
+        found = "not a folder; give a folder with one sub-folder of images per class, or a .csv or .npz file"
+        raise DataError(f"{text}: {found}")
     if os.sep in text or text.startswith(".") or isinstance(name, Path):
         raise MissingError(f"{text}: no such folder")
     raise UsageError(unknown("data set", text, SOURCES, "cnn-zoo data") + " (nor is there a folder of that name)")
-
-
-def read_pair(target: str, *, name) -> Source:
-    """(images, labels): uint8, or floats in [0, 1] which are rounded to 8 bits; (n, h, w) or (n, h, w, c)."""
-    if len(name) != 2:
-        raise UsageError(f"arrays are given as a pair (images, labels); got {len(name)} things")
-    images, labels = as_uint8(np.asarray(name[0])), np.asarray(name[1])
-    images = images[..., None] if images.ndim == 3 else images
-    if images.ndim != 4 or images.shape[3] not in (1, 3, 4) or 0 in images.shape:
-        raise DataError(f"images must be (n, height, width) or (n, height, width, 1, 3 or 4); got {images.shape}")
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"labels must be {len(images)} integers; got {labels.dtype} of shape {labels.shape}")
-    least, most = int(labels.min()), int(labels.max())
-    if least < 0 or most >= len(labels) or least == most:
-        found = f"{least} to {most} for {len(labels)} images"
-        raise DataError(f"labels must be 0, 1, 2 … of at least two classes; these are from {found}")
-    if least:
-        warnings.warn(f"no image has the label 0, which is a class all the same; the least is {least}", stacklevel=4)
-    copy = empty(len(images), images.shape[1:3], images.shape[3], math.inf)  # the caller may go on to change his own
-    copy[:] = images
-    return Source("arrays", copy, labels.astype(np.int64), [str(label) for label in range(most + 1)])
 
 
 def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | None = None, **general: Any) -> Source:
     """Read a data set, a folder or arrays, with options of its own and those of GENERAL, as load_data takes them."""
     if isinstance(name, Source):
         found, title = Reader(lambda target: name, (name.target,), name.mirrored), name.name
-    elif isinstance(name, tuple):
-        found, title = Reader(read_pair), "a pair of arrays"
+    elif isinstance(name, tuple | list):
+        found, title = Reader(arrays.read_arrays, FILES), "a pair of arrays"
+    elif table.is_table(name) and not isinstance(name, str | os.PathLike):
+        found, title = Reader(table.read, FILES), "a table"
+    elif hasattr(name, "element_spec"):
+        found, title = Reader(arrays.read_dataset, FILES), "a tf.data.Dataset"
     elif isinstance(name, str | os.PathLike):
         found, title = check_data_name(name), os.fspath(name)
         if found.read is not folder.read and os.path.isdir(name):
             message = f"{name} is the data set of that name here; write ./{name} for the folder"
             general["progress"](message) if general.get("progress") else warnings.warn(message, stacklevel=3)
     else:
-        raise UsageError(f"a data set is a name, a folder, a pair of arrays or a Source; got {type(name).__name__}")
+        kinds = "a name, a folder, a table of files, a pair of arrays, a tf.data.Dataset or a Source"
+        raise UsageError(f"a data set is {kinds}; got {type(name).__name__}")
     target = found.targets[0] if target is None else target
     if target not in found.targets:
         others = sorted(other for other, reader in SOURCES.items() if target in reader.targets)
@@ -129,9 +129,17 @@ def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | N
         if option not in found.parameters:
             choices = {*GENERAL, "target", "validation", *found.parameters} - {"name"}
             raise OptionError(unknown(f"option of {title}", option, choices))
+    if general.get("groups") is not None and "groups" not in found.parameters:
+        raise UsageError(f"groups are found in the paths of files or in a table; {title} has neither")
     general["progress"] = general.get("progress") or (lambda message: None)
+    general["fit"] = general.get("fit") or "stretch"
+    if target == "masks" and general["fit"] != "stretch":
+        raise UsageError(f"masks are stretched with their images; got fit={general['fit']!r}")
     offered = {"name": name, **dict.fromkeys(GENERAL), "memory_limit": MEMORY_LIMIT, **general}
     source = found.read(target, **{key: offered[key] for key in found.parameters if key in offered}, **(own or {}))
-    images = adapt(source.images, *(offered[name] for name in ("image_size", "channels", "memory_limit")))
+    if isinstance(source, listing.Listing):
+        others = {"name", "groups", "class_names"}
+        source = listing.read(source, **{key: value for key, value in offered.items() if key not in others})
+    images = adapt(source.images, *(offered[name] for name in ("image_size", "channels", "memory_limit", "fit")))
     targets = adapt_masks(source.targets, images.shape[1:3]) if target == "masks" else source.targets
     return dataclasses.replace(source, images=images, targets=targets, mirrored=source.mirrored or found.mirrored)

@@ -48,8 +48,10 @@ class Task:
             a prediction each.
         lines: (judge's result) -> [(name, text)], what is said of it on the terminal and in the report.
         sections: (class names, judge's result) -> [Section], what the report shows of it.
-        options: arguments of predict that decode takes.
+        options: arguments of predict that decode takes, and what the command line gives them unless it is told.
         text: (prediction, class names) -> a line for the terminal.
+        record: (prediction, class names) -> {name: value}, its part of a table of predictions; a value may be a text, a
+            number, or a dictionary by class, which is a column for each class.
         draw: (image, prediction, class names) -> a figure for `predict --draw`; None: there is none.
         encode: (model) -> a function of a batch's (inputs, targets) that gives what the loss compares; None: they
             are compared as they are.
@@ -65,8 +67,9 @@ class Task:
     decode: Callable[..., list]
     lines: Callable[[dict[str, Any]], list[tuple[str, str]]]
     sections: Callable[..., list[Section]] = lambda class_names, result: []
-    options: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     text: Callable[[Any, list[str]], str] = lambda prediction, class_names: str(prediction)
+    record: Callable[[Any, list[str]], dict[str, Any]] = lambda prediction, class_names: {"prediction": prediction}
     draw: Callable[..., Any] | None = None
     encode: Callable[..., Callable] | None = None
     least: int = 0

@@ -72,6 +72,15 @@ def text(pairs, class_names: list[str]) -> str:
     return "   ".join(f"{name} {probability:.1%}" for name, probability in pairs)
 
 
+def record(pairs, class_names: list[str]) -> dict[str, Any]:
+    """The most probable class and the probability of each; or the most probable ones, if these are not all."""
+    if len(pairs) < len(class_names):
+        ranks = [{f"class_{i}": name, f"probability_{i}": found} for i, (name, found) in enumerate(pairs, 1)]
+        return {key: value for rank in ranks for key, value in rank.items()}
+    (best, highest), found = pairs[0], dict(pairs)
+    return {"class": best, "probability": highest, "probability_of": {name: found[name] for name in class_names}}
+
+
 def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Accuracy with its interval, and the loss."""
     return [("accuracy", share_text(result["accuracy"], result["images"])), ("loss", f"{result['loss']:.4f}")]
@@ -102,6 +111,6 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
 CLASSIFICATION = add_task(
     Task(
         "classification", target="labels", score="accuracy", losses=losses, judge=Judge, decode=decode, lines=lines,
-        sections=sections, options=("top",), text=text, least=2,
+        sections=sections, options={"top": 3}, text=text, record=record, least=2,
     )
 )  # fmt: skip

@@ -1,0 +1,388 @@
+"""What each command of the command line does, with its arguments as argparse gives them; cli.py says what these are.
+
+Names and numbers are checked before TensorFlow and Keras are imported, which takes some seconds. A function's docstring
+is what --help says; it returns the exit status, None for 0.
+"""
+
+import contextlib
+import csv
+import os
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from .core.errors import DataError, UsageError, check_number, check_seed, unknown
+from .core.files import check_new_file, csv_rows, json_rows
+from .core.intervals import prediction_interval
+from .core.text import printable, shell
+from .models.registry import catalogue, check_model_name, choose_layout, list_models
+from .nn.inspection import shapes_only
+from .recipes import Recipe, get_recipe
+from .weights.pretrained import accuracy_text, find_record, names_data, records_of
+
+MOST_ROWS = 100  # classes of a contact sheet
+DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")
+
+
+def fail(message: str, status: int = 1) -> int:
+    print(f"cnn-zoo: {printable(message)}", file=sys.stderr)
+    return status
+
+
+def do_list(args) -> None:
+    """List the models of the zoo."""
+    from .cards import text_table
+
+    names = list_models(args.pattern, args.task)
+    if not names:
+        raise UsageError(unknown("model", args.pattern, list_models()))
+    heads = ("model", "family", "layout", "input", "classes", "parameters", "MACs", "year", "paper", "weights")
+    rows = []
+    for row in catalogue():
+        if row["name"] in names:
+            numbers = (f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f} M")
+            about = [row[key] for key in ("name", "family", "layout", "input", "classes")]
+            trained = ", ".join(records_of(row["name"])) if row["layout"] == "small" else ""
+            rows.append((*about, *numbers, row["year"], row["paper"], trained))
+    print(text_table(heads, rows, right=(4, 5, 6)))
+
+
+def do_info(args) -> None:
+    """Say what a model is: layers, parameters, cost, options, and the weights that come with it."""
+    check_model_name(args.model)
+    for option, _ in args.settings:
+        if option in ("name", "input_shape", "num_classes", "layout"):
+            raise UsageError(
+                f"--set {option}=…: use {'MODEL' if option == 'name' else '--' + option.replace('_', '-')}"
+            )
+    from . import model_card
+
+    options = {**_named(args, "input_shape", "layout"), **dict(args.settings), "num_classes": _classes(args)}
+    card = model_card(args.model, **options)
+    print(card)
+    for data, record in records_of(args.model).items():
+        if tuple(record["config"]["input_shape"]) != card.input_shape:
+            images = "x".join(map(str, record["config"]["input_shape"]))
+            print(f"\nThere are weights for {data} too, with images of {images}.")
+    if args.plot:
+        from . import build_model, plots
+
+        with shapes_only():
+            plots.save(plots.architecture(build_model(args.model, compile=False, **options)), args.plot)
+        print(f"\ndrawn in {printable(args.plot)}")
+
+
+def _classes(args) -> int:
+    """How many classes were asked for; else those of the weights, or those for which the layout was published."""
+    if args.num_classes is not None:
+        return args.num_classes
+    weights = dict(args.settings).get("weights")
+    if names_data(weights):
+        return len(find_record(args.model, weights)["config"]["class_names"])
+    published = {row["layout"]: int(row["classes"]) for row in catalogue() if row["name"] == args.model}
+    if args.layout == "auto" and not args.input_shape:
+        return next(iter(published.values()))
+    return published[choose_layout(published, args.layout, args.input_shape)]
+
+
+def _named(args, *names: str) -> dict[str, Any]:
+    """Some of the arguments of a command, which are called as those of the function that it calls."""
+    return {name: getattr(args, name) for name in names}
+
+
+def _print_facts(facts) -> None:
+    """Pairs of a name and a text, in two columns."""
+    print("\n".join(f"{name:{2 + max(len(name) for name, _ in facts)}}{printable(text)}" for name, text in facts))
+
+
+def do_train(args) -> None:
+    """Train a model and write a run folder.
+
+    Train a model, judge it on the test set and write a run folder with the weights, the history, figures and a report.
+    """
+    from .data.sources import check_data_name
+
+    check_model_name(args.model)
+    check_data_name(args.data)
+    check_seed(args.seed)
+    if args.resume and not args.out:
+        raise UsageError("--resume needs the run folder: --out FOLDER")
+    changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
+    get_recipe(args.recipe, **changes)
+    from .report import summary
+    from .runs import check_folder
+
+    if args.out:
+        check_folder(args.out, args.resume)
+    from . import train
+
+    run = train(
+        args.model,
+        args.data,
+        **_named(args, "recipe", "out", "resume", "seed", "precision", "tensorboard", "deterministic"),
+        **changes,
+        model_options=dict(args.settings),
+        data_options=_named(args, *DATA_OPTIONS),
+    )
+    print()
+    _print_facts([*summary(run), ("run folder", run.path)])
+    print(f"\nSee {printable(run.path / 'report.md')}; name an image with: cnn-zoo predict {shell(run.path)} IMAGE")
+
+
+def do_reproduce(args) -> int:
+    """Train published weights again and compare with the record.
+
+    Train a model with the recipe and options of its published weights, and compare the test accuracy with those on
+    record. Exits with 1 when it is not within the 99 % interval that they give for another seed.
+    """
+    check_model_name(args.model)
+    record = find_record(args.model, args.data)
+    config, reached = record["config"], list(record["seeds"].values())
+    from . import train
+
+    run = train(
+        config["model"],
+        config["data"],
+        recipe=Recipe(**config["recipe"]),
+        seed=1 + max(map(int, record["seeds"])) if args.seed is None else args.seed,
+        out=args.out,
+        resume=args.resume,
+        model_options=config["model_options"],
+        data_options={"validation": config["data_options"]["validation"]},
+    )
+    (low, high), accuracy = prediction_interval(reached), run.metrics["test_accuracy"]
+    print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {printable(run.path)}")
+    print(f"on record  {accuracy_text(record)}; another one is between {low:.2%} and {high:.2%} in 99 of 100 cases")
+    return 0 if low <= accuracy <= high else fail(f"{accuracy:.2%} is not between {low:.2%} and {high:.2%}")
+
+
+def do_evaluate(args) -> None:
+    """Judge a run on its test set, or on another data set."""
+    from .data.sources import check_data_name
+
+    if args.data:
+        check_data_name(args.data)
+    from .runs import load_run
+
+    run = load_run(args.run_folder)  # what is no run is told before the framework is loaded
+    from .inference import evaluate
+    from .tasks import get_task
+
+    data = run.load_data(args.data, **{"skip_broken": True} if args.skip_broken else {})
+    result = evaluate(run, data, args.split)
+    print(printable(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split"))
+    _print_facts(get_task(run.config["task"]).lines(result))
+
+
+def do_predict(args) -> int:
+    """Say what image files show.
+
+    Name the most probable classes of image files, or of their pixels. Images of any size, grey or colour, are brought
+    to the size and channels that the model was trained with. A folder stands for all images in it, at any depth; a CSV
+    file for those that it names in a column file, path, filename or image. With --csv or --json, every class of every
+    image goes into a table. Brightness is not guessed: the digits of MNIST are light on dark, so for ink on paper use
+    --invert.
+    """
+    if args.top is not None:
+        check_number("--top", args.top, 1, whole=True)
+    tables = [(path, write) for path, write in ((args.csv, csv_rows), (args.json, json_rows)) if path]
+    for path, _ in tables:
+        check_new_file(path)
+    if len({os.path.abspath(path) for path, _ in tables}) < len(tables):
+        raise UsageError(f"--csv and --json are both {args.csv}")
+    from .runs import load_run, read_config
+
+    read_config(Path(args.run_folder))  # what is no run is told before thousands of files are looked at
+    from .data.images import for_each_file, open_image, read_image
+
+    def header(_, path):
+        with open_image(path, decode=False):
+            return None
+
+    paths = _image_paths(args.images)
+    if args.draw and len(paths) > 1:
+        raise UsageError(f"--draw is for one image; got {len(paths)}")
+    headers = for_each_file(header, paths, _Progress(len(paths), "files looked at"))
+    broken = {path: error for path, error in zip(paths, headers, strict=True) if error}
+    if broken and not args.skip_broken:  # before the framework is loaded
+        first, more = next(iter(broken.values())), f" (and {len(broken) - 1:,} more)" * (len(broken) > 1)
+        raise type(first)(f"{first}{more}")
+    if len(broken) == len(paths):
+        raise DataError(f"none of the files could be read: {broken[paths[0]]}")
+    run = load_run(args.run_folder)
+    from .inference import predictions
+    from .tasks import get_task
+
+    task = get_task(run.config["task"])
+    if args.draw and not task.draw:
+        raise UsageError(f"--draw: there is nothing to draw of {task.name}")
+    readable = [path for path in paths if path not in broken]
+    options = dict(task.options)
+    if "top" in options and (args.top or tables):
+        options["top"] = args.top or len(run.class_names)
+    found_in = predictions(run, readable, **options, **_named(args, "invert", "skip_broken"))
+    longest, progress = max(len(printable(path)) for path in readable), _Progress(len(paths), "images")
+    with contextlib.ExitStack() as opened:
+        last = ("error",) * args.skip_broken
+        writers = [opened.enter_context(write(path, *last)) for path, write in tables]
+        for done, path in enumerate(paths, 1):
+            found = broken.get(path) or next(found_in)
+            row = {"file": path}
+            if isinstance(found, Exception):
+                broken[path] = found
+                row["error"] = printable(found)
+                if not tables:
+                    fail(f"skipped {found}")
+            elif tables:
+                row |= task.record(found, run.class_names)
+            else:
+                print(f"{printable(path):{longest}}  {printable(task.text(found, run.class_names))}")
+            if args.draw:
+                from . import plots
+
+                plots.save(task.draw(read_image(path), found, run.class_names), args.draw)
+            for write in writers:
+                write(row)
+            if tables:
+                progress(done)
+        if len(broken) == len(paths):
+            raise DataError("none of the files could be read")
+    for path, _ in tables:
+        print(f"{len(paths) - len(broken):,} of {len(paths):,} images in {printable(path)}")
+    if broken and tables:
+        return fail(f"{len(broken):,} of {len(paths):,} files could not be read; the column error says why")
+    return int(bool(broken))
+
+
+def _image_paths(arguments: list[str]) -> list[str]:
+    """The files that folders, CSV files and names of files stand for, each once."""
+    paths = []
+    for argument in arguments:
+        if os.path.isdir(argument):
+            found, notes = image_files(argument)
+            for note in notes:
+                print(printable(f"{argument}: {note}"), file=sys.stderr)
+            if not found:
+                raise DataError(f"{argument}: no images in this folder")
+        elif argument.lower().endswith(".csv"):
+            found = read_table(argument)
+        else:
+            found = [argument]
+        paths += map(os.fspath, found)
+    seen: set[str] = set()
+    for path in paths:
+        if os.path.abspath(path) in seen:
+            raise UsageError(f"{path} is given twice")
+        seen.add(os.path.abspath(path))
+    return paths
+
+
+def image_files(folder):
+    """A stand-in."""
+    from .data.folder import _ignored
+
+    found = sorted(p for p in Path(folder).rglob("*") if p.is_file())
+    return [p for p in found if not _ignored(p)], []
+
+
+def read_table(path):
+    """A stand-in."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "file" not in rows[0]:
+        raise DataError(f"{path}: no column file")
+    return [os.path.join(os.path.dirname(path), row["file"]) for row in rows]
+
+
+class _Progress:
+    """How far the work is, on standard error: on a terminal in a line that changes, else a line every ten seconds."""
+
+    def __init__(self, total: int, what: str):
+        self.total, self.what, self.shown, self.since = total, what, False, time.monotonic()
+        self.terminal = bool(sys.stderr and sys.stderr.isatty())
+
+    def __call__(self, done: int) -> None:
+        late = time.monotonic() - self.since > (0.5 if self.terminal else 10)
+        if late or (self.shown and self.terminal and done == self.total):
+            self.shown, self.since = True, time.monotonic()
+            end = "\r" if self.terminal and done < self.total else "\n"
+            print(f"{done:,} of {self.total:,} {self.what}", end=end, file=sys.stderr, flush=True)
+
+
+def _balance(data, totals: list[int]) -> list[tuple[str, str]]:
+    """How many images the largest class has to one of the smallest."""
+    if data.target == "masks" or not totals:
+        return []
+    most, least = max(totals), min(totals)
+    if most == least:
+        return [("balance", f"every class has {most:,} images")]
+    commonest, rarest = (data.class_names[totals.index(count)] for count in (most, least))
+    words = f"{most / max(least, 1):.1f} to 1: {commonest} has {most:,} images, {rarest} {least:,}"
+    return [("balance", words + "; --class-weight balanced makes up for it" * (most > 1.5 * least))]
+
+
+def _pictures(data) -> list[tuple[str, str]]:
+    """Sizes and formats of the files, as they say themselves."""
+    headers = [header for header in data.headers if not isinstance(header, Exception)]
+    if not headers:
+        return []
+    kinds = Counter(
+        f"{header.format} {'16-bit ' * header.wide}{'colour' if header.colour else 'grey'}" for header in headers
+    )
+    sizes = {header.size for header in headers}
+    sides = []
+    for word, found in zip(("high", "wide"), zip(*(header.size for header in headers), strict=True), strict=True):
+        least, most = min(found), max(found)
+        several = f"{least} to {most} pixels {word} (median {sorted(found)[len(found) // 2]})"
+        sides.append(several if least < most else f"{least} pixels {word}")
+    words = f"{', '.join(sides)}; {len(sizes):,} size{'s' * (len(sizes) > 1)}"
+    return [("sizes", words), ("formats", ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))]
+
+
+def do_data(args) -> int:
+    """List the data sets, or check one, or a folder of images, and say what is in it."""
+    from .data.sources import check_data_name
+    from .data.tfds import TFDS
+
+    if not args.data:
+        print("mnist5k: 5,000 MNIST digits, embedded, no download")
+        print("scenes: 5,000 scenes of those, with masks")
+        print("\nthrough tensorflow_datasets, downloaded at first use:")
+        print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
+        print("\nor a folder with a sub-folder of images per class")
+        return 0
+    check_data_name(args.data)
+    from . import load_data
+
+    options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
+    data = load_data(args.data, **options, progress=lambda line: print(printable(line), file=sys.stderr))
+    from .cards import shape_text, text_table
+
+    print(f"{printable(data.name)}: {shape_text(data.input_shape)}, {data.num_classes} classes")
+    columns = [[*data.class_counts(split), len(data.splits[split])] for split in data.splits]
+    texts = [[f"{count:,}" for count in column] for column in columns]
+    rows = list(zip([*data.class_names, "all"], *texts, strict=True))
+    print(text_table(("class", *data.splits), rows, right=(1, 2, 3)), end="\n\n")
+    *totals, _ = map(sum, zip(*columns, strict=True))
+    statistics = {key: ", ".join(f"{value:.4f}" for value in values) for key, values in data.statistics.items()}
+    values = f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}"
+    _print_facts(
+        [*_balance(data, totals), *_pictures(data), ("values", values), *(("note", note) for note in data.notes)]
+    )
+    if args.draw:
+        from . import plots
+
+        titles = dict(zip(data.class_names, totals, strict=True))
+        examples = list(data.examples(6).items())[:MOST_ROWS]
+        unit = "images" if data.target != "masks" else "pixels"
+        plots.save(plots.sheet([(f"{name}: {titles[name]:,} {unit}", images) for name, images in examples]), args.draw)
+        print(f"drawn in {printable(args.draw)}")
+    for line in data.skipped:
+        print(f"{'skipped' if args.skip_broken else 'broken:'} {printable(line)}")
+    if not data.skipped or args.skip_broken:
+        return 0
+    count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"
+    return fail(f"{count} cannot be read; mend or remove them, or leave such files out with --skip-broken")

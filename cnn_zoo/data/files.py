@@ -1,0 +1,90 @@
+"""Files in folders: which are images to be taken, and which are left behind by programs that show or store images."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..core.errors import DataError, MissingError
+
+# What file managers, disks, notebooks, photo programs and downloads leave behind, at any depth, in any case; beside it
+# all names that begin with a dot.
+RUBBISH = re.compile(
+    r"thumbs\.db|ehthumbs.*\.db|desktop\.ini|picasa\.ini|icon\r|__macosx|__pycache__|\$recycle\.bin|recycler|recycled"
+    r"|system volume information|lost\+found|found\.\d+|#recycle|#snapshot|@eadir|@recycle|@recently-snapshot"
+    r"|@sharebin|@tmp|_?(thumbs?|thumbnails?)|ipynb_checkpoints|lightroom.*\.lrdata|.*~|~\$.*"
+    r"|.*\.(tmp|temp|part|partial|crdownload|download)",
+    re.IGNORECASE,
+)
+
+
+def ignored(name: str) -> bool:
+    """Whether a file or folder of that name is rubbish."""
+    return name.startswith(".") or bool(RUBBISH.fullmatch(name))
+
+
+def folders(root: str | os.PathLike) -> list[Path]:
+    """The folders in a folder that are not rubbish, by name; links to folders are folders."""
+    root = Path(root)
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not ignored(path.name))
+    except PermissionError:
+        raise DataError(f"{root}: no permission to read this folder") from None
+
+
+def files_in(root: str | os.PathLike, left: Counter | None = None) -> list[Path]:
+    """All files below a folder that are not rubbish, by path. Links are followed, each folder once.
+
+    Args:
+        left: counts by kind what is left out; see words_for.
+    """
+    left = Counter() if left is None else left
+    return sorted(_walk(Path(root), left, set()))
+
+
+def _walk(folder: Path, left: Counter, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    about = folder.stat()
+    if about.st_ino and (about.st_dev, about.st_ino) in seen:  # a link to where the walk was
+        left["linked folders that were read already"] += 1
+        return
+    seen.add((about.st_dev, about.st_ino))
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError:
+        raise DataError(f"{folder}: no permission to read this folder") from None
+    for entry in entries:
+        path = folder / entry.name
+        if ignored(entry.name):
+            kind = "hidden or system folders" if entry.is_dir() else "hidden or system files"
+            left[kind] += 1
+        elif entry.is_dir():
+            yield from _walk(path, left, seen)
+        elif entry.is_file():
+            yield path
+        else:
+            left["links to nothing" if entry.is_symlink() else "devices"] += 1
+
+
+def words_for(left: Counter) -> list[str]:
+    """What was left out, in a line, if anything was."""
+    parts = [f"{count:,} {kind if count > 1 else _one(kind)}" for kind, count in sorted(left.items())]
+    return [f"left out: {', '.join(parts)}"] if parts else []
+
+
+def _one(kind: str) -> str:
+    return re.sub(r"s\b", "", kind.replace("that were", "that was"), count=1)
+
+
+def image_files(folder: str | os.PathLike) -> tuple[list[Path], list[str]]:
+    """The files below a folder that may be images, by path, and a line on what was left out; for predict.
+
+    MissingError: no such folder; DataError: it has no files.
+    """
+    if not os.path.isdir(folder):
+        raise MissingError(f"{os.fspath(folder)}: no such folder")
+    left: Counter = Counter()
+    found = files_in(folder, left)
+    if not found:
+        raise DataError(f"{os.fspath(folder)}: no images; {'; '.join(words_for(left)) or 'the folder is empty'}")
+    return found, words_for(left)

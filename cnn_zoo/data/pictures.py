@@ -1,0 +1,229 @@
+"""One picture: a file, its bytes, an open file or a Pillow image in, upright pixels out.
+
+What a file claims is checked before it is decoded. Metadata is left out before Pillow sees it (see containers).
+"""
+
+import contextlib
+import io
+import math
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ..core.errors import DataError, MissingError, ZooError, check_number, reason
+from .containers import MAX_BYTES, kind_of, pixels_only
+
+MAX_PIXELS = 50_000_000  # 150 MB in colour; a decompression bomb claims more in a few kilobytes
+MAX_SIDE = 65_500  # pixels: each row takes memory of its own
+SLOW_PIXELS = 4_000_000  # of a kind that Pillow decodes in Python
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+QUARTERS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+FILE = (str, os.PathLike)
+
+
+class Header(NamedTuple):
+    """What a file says of itself: (height, width) when upright, whether in colour, whether of more than 8 bits."""
+
+    size: tuple[int, int]
+    colour: bool
+    wide: bool
+    format: str
+
+
+class Picture(NamedTuple):
+    """Pixels, upright: a Pillow image of 8 bits, or `values`, float32 (height, width, 1 or 3), of more.
+
+    least, largest: of the values, without transparent ones; full: what white is where nothing else is known, 0 unknown.
+    """
+
+    image: Image.Image | None
+    values: np.ndarray | None = None
+    least: float = np.nan
+    largest: float = np.nan
+    full: float = 0.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.image.size[::-1] if self.image else self.values.shape[:2]
+
+
+class _Room:
+    """Pixels that are decoded at once, in all threads."""
+
+    def __init__(self, limit: int):
+        self.left, self.limit, self.changed = limit, limit, threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, self.limit)
+        with self.changed:
+            self.changed.wait_for(lambda: self.left >= pixels)
+            self.left -= pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.left += pixels
+                self.changed.notify_all()
+
+
+_ROOM = _Room(MAX_PIXELS)
+
+
+def read_header(path: str | os.PathLike, max_pixels: int | None = None) -> Header:
+    """Check a file as read_picture does, without decoding it."""
+    with _opened(path) as (name, file), _damage(name, "cannot be read as an image"):
+        image, turn, kind, _ = _begin(name, file, max_pixels, header=True)
+        size = image.size if turn >= 5 else image.size[::-1]
+        return Header(size, image.mode not in ("1", "L", "LA", "I", "F") and image.mode[:2] != "I;", _wide(image), kind)
+
+
+def read_picture(source: Any, max_pixels: int | None = None) -> Picture:
+    """Decode a picture: a path, bytes, an open file, or a Pillow image of any mode.
+
+    Args:
+        max_pixels: what it may have at most; None: MAX_PIXELS. A Pillow image may have any number.
+
+    Raises:
+        MissingError: no such file.
+        DataError: it is empty, truncated, too large or too slow to decode, or of another format.
+    """
+    if isinstance(source, Image.Image):
+        if 0 in source.size:
+            raise DataError(f"a Pillow image has no pixels: its size is {source.size}")
+        with _damage("a Pillow image", "broken or truncated image"):
+            return _decoded("a Pillow image", source, _orientation_of(source))
+    with _opened(source) as (name, file):
+        with _damage(name, "cannot be read as an image"):
+            image, *how = _begin(name, file, max_pixels)
+        with _ROOM.take(image.width * image.height), _damage(name, "broken or truncated image"):
+            return _decoded(name, image, *how)
+
+
+@contextlib.contextmanager
+def _opened(source: Any) -> Iterator[tuple[str, Any]]:
+    """The name of a picture in messages, and an open file of it."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = io.BytesIO(source)
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        name = str(getattr(source, "name", "the picture"))
+        with _damage(name, "cannot be read"):
+            if isinstance(source, io.TextIOBase):
+                raise DataError(f'{name} is opened as text; open it with mode "rb"')
+            source.seek(0)
+        yield name, source
+        return
+    path = os.fspath(source)
+    shown = os.fsdecode(path)
+    if "\0" in shown or not os.path.exists(path):
+        raise MissingError(f"{shown}: no such file")
+    if not os.path.isfile(path):
+        raise DataError(f"{shown}: {'a folder' if os.path.isdir(path) else 'a device'}, not an image")
+    if os.path.getsize(path) > MAX_BYTES:
+        raise DataError(f"{shown}: the file is larger than {MAX_BYTES // 10**6} MB")
+    with contextlib.ExitStack() as held:
+        try:
+            file = held.enter_context(open(path, "rb"))
+        except OSError as error:
+            raise DataError(f"{shown}: cannot be opened ({error.strerror})") from None
+        yield shown, file
+
+
+@contextlib.contextmanager
+def _damage(name: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's plugins raise many kinds on damaged files
+        raise DataError(f"{name}: {what} ({reason(error)})") from None
+
+
+def _begin(name: str, file: Any, max_pixels: int | None, header: bool = False) -> tuple[Image.Image, int, str, bytes]:
+    """A Pillow image whose sizes are checked and whose pixels are not read yet, its orientation, format and content."""
+    kind = kind_of(name, file)
+    content, turn = pixels_only(name, file, kind, header)
+    Image.init()
+    image = Image.OPEN[kind][0](io.BytesIO(content), "")  # without Image.open's limit, which cannot be raised
+    most = MAX_PIXELS if max_pixels is None else check_number("max_pixels", max_pixels, 1, whole=True)
+    pixels = f"{name}: {image.width}x{image.height}"
+    if image.width * image.height > most:
+        advice = "shrink it, or raise max_pixels (--max-pixels)"
+        raise DataError(f"{pixels} is more than {most / 1e6:g} million pixels; {advice}")
+    if max(image.size) > MAX_SIDE:
+        raise DataError(f"{pixels}: a side is longer than {MAX_SIDE:,} pixels")
+    slow = {"BMP": content[30:31] in (b"\1", b"\2"), "PPM": content[1:2] in b"123"}.get(kind)
+    if slow and max(image.width * image.height, len(content) // 2) > SLOW_PIXELS:
+        raise DataError(f"{pixels} is more than {SLOW_PIXELS / 1e6:g} million pixels for such a {kind}; make it a PNG")
+    if kind == "TIFF":
+        turn, bits = image.tag_v2.get(274, 1), max(image.tag_v2.get(258, (1,)))
+        image.load_end = lambda: None  # which would read its metadata
+        if bits > 8 and image.mode not in ("I", "F") and not image.mode.startswith("I;"):
+            raise DataError(f"{name}: a TIFF of {bits} bits a colour, which is read only from PNG; convert it")
+    return image, turn if turn in TURNS else 1, kind, content
+
+
+def _decoded(name: str, image: Image.Image, turn: int, kind: str = "", content: bytes = b"") -> Picture:
+    """An image with its pixels read, upright."""
+    if kind == "PPM" and image.tile[0][0] == "ppm":
+        values, full = _ppm(image, content)
+        if full < 256:
+            pixels = np.rint(values * (255 / full)).astype(np.uint8)
+            image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    elif kind == "PNG" and _wide(image) and image.mode[:2] != "I;":
+        import tensorflow as tf  # Pillow keeps 8 of the 16 bits of colours
+
+        values, full = tf.io.decode_png(content, dtype=tf.uint16).numpy().astype(np.float32), 65535.0
+    elif _wide(image):
+        if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
+            raise DataError(f"{name}: 16 bits a colour, of which Pillow keeps 8; pass its file")
+        values, full = np.asarray(image).astype(np.float32)[..., None], 1.0 if image.mode == "F" else 65535.0
+    if not _wide(image):
+        image.load()
+        return Picture(image.transpose(TURNS[turn]) if turn in TURNS else image)
+    clear, alpha = image.info.get("transparency"), None
+    if values.shape[2] in (2, 4):
+        values, alpha = values[..., :-1], values[..., -1:] / full
+    elif clear is not None:  # one value, or one of each colour, is transparent
+        alpha = (values != np.float32(clear)).any(-1, keepdims=True).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(f"{name}: has values that are not finite")
+    seen = values if alpha is None else values[np.broadcast_to(alpha > 0, values.shape)]
+    least, largest = (float(seen.min()), float(seen.max())) if seen.size else (0.0, full)
+    if alpha is not None:
+        values = values * alpha + max(full, largest) * (1 - alpha)  # on white
+    quarters, mirrored = QUARTERS.get(turn, (0, False))
+    values = np.rot90(values, quarters)
+    return Picture(None, values[:, ::-1] if mirrored else values, least, largest, full)
+
+
+def _ppm(image: Image.Image, content: bytes) -> tuple[np.ndarray, float]:
+    """The numbers of a binary PGM or PPM, which Pillow would scale one by one, and the largest that there may be."""
+    _, _, offset, (_, most) = image.tile[0]
+    shape = (image.height, image.width, 1 if image.mode in ("L", "I") else 3)
+    numbers = np.frombuffer(content, ">u2" if most > 255 else np.uint8, math.prod(shape), offset)
+    return numbers.reshape(shape).astype(np.float32), float(most)
+
+
+def _wide(image: Image.Image) -> bool:
+    """Whether pixels have more than 8 bits."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return True
+    tiles = getattr(image, "tile", ())  # of what is not read yet: what is there, and not what Pillow makes of it
+    return any(";16" in str(how) or (kind == "ppm" and how[1] > 255) for kind, _, _, how in tiles)
+
+
+def _orientation_of(image: Image.Image) -> int:
+    """The orientation of a Pillow image that its owner opened; 1 where it cannot be read."""
+    with contextlib.suppress(Exception):
+        return image.getexif().get(0x112, 1)
+    return 1

@@ -1,0 +1,194 @@
+"""Tables of image files: a CSV file or a DataFrame with a row an image, its labels, and perhaps its group and split."""
+
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import DataError, MissingError, UsageError, reason
+from .folder import SPLIT_WORDS
+from .listing import Listing
+
+MAX_TABLE = 500_000_000  # bytes
+COLUMNS = {  # what a column is, by its name
+    "file": (
+        "file",
+        "filename",
+        "file_name",
+        "path",
+        "filepath",
+        "file_path",
+        "image",
+        "image_path",
+        "img",
+        "image_id",
+    ),
+    "label": ("label", "class", "labels", "classes", "class_name", "category", "diagnosis", "dx", "target", "tags"),
+    "group": ("group", "patient", "patient_id", "subject", "subject_id", "group_id", "lesion_id", "video", "place"),
+    "split": ("split", "subset", "set", "partition", "fold"),
+}
+ENDINGS = ("", ".jpg", ".png", ".jpeg", ".tif", ".JPG", ".PNG")  # of files that a table names without one
+NUMBERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
+
+
+def is_table(name: Any) -> bool:
+    """Whether it is a CSV file's path or a DataFrame."""
+    if isinstance(name, str | os.PathLike):
+        return os.fspath(name).lower().endswith((".csv", ".tsv"))
+    return hasattr(name, "columns") and hasattr(name, "to_dict")
+
+
+def read_table(table: Any) -> tuple[str, Path, dict[str, list[str]]]:
+    """A table as (its name, the folder that paths are relative to, columns of texts)."""
+    if not isinstance(table, str | os.PathLike):
+        values = {str(name): list(column) for name, column in table.to_dict(orient="list").items()}
+        return "table", Path(), {name: [_text(value) for value in column] for name, column in values.items()}
+    path = Path(table)
+    if not path.is_file():
+        raise MissingError(f"{path}: no such file")
+    if path.stat().st_size > MAX_TABLE:
+        raise DataError(f"{path}: larger than {MAX_TABLE // 10**6} MB")
+    try:
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # names of files may be of any bytes
+        first = text.partition("\n")[0]
+        separator = max(",;\t", key=first.count)
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=separator, strict=True) if row]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV table ({reason(error)})") from None
+    if len(rows) < 2:
+        raise DataError(f"{path}: needs a line of column names and a line for each image")
+    head = [name.strip() for name in rows[0]]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(head):
+            raise DataError(f"{path}: line {number} has {len(row)} columns, the first has {len(head)}")
+    if len(set(head)) < len(head):
+        raise DataError(f"{path}: the column {Counter(head).most_common(1)[0][0]!r} is there twice")
+    columns = {name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(head)}
+    return str(path), path.parent, columns
+
+
+def table_files(table: Any, columns: dict[str, str] | None = None) -> list[str]:
+    """The paths that a table names, for predict; see load_data for `columns`."""
+    title, folder, values = read_table(table)
+    named = _roles(title, values, columns)
+    if "file" not in named:
+        raise DataError(_no_column(title, "file", values))
+    return _paths(folder, values[named["file"]])
+
+
+def read(target: str, *, name, groups, class_names, columns=None) -> Listing:
+    """A table as labels, a class an image, or as multi_hot, any number of classes an image.
+
+    Args:
+        columns: the names of columns by what they are: {"file": …, "label": …, "group": …, "split": …}; those of
+            COLUMNS are known. Labels may also be in a column of 0 and 1 a class. For multi_hot, several names in one
+            cell are separated by | or ;.
+    """
+    title, folder, values = read_table(name)
+    named = _roles(title, values, columns)
+    if groups is not None:
+        if groups not in values:
+            raise UsageError(f"groups must be a column of {title}: {', '.join(values)}; got {groups!r:.80}")
+        named["group"] = groups
+    if "file" not in named:
+        raise DataError(_no_column(title, "file", values))
+    texts = values[named["file"]]
+    twice = [text for text, count in Counter(texts).items() if count > 1]
+    if twice:
+        raise DataError(f"{title}: {twice[0]} is there twice; for several labels of an image see multi_hot")
+    if "label" in named:
+        cells = values[named["label"]]
+        rows = [[part.strip() for part in cell.replace(";", "|").split("|") if part.strip()] for cell in cells]
+    else:
+        rows = _one_hot(title, values, set(named.values()))
+    found = sorted({label for row in rows for label in row})
+    class_names, targets = _targets(title, texts, rows, target, found if class_names is None else list(class_names))
+    split_of = ["all"] * len(texts)
+    if "split" in named:
+        split_of = [_split(title, cell) for cell in values[named["split"]]]
+        if "train" not in split_of:
+            raise DataError(f"{title}: no image is of the split train; there are {', '.join(sorted(set(split_of)))}")
+    group_of = values[named["group"]] if "group" in named else []
+    paths = _paths(folder, texts)
+    notes = [f"columns: {', '.join(f'{column} ({role})' for role, column in named.items())}"]
+    origin = os.path.abspath(name) if isinstance(name, str | os.PathLike) else ""
+    root = os.path.abspath(folder)
+    return Listing(title, origin, root, target, class_names, paths, targets, split_of, group_of, notes)
+
+
+def _targets(title, texts, rows, target, class_names) -> tuple[list[str], np.ndarray]:
+    """Class names, and labels (n,) or multi_hot (n, classes)."""
+    number = {name: i for i, name in enumerate(class_names)}
+    for text, row in zip(texts, rows, strict=True):
+        for label in row:
+            if label not in number:
+                raise DataError(
+                    f"{title} has a class {label!r}, which is not known: known are {', '.join(class_names)}"
+                )
+        if target == "labels" and len(row) != 1:
+            many = f"has {len(row)} labels ({'|'.join(row)}), and there is one an image" if row else "has no label"
+            raise DataError(f"{title}: {text} {many}; for any number of them train with the task multilabel")
+    if target == "labels":
+        return class_names, np.array([number[row[0]] for row in rows])
+    targets = np.zeros((len(rows), len(class_names)), np.uint8)
+    for i, row in enumerate(rows):
+        targets[i, [number[label] for label in row]] = 1
+    return class_names, targets
+
+
+def _one_hot(title: str, values: dict[str, list[str]], others: set[str]) -> list[list[str]]:
+    """The labels of each row where classes are columns of 0 and 1."""
+    classes = [name for name, column in values.items() if name not in others and set(column) <= NUMBERS.keys()]
+    if len(classes) < 2:
+        raise DataError(_no_column(title, "label", values))
+    return [[name for name in classes if NUMBERS[values[name][i]]] for i in range(len(values[classes[0]]))]
+
+
+def _roles(title: str, values: dict[str, list[str]], columns: dict[str, str] | None) -> dict[str, str]:
+    """The column of each role: as told, or by its name."""
+    if columns is not None and not (isinstance(columns, dict) and columns.keys() <= COLUMNS.keys()):
+        raise UsageError(f"columns must be a dictionary with {', '.join(COLUMNS)} as keys; got {columns!r:.80}")
+    named = {}
+    for role, usual in COLUMNS.items():
+        if columns and role in columns:
+            if columns[role] not in values:
+                raise UsageError(f"{title} has no column {columns[role]!r:.80}; it has {', '.join(values)}")
+            named[role] = columns[role]
+            continue
+        by_name = {name.lower(): name for name in values}
+        found = [by_name[name] for name in usual if name in by_name]
+        if found and (role != "split" or all(_split_name(cell) for cell in values[found[0]])):
+            named[role] = found[0]
+    return named
+
+
+def _no_column(title: str, role: str, values: dict[str, list[str]]) -> str:
+    usual = ", ".join(COLUMNS[role][:4])
+    return f'{title} has no column {usual} …, but {", ".join(values)}; say which is meant: columns={{"{role}": …}}'
+
+
+def _split_name(cell: str) -> str | None:
+    return SPLIT_WORDS.get(cell.lower())
+
+
+def _split(title: str, cell: str) -> str:
+    found = _split_name(cell)
+    if not found:
+        raise DataError(f"{title}: {cell!r:.80} is no split; there are train, validation and test")
+    return found
+
+
+def _paths(folder: Path, texts: list[str]) -> list[str]:
+    """Paths relative to the table's folder; a missing ending is found by the first file."""
+    paths = [os.path.join(folder, text.replace("\\", "/") if os.sep == "/" else text) for text in texts]
+    ending = next((end for end in ENDINGS if paths and os.path.exists(paths[0] + end)), "")
+    return [path + ending for path in paths]
+
+
+def _text(value: Any) -> str:
+    """A cell of a DataFrame as a CSV file would have it."""
+    missing = value is None or value != value  # NaN
+    return "" if missing else str(value).strip()

@@ -1,0 +1,169 @@
+"""What the commands do with many files: tables of predictions, and what is said of a data set."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cnn_zoo import inference
+from cnn_zoo.cli import main
+from cnn_zoo.core.files import csv_rows
+from cnn_zoo.data import images as images_module
+from conftest import run_cli
+
+
+def cli(capsys, *arguments):
+    """Run the command line in this process; returns (status, stdout, stderr)."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def table(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def pages(tmp_path, digits, monkeypatch):
+    """A folder with three digits in folders of folders, which is beside the current one."""
+    (tmp_path / "pages/deep/er").mkdir(parents=True)
+    for name, digit in zip(
+        ("a.png", "deep/b.png", "deep/er/c.png"), digits.images("test")[::300, ..., 0], strict=False
+    ):
+        Image.fromarray(digit).save(tmp_path / "pages" / name)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "pages"
+
+
+def test_a_folder_becomes_a_table_with_a_column_for_every_class(run, pages, capsys):
+    status, out, err = cli(capsys, "predict", run.path, "../pages", "--csv", "out.csv", "--json", "out.json")
+    assert (status, err) == (0, "")
+    assert "3 of 3 images in out.csv" in out
+    rows, objects = table("out.csv"), json.loads(Path("out.json").read_text())
+    paths = ["../pages/a.png", "../pages/deep/b.png", "../pages/deep/er/c.png"]
+    assert [row["file"] for row in rows] == [row["file"] for row in objects] == paths
+    expected = inference.predict(run, paths, top=10)
+    for row, entry, pairs in zip(rows, objects, expected, strict=True):
+        assert list(row) == ["file", "class", "probability", *(f"probability_of_{name}" for name in run.class_names)]
+        assert row["class"] == entry["class"] == pairs[0][0]
+        assert list(entry["probability_of"]) == run.class_names
+        for name, probability in pairs:
+            assert float(row[f"probability_of_{name}"]) == entry["probability_of"][name] == pytest.approx(probability)
+    assert sorted(os.listdir()) == ["out.csv", "out.json"]
+    assert cli(capsys, "predict", run.path, "../pages", "--csv", "best.csv", "--top", 2)[0] == 0
+    assert list(table("best.csv")[0]) == ["file", "class_1", "probability_1", "class_2", "probability_2"]
+
+
+def test_a_csv_file_names_images_beside_itself(run, pages, capsys):
+    (pages / "list.csv").write_text("\ufeffnumber,file\n1,deep/b.png\n2,a.png\n", "utf-8")
+    status, out, err = cli(capsys, "predict", run.path, pages / "list.csv")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == [str(pages / "deep/b.png"), str(pages / "a.png")]
+
+
+def test_a_broken_file_is_a_row_with_its_error_or_stops_before_any_work(run, pages, capsys, monkeypatch):
+    (pages / "bad.png").write_bytes((pages / "a.png").read_bytes()[:90])  # its header is whole
+    (pages / "deep/none.png").write_bytes(b"x")
+    monkeypatch.setattr(images_module, "BATCH", 1)  # a batch without an image, too
+    status, _, err = cli(capsys, "predict", run.path, pages, "--csv", "out.csv", "--skip-broken")
+    assert status == 1
+    assert "2 of 5 files could not be read" in err
+    errors = {os.path.basename(row["file"]): row["error"] for row in table("out.csv")}
+    assert {name for name, error in errors.items() if error} == {"bad.png", "none.png"}
+    assert "truncated" in errors["bad.png"]
+    assert [row["class"] != "" for row in table("out.csv")] == [True, False, True, True, False]
+    status, _, err = cli(capsys, "predict", run.path, pages, "--csv", "other.csv")
+    assert (status, len(err.splitlines())) == (1, 1)
+    (pages / "deep/none.png").unlink()
+    assert cli(capsys, "predict", run.path, pages, "--csv", "other.csv")[0] == 1  # found when it is decoded
+    assert os.listdir() == ["out.csv"]
+    alone = cli(capsys, "predict", run.path, pages / "bad.png", "--csv", "other.csv", "--skip-broken")
+    assert "none of the files could be read" in alone[2]
+    assert os.listdir() == ["out.csv"]
+
+
+def test_an_interruption_leaves_no_table(run, pages, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        yield from list(original(*arguments, **options))[:2]
+        assert any(name.startswith(".cnn_zoo-") for name in os.listdir())
+        raise KeyboardInterrupt
+
+    original = inference.predictions
+    monkeypatch.setattr(inference, "predictions", interrupted)
+    status, out, err = cli(capsys, "predict", run.path, pages, "--csv", "out.csv", "--json", "out.json")
+    assert (status, out, err) == (1, "", "cnn-zoo: interrupted\n")
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["pages", "--csv", "there.csv"], 1, "there.csv is there already"),
+        (["pages", "--json", "pages"], 1, "pages is a folder; name a file in it"),
+        (["pages", "--csv", "no/out.csv"], 1, "there is no folder no"),
+        (["pages", "--csv", "out", "--json", "./out"], 2, "--csv and --json are both out"),
+        (["pages/a.png", "pages/../pages/a.png"], 2, "pages/../pages/a.png is given twice"),
+        (["pages", "pages/deep"], 2, "pages/deep/b.png is given twice"),
+        (["there.csv", "pages"], 1, "there.csv"),
+        (["empty"], 1, "empty: no images in this folder"),
+        (["pages", "--top", "0"], 2, "--top must be an integer of at least 1"),
+        (["pages", "--draw", "out.png"], 2, "--draw is for one image; got 3"),
+        (["nowhere", "pages"], 1, "nowhere: no such file"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line_before_the_work(
+    arguments, status, message, run, pages, capsys, monkeypatch
+):
+    monkeypatch.chdir(pages.parent)
+    (pages.parent / "empty").mkdir()
+    (pages.parent / "there.csv").write_text("height,width\n1,2\n")
+    monkeypatch.setattr(inference, "predictions", None)
+    before = sorted(os.listdir())
+    found, out, err = cli(capsys, "predict", run.path, *arguments)
+    assert (found, out, len(err.splitlines())) == (status, "", 1)
+    assert message in err
+    assert sorted(os.listdir()) == before
+
+
+def test_many_files_are_read_batch_by_batch(run, pages, capsys, monkeypatch):
+    sizes = []
+    original = inference.call
+    monkeypatch.setattr(inference, "call", lambda model, batch: (sizes.append(len(batch)), original(model, batch))[1])
+    monkeypatch.setattr(images_module, "BATCH", 20)
+    for number in range(50):
+        os.link(pages / "a.png", pages / f"{number}.png")
+    assert cli(capsys, "predict", run.path, pages, "--csv", "out.csv")[0] == 0
+    assert sizes == [20, 20, 13]
+    assert len(table("out.csv")) == 53
+
+
+def test_a_table_holds_any_name_and_no_formula(tmp_path):
+    names = ["=1+1", "-2.png", "@SUM", "+a", "plain, with comma", 'quo"te', "two\nlines", "caf\udce9", "健康"]
+    with csv_rows(tmp_path / "out.csv", "error") as write:
+        write({"file": "first", "error": "broken"})
+        for name in names:
+            write({"file": name, "number": -0.12345678901, "share_of": {"=x": 1.0}})
+    rows = table(tmp_path / "out.csv")
+    assert list(rows[0]) == ["file", "number", "share_of_=x", "error"]
+    assert rows[0] == {"file": "first", "number": "", "share_of_=x": "", "error": "broken"}
+    assert [row["file"] for row in rows[1:]] == [
+        "'=1+1", "'-2.png", "'@SUM", "'+a", *names[4:7], "caf\\udce9", "健康",
+    ]  # fmt: skip
+    assert {row["number"] for row in rows[1:]} == {"-0.1234568"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes there")
+def test_a_file_name_that_is_not_utf8(run, pages, tmp_path):
+    os.rename(pages / "a.png", os.fsencode(pages) + b"/caf\xe9.png")
+    status, _, err = run_cli("predict", run.path, pages, "--csv", "out.csv", "--json", "out.json", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    assert any("caf\\udce9.png" in row["file"] for row in table(tmp_path / "out.csv"))
+    assert json.loads((tmp_path / "out.json").read_text("utf-8"))[0]["file"].endswith("caf\udce9.png")
