@@ -24,7 +24,7 @@ from .nn.inspection import block_of, stage_of, step_of
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
 STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "axes.titlesize": 11,
-    "axes.grid": False, "font.size": 10, "figure.dpi": 110,
+    "axes.grid": False, "font.size": 10, "figure.dpi": 110, "text.usetex": False,
 }  # fmt: skip
 
 

@@ -152,10 +152,15 @@ def train(
             State.remove_from(folder)
             say(f"{folder} is complete: there is nothing left to train")
             return runs.load_run(folder)
-        state = training.begin(net, folder, resume)
-        with fast_layers(net):
-            training.fit(state)
-        return training.finish(state)
+        try:
+            state = training.begin(net, folder, resume)
+            with fast_layers(net):
+                training.fit(state)
+            return training.finish(state)
+        except KeyboardInterrupt as interrupt:
+            held = getattr(interrupt, "__notes__", ["interrupted"])[0]
+            interrupt.__notes__ = [f"{held}; the same command goes on with --out {shell(folder)} --resume"]
+            raise
 
 
 def _steps_per_execution(model, batch_size: int, steps: int) -> int:
@@ -267,9 +272,8 @@ class Training:
                 )
         except KeyboardInterrupt as interrupt:
             self.write(state, status="interrupted")
-            advice = f"the same command goes on with --out {shell(state.folder)} --resume"
-            what = f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were"
-            interrupt.add_note(f"{what}; {advice}")
+            done = f"interrupted after {state.epoch} of {epochs} epochs"
+            interrupt.add_note(f"{done}; {state.folder} holds the weights as they were")
             raise
         except Diverged as what:
             where = self._diverging_step(state)

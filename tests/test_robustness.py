@@ -1,11 +1,13 @@
 """Strange names, paths, settings of the machine and of Keras: right all the same, or one line that says what to do."""
 
+import configparser
 import html
 import json
 import os
 import pickle
 import re
 import subprocess
+import sys
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,14 +28,17 @@ from cnn_zoo import (
     model_card,
     plots,
     predict,
+    report,
     train,
 )
 from cnn_zoo.cli import main
-from cnn_zoo.core.errors import DataError, MissingError, RunError, UsageError
+from cnn_zoo.core import machine
+from cnn_zoo.core.errors import DataError, MissingError, RunError, ShortOfMemory, UsageError
 from cnn_zoo.core.files import write_json
 from cnn_zoo.core.text import markdown, printable, shell, shown
 from cnn_zoo.models.registry import entry
 from cnn_zoo.nn.inspection import shapes_only
+from conftest import ROOT, run_cli
 
 ONCE = {"derandomize": True, "deadline": None, "database": None}
 HOSTILE = "\x1b[2J\x1b]0;title\x07\n\u202eabc|<img src=x onerror=alert(1)>`c`![x](y)"
@@ -228,3 +233,81 @@ def test_training_and_all_that_follows_it_do_not_depend_on_what_keras_is_set_to(
     assert run.metrics["fingerprint"] == wanted.metrics["fingerprint"]
     assert judged(run) == answers
     assert {weight.dtype for weight in load_run(run.path).model.weights} == {"float32"}
+
+
+@pytest.mark.parametrize("module", ["cnn_zoo.cli", "argparse", "cnn_zoo.recipes"])
+def test_an_interruption_while_modules_load_is_one_line(module):
+    program = f"""
+import sys
+class Interrupted:
+    def find_spec(name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted)
+sys.modules.pop({module!r}, None)
+import runpy
+sys.argv = ["cnn-zoo", "list"]
+runpy.run_module("cnn_zoo", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "cnn-zoo: interrupted\n")
+
+
+def test_the_installed_command_is_the_one_that_can_be_interrupted_from_the_first_moment():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["options.entry_points"]["console_scripts"].strip() == "cnn-zoo = cnn_zoo.__main__:main"
+
+
+def test_an_interruption_while_the_report_is_drawn_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    command = ["train", "--epochs", "1", "--set", "filters=2", "--set", "units=2", "--out", str(tmp_path / "a run")]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "write_report", interrupted)
+        assert main(command) == 1
+    err = capsys.readouterr().err
+    assert f"interrupted; the same command goes on with --out '{tmp_path / 'a run'}' --resume" in err
+    assert main([*command, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"KERAS_BACKEND": "nothing"}, "look at KERAS_BACKEND=nothing"),
+        ({"MPLBACKEND": "nothing"}, "look at MPLBACKEND=nothing"),
+        ({"PYTHONWARNINGS": "error"}, None),
+    ],
+)
+def test_settings_under_which_keras_does_not_start_are_named_in_one_line(settings, said, tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")  # without LaTeX, nothing could be drawn
+    command = ["train", "--epochs", "1", "--set", "filters=2", "--set", "units=2", "--out", "run"]
+    status, _, err = run_cli(*command, cwd=tmp_path, **settings)
+    assert (status, err.count("\n")) == ((2, 1) if said else (0, 0))
+    assert (said or "") in err
+    assert (tmp_path / "run/report.md").exists() == (not said)
+
+
+def test_what_does_not_fit_into_memory_is_said_before_there_is_a_folder(tmp_path, capsys, monkeypatch):
+    with pytest.raises(ShortOfMemory, match=r"^out of memory: lenet5 of 850,000,000,060,856 weights takes 3,400,000"):
+        build_model("lenet5", num_classes=10**13)
+    monkeypatch.setattr(machine, "_kilobytes", lambda path: {"MemAvailable": 60_000, "SwapFree": 0, "VmSize": 0})
+    command = ["train", "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert main(["train", "vgg11", *command[1:]]) == 1
+    err = capsys.readouterr().err
+    assert re.search(r"(?m)^cnn-zoo: out of memory: a step of vgg11 with batches of 128 takes 0\.\d GB", err)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr("resource.getrlimit", lambda what: (10**9, 10**9))
+    monkeypatch.setattr(machine, "_kilobytes", lambda path: {"VmSize": 500_000})
+    machine.check_memory("this", 4e8)
+    with pytest.raises(ShortOfMemory, match=r"this takes 0.6 GB at least, and 0.5 GB are free"):
+        machine.check_memory("this", 4e8, room=2e8)
+
+
+def test_nets_of_more_layers_than_keras_can_connect_are_refused_in_one_line():
+    with shapes_only(), pytest.raises(UsageError, match="resnet20 has too many layers with these options"):
+        build_model("resnet20", filters=[4] * 64, compile=False)
+    with shapes_only():
+        assert build_model("densenet121", depths=[100] * 4, compile=False).count_params() == 222_848_922

@@ -1,7 +1,6 @@
 """What this machine has, and a start of TensorFlow that suits it: its faster kernels, and none of its log lines."""
 
 import contextlib
-import math
 import os
 import re
 import sys
@@ -9,7 +8,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from .errors import ShortOfMemory
+from .errors import ShortOfMemory, UsageError, reason
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors, as Linux names them
 
@@ -77,7 +76,7 @@ def _threads() -> int:
 
 @contextlib.contextmanager
 def quiet_import():
-    """Import Keras and TensorFlow in this block without their start-up lines, which are shown when the import fails."""
+    """Import Keras and TensorFlow in this block without their start-up lines; UsageError where they do not start."""
     if "keras" in sys.modules:
         yield
         return
@@ -95,10 +94,12 @@ def quiet_import():
             with warnings.catch_warnings():  # Keras 3.13 with NumPy 1 warns of itself
                 warnings.simplefilter("ignore")
                 yield
-        except Exception:
-            log.seek(0)
-            os.write(stderr, log.read())
-            raise
+        except Exception as error:
+            if "keras" in sys.modules:
+                raise
+            named = [f"{name}={os.environ[name]}" for name in ("KERAS_BACKEND", "MPLBACKEND") if name in os.environ]
+            settings = ", ".join([*named, "keras.json"])
+            raise UsageError(f"Keras cannot be imported: {reason(error)}; look at {settings}") from error
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
