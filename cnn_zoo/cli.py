@@ -44,7 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names in any script, on any terminal
     try:
-        status = args.run(args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")  # as it is without PYTHONWARNINGS, by which they become errors
+            for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                warnings.simplefilter("ignore", kind)
+            status = args.run(args)
         if sys.stdout:
             sys.stdout.flush()
         return status or 0

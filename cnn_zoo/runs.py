@@ -17,7 +17,7 @@ from .core.machine import BFLOAT16_FLAGS, cores, processor_flags
 from .core.text import printable
 from .models.registry import check_model_name
 from .nn.inspection import shapes_only
-from .nn.precision import PRECISIONS
+from .nn.precision import PRECISIONS, policy
 from .recipes import Recipe
 from .tasks import get_task
 from .weights import pretrained
@@ -35,7 +35,7 @@ FORMAT = 2
 CONFIG_TYPES = {
     "format": int, "task": str, "model": str, "model_options": dict, "data": str, "data_options": dict,
     "class_names": list, "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "precision": str,
-    "deterministic": bool, "versions": dict, "images": str,
+    "deterministic": bool, "versions": dict, "images": str, "class_weight": list,
 }  # fmt: skip
 METRICS_TYPES = {"epochs": int, "fit_seconds": float, "parameters": int, "train_images": int}
 
@@ -116,6 +116,7 @@ def versions() -> dict[str, str]:
     return found | {"machine": machine, "cores": str(cores()), "settings": " ".join(settings)}
 
 
+@policy()
 def load_run(path: str | Path) -> Run:
     """Read a run folder, or published weights by their name, such as "lenet5-mnist", as a run without a history.
 
@@ -241,7 +242,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         if key in METRICS_TYPES and value < 0:
             raise RunError(f"{path / METRICS}: {key!r} is {value}")
-        if key.startswith("test_") and not isinstance(value, int | float | list):
+        if key.startswith("test_") and not isinstance(value, int | float | list | dict | None):
             raise RunError(f"{path / METRICS}: {key!r} is not a number")
     return metrics
 

@@ -1,5 +1,6 @@
 """Training: a model of the zoo, a data set and a recipe in, a run folder out."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import itertools
@@ -16,18 +17,18 @@ import numpy as np
 from . import report, runs
 from .build import build_model
 from .checkpoints import Diverged, Keeper, State, finite, interruptible
-from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_seed
+from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_number, check_seed, unknown
 from .core.files import checksum, only_writer, write_csv, write_json
-from .core.machine import lacks_kernels
+from .core.machine import check_memory, lacks_kernels
 from .core.text import printable, shell
 from .data.augment import Augment
 from .data.images import at_once
 from .data.pipeline import Data, load_data
-from .inference import evaluate
+from .inference import evaluate, is_plain
 from .models.registry import check_model_name, entry
-from .nn.costs import macs_if_known
+from .nn.costs import layer_rows, macs_if_known
 from .nn.fast import fast_layers
-from .nn.precision import choose_precision, set_precision
+from .nn.precision import choose_precision, policy, set_precision
 from .recipes import Recipe, get_recipe
 from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run, check_folder
 from .tasks import Task, get_task
@@ -36,6 +37,7 @@ from .weights.files import save_weights
 SMALL_STEP = 5e8  # multiply-accumulates of a forward pass below which a step takes a hundredth of a second or so
 
 
+@policy()
 def train(
     model: str = "conv_stack",
     data: str | Path | tuple[Any, Any] | Data = "mnist5k",
@@ -50,6 +52,7 @@ def train(
     learning_rate: float | None = None,
     early_stopping: int | None = None,
     augment: Augment | dict | None = None,
+    class_weight: str | dict[Any, float] | None = None,
     precision: str = "auto",
     tensorboard: bool = False,
     deterministic: bool = False,
@@ -69,6 +72,8 @@ def train(
         seed: of the weights, the order of the images and their augmentation.
         epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's, see recipes.get_recipe;
             `augment` whatever its flip and vary_after say.
+        class_weight: how much the images of each class count in the loss, by name or number, 1 where none is given; or
+            "balanced": the number of training images by that of classes and of images of the class. For labels.
         precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training; see choose_precision. The
             trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
@@ -90,7 +95,7 @@ def train(
     check_model_name(model)
     found = entry(model)
     task = get_task(task or found.task)
-    seed, model_options = check_seed(seed), model_options or {}
+    seed, model_options = check_seed(seed), {} if model_options is None else model_options
     for flag, value in (("resume", resume), ("tensorboard", tensorboard), ("deterministic", deterministic)):
         check_flag(flag, value)
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
@@ -125,16 +130,21 @@ def train(
     task.check_data(data)
     for note in data.notes:
         say(note)
+    weights = _class_weights(class_weight, task, data)
     if recipe.early_stopping and not len(data.splits["validation"]):
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
     if tensorboard and any("\ud800" <= letter <= "\udfff" for letter in str(out or data.folder)):
         raise UsageError(f"TensorBoard needs a run folder whose name is UTF-8; got {out or data.folder}")
 
     recipe = recipe.for_data(len(data.splits["train"]), data.mirrored)
+    if task.activation not in ("", "softmax"):  # what build_model ends in unless it is told
+        model_options = {"classifier_activation": task.activation} | model_options
     options = {"model_options": model_options, "precision": precision, "deterministic": deterministic}
+    options["class_weight"] = weights
     config = _config(data, recipe, task=task.name, model=model, seed=seed, **options)
     training = Training(task, data, recipe, config, say, verbose, tensorboard)
     net = training.compiled_model()  # before there is a folder: an option may be wrong
+    training.check_memory(net)
     folder = _make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
     with only_writer(folder):
         check_folder(folder, resume, config)
@@ -142,10 +152,15 @@ def train(
             State.remove_from(folder)
             say(f"{folder} is complete: there is nothing left to train")
             return runs.load_run(folder)
-        state = training.begin(net, folder, resume)
-        with fast_layers(net):
-            training.fit(state)
-        return training.finish(state)
+        try:
+            state = training.begin(net, folder, resume)
+            with fast_layers(net):
+                training.fit(state)
+            return training.finish(state)
+        except KeyboardInterrupt as interrupt:
+            held = getattr(interrupt, "__notes__", ["interrupted"])[0]
+            interrupt.__notes__ = [f"{held}; the same command goes on with --out {shell(folder)} --resume"]
+            raise
 
 
 def _steps_per_execution(model, batch_size: int, steps: int) -> int:
@@ -186,6 +201,25 @@ class Training:
         execution = _steps_per_execution(model, recipe.batch_size, steps)
         self.task.compile(model, optimizer, recipe, steps_per_execution=execution)
         return model
+
+    @property
+    def class_weight(self) -> dict[int, float] | None:
+        """As Keras' fit takes it."""
+        return dict(enumerate(self.config["class_weight"])) or None
+
+    def check_memory(self, net) -> None:
+        """ShortOfMemory where there is no room for what a step needs at least, for TensorFlow ends the process there.
+
+        That is, of each weight its gradient and two numbers of the optimizer, and what every layer with weights returns
+        of a batch. Where address space is limited, a training of conv_stack takes 0.8 GB more, for threads and code,
+        and one of vgg16 with small images four times as much as the above.
+        """
+        size, kept = 2 if "16" in net.compute_dtype else 4, 0
+        with contextlib.suppress(UsageError):
+            kept = sum(math.prod(row.output_shape) for row in layer_rows(net) if row.macs) * self.recipe.batch_size
+        what = f"a step of {net.name} with batches of {self.recipe.batch_size}"
+        needed = 12 * net.count_params() + size * kept
+        check_memory(what, needed, room=8e8 + 3 * needed)
 
     def begin(self, net, folder: Path, resume: bool) -> State:
         """Where the training stands: at its beginning, or where the one in the folder was stopped."""
@@ -232,14 +266,14 @@ class Training:
                     steps_per_epoch=steps,
                     shuffle=False,  # the pipeline shuffles; Keras warns otherwise
                     validation_data=validation if len(data.splits["validation"]) else None,
+                    class_weight=self.class_weight,
                     callbacks=[keeper, *logs],
                     verbose=1 if self.verbose == 1 else 0,
                 )
         except KeyboardInterrupt as interrupt:
             self.write(state, status="interrupted")
-            advice = f"the same command goes on with --out {shell(state.folder)} --resume"
-            what = f"interrupted after {state.epoch} of {epochs} epochs; {state.folder} holds the weights as they were"
-            interrupt.add_note(f"{what}; {advice}")
+            done = f"interrupted after {state.epoch} of {epochs} epochs"
+            interrupt.add_note(f"{done}; {state.folder} holds the weights as they were")
             raise
         except Diverged as what:
             where = self._diverging_step(state)
@@ -256,7 +290,7 @@ class Training:
         model.steps_per_execution, model.train_function = 1, None
         model.reset_metrics()  # whose loss is not a number
         for step, batch in enumerate(self.batches(model, state.epoch, state.epoch + 1), 1):
-            loss = model.train_on_batch(*batch, return_dict=True)["loss"]
+            loss = model.train_on_batch(*batch, class_weight=self.class_weight, return_dict=True)["loss"]
             if not math.isfinite(loss) or not finite(model):
                 where = f", step {step} of {self.data.steps(self.recipe.batch_size)}"
                 break
@@ -298,15 +332,32 @@ class Training:
         if not math.isfinite(result["loss"]):
             advice = f"try a lower learning rate (--learning-rate); {state.folder} holds the weights"
             raise TrainingError(f"the loss on the test images is not a number; {advice}")
-        for key, value in result.items():
-            values = value if isinstance(value, list) else [value]
-            if all(isinstance(item, int | float | None) for item in values):  # numbers, or a list of them
-                run.metrics[f"test_{key}"] = value
+        run.metrics |= {f"test_{key}": value for key, value in result.items() if is_plain(value, int | float | None)}
         report.write_report(run, result)
         run.metrics["status"] = "complete"  # last: what is complete has its report
         write_json(run.path / METRICS, run.metrics)
         State.remove_from(run.path)
         return run
+
+
+def _class_weights(asked: Any, task: Task, data: Data) -> list[float]:
+    """The weight of each class, by number; [] where none are asked for."""
+    if asked is None:
+        return []
+    if task.target != "labels":
+        raise UsageError(f"class_weight is for labels; {task.name} has {task.target}")
+    if asked == "balanced":
+        counts = data.class_counts("train")
+        return [len(data.splits["train"]) / (len(counts) * count) if count else 1.0 for count in counts]
+    if not isinstance(asked, dict):
+        raise UsageError(f'class_weight must be "balanced" or a dictionary of classes and numbers; got {asked!r:.80}')
+    weights = dict.fromkeys(range(data.num_classes), 1.0)
+    for name, weight in asked.items():
+        number = data.class_names.index(name) if name in data.class_names else name
+        if number not in weights:
+            raise UsageError(unknown("class in class_weight", name, data.class_names))
+        weights[number] = check_number(f"class_weight of {name}", weight)
+    return list(weights.values())
 
 
 def _config(data: Data, recipe: Recipe, **asked: Any) -> dict[str, Any]:

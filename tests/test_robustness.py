@@ -1,24 +1,44 @@
 """Strange names, paths, settings of the machine and of Keras: right all the same, or one line that says what to do."""
 
+import configparser
 import html
 import json
 import os
 import pickle
 import re
 import subprocess
+import sys
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cnn_zoo import Source, load_data, load_run, plots, train
+from cnn_zoo import (
+    Source,
+    build_model,
+    evaluate,
+    list_models,
+    load_data,
+    load_run,
+    model_card,
+    plots,
+    predict,
+    report,
+    train,
+)
 from cnn_zoo.cli import main
-from cnn_zoo.core.errors import DataError, MissingError, RunError, UsageError
+from cnn_zoo.core import machine
+from cnn_zoo.core.errors import DataError, MissingError, RunError, ShortOfMemory, UsageError
 from cnn_zoo.core.files import write_json
 from cnn_zoo.core.text import markdown, printable, shell, shown
+from cnn_zoo.models.registry import entry
+from cnn_zoo.nn.inspection import shapes_only
+from conftest import ROOT, run_cli
 
 ONCE = {"derandomize": True, "deadline": None, "database": None}
 HOSTILE = "\x1b[2J\x1b]0;title\x07\n\u202eabc|<img src=x onerror=alert(1)>`c`![x](y)"
@@ -158,3 +178,136 @@ def test_data_and_run_in_folders_whose_names_are_not_utf_8(tmp_path, capsys):
     run = load_run(tmp_path / odd)
     assert run.config["data"] == str(tmp_path / f"set {odd}")
     assert run.class_names == ["b", r"caf\xe9"]
+
+
+@pytest.fixture
+def other_settings():
+    """What somebody's keras.json or program may have set: channels first, and 16 bits for everything."""
+    before = keras.config.image_data_format(), keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_floatx("float16")
+    keras.config.set_dtype_policy("float16")
+    yield
+    found = keras.config.image_data_format(), keras.config.floatx(), keras.config.dtype_policy().name
+    keras.config.set_image_data_format(before[0])
+    keras.config.set_floatx(before[1])
+    keras.config.set_dtype_policy(before[2])
+    assert found == ("channels_first", "float16", "float16")  # whatever was built meanwhile
+
+
+def shapes(name):
+    with shapes_only():
+        model = build_model(name, compile=False)
+    outputs = [(layer.name, layer.dtype_policy.name, layer.output.shape) for layer in model.layers]
+    return outputs, [(weight.path, weight.dtype, weight.shape) for weight in model.weights], model.inputs[0].dtype
+
+
+def test_every_net_is_the_same_whatever_keras_is_set_to(request):
+    one_each = {entry(name).family: name for name in reversed(list_models())} | {"alexnet": "alexnet"}
+    wanted = {name: shapes(name) for name in one_each.values()}
+    request.getfixturevalue("other_settings")
+    for name, expected in wanted.items():
+        assert shapes(name) == expected, name
+    assert model_card("vgg16", num_classes=1000).parameters == 138_357_544
+
+
+def test_building_in_threads_leaves_keras_as_it_was(other_settings):
+    with ThreadPoolExecutor(8) as threads:
+        kernels = threads.map(lambda number: build_model("lenet5").layers[0].kernel.shape, range(40))
+    assert set(kernels) == {(5, 5, 1, 6)}
+
+
+def test_training_and_all_that_follows_it_do_not_depend_on_what_keras_is_set_to(few, tmp_path, request):
+    def trained():
+        options = {"model_options": {"filters": [4, 8], "batch_norm": True}, "precision": "float32", "verbose": 0}
+        return train("zoonet", few, epochs=2, out=tmp_path / str(len(list(tmp_path.iterdir()))), **options)
+
+    def judged(run):
+        again = load_run(run.path)
+        return evaluate(again, few)["loss"], predict(again, few.images("test")[:3], top=2), evaluate(run, few)["loss"]
+
+    wanted = trained()
+    answers = judged(wanted)
+    request.getfixturevalue("other_settings")
+    run = trained()
+    assert run.metrics["fingerprint"] == wanted.metrics["fingerprint"]
+    assert judged(run) == answers
+    assert {weight.dtype for weight in load_run(run.path).model.weights} == {"float32"}
+
+
+@pytest.mark.parametrize("module", ["cnn_zoo.cli", "argparse", "cnn_zoo.recipes"])
+def test_an_interruption_while_modules_load_is_one_line(module):
+    program = f"""
+import sys
+class Interrupted:
+    def find_spec(name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted)
+sys.modules.pop({module!r}, None)
+import runpy
+sys.argv = ["cnn-zoo", "list"]
+runpy.run_module("cnn_zoo", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "cnn-zoo: interrupted\n")
+
+
+def test_the_installed_command_is_the_one_that_can_be_interrupted_from_the_first_moment():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["options.entry_points"]["console_scripts"].strip() == "cnn-zoo = cnn_zoo.__main__:main"
+
+
+def test_an_interruption_while_the_report_is_drawn_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    command = ["train", "--epochs", "1", "--set", "filters=2", "--set", "units=2", "--out", str(tmp_path / "a run")]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "write_report", interrupted)
+        assert main(command) == 1
+    err = capsys.readouterr().err
+    assert f"interrupted; the same command goes on with --out '{tmp_path / 'a run'}' --resume" in err
+    assert main([*command, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"KERAS_BACKEND": "nothing"}, "look at KERAS_BACKEND=nothing"),
+        ({"MPLBACKEND": "nothing"}, "look at MPLBACKEND=nothing"),
+        ({"PYTHONWARNINGS": "error"}, None),
+    ],
+)
+def test_settings_under_which_keras_does_not_start_are_named_in_one_line(settings, said, tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")  # without LaTeX, nothing could be drawn
+    command = ["train", "--epochs", "1", "--set", "filters=2", "--set", "units=2", "--out", "run"]
+    status, _, err = run_cli(*command, cwd=tmp_path, **settings)
+    assert (status, err.count("\n")) == ((2, 1) if said else (0, 0))
+    assert (said or "") in err
+    assert (tmp_path / "run/report.md").exists() == (not said)
+
+
+def test_what_does_not_fit_into_memory_is_said_before_there_is_a_folder(tmp_path, capsys, monkeypatch):
+    with pytest.raises(ShortOfMemory, match=r"^out of memory: lenet5 of 850,000,000,060,856 weights takes 3,400,000"):
+        build_model("lenet5", num_classes=10**13)
+    monkeypatch.setattr(machine, "_kilobytes", lambda path: {"MemAvailable": 60_000, "SwapFree": 0, "VmSize": 0})
+    command = ["train", "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert main(["train", "vgg11", *command[1:]]) == 1
+    err = capsys.readouterr().err
+    assert re.search(r"(?m)^cnn-zoo: out of memory: a step of vgg11 with batches of 128 takes 0\.\d GB", err)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr("resource.getrlimit", lambda what: (10**9, 10**9))
+    monkeypatch.setattr(machine, "_kilobytes", lambda path: {"VmSize": 500_000})
+    machine.check_memory("this", 4e8)
+    with pytest.raises(ShortOfMemory, match=r"this takes 0.6 GB at least, and 0.5 GB are free"):
+        machine.check_memory("this", 4e8, room=2e8)
+
+
+def test_nets_of_more_layers_than_keras_can_connect_are_refused_in_one_line():
+    with shapes_only(), pytest.raises(UsageError, match="resnet20 has too many layers with these options"):
+        build_model("resnet20", filters=[4] * 64, compile=False)
+    with shapes_only():
+        assert build_model("densenet121", depths=[100] * 4, compile=False).count_params() == 222_848_922

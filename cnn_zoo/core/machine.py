@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 import warnings
 from pathlib import Path
+
+from .errors import ShortOfMemory, UsageError, reason
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors, as Linux names them
 
@@ -21,6 +24,33 @@ def processor_flags() -> set[str]:
 def cores() -> int:
     """How many this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_memory(what: str, needed: float, room: float = 0) -> None:
+    """ShortOfMemory if so many bytes are not there; `room` is what it takes beside them where address space is limited.
+
+    Nothing is known, and nothing said, where there is no /proc.
+    """
+    bounds = []
+    with contextlib.suppress(OSError, ValueError, KeyError, ImportError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            bounds.append((needed + room, limit - 1024 * _kilobytes("/proc/self/status")["VmSize"]))
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        found = _kilobytes("/proc/meminfo")
+        bounds.append((needed, 1024 * (found["MemAvailable"] + found["SwapFree"])))
+    for least, free in bounds:
+        if least > free:
+            sizes = f"{least / 1e9:,.1f} GB at least, and {max(0, free) / 1e9:.1f} GB are free"
+            advice = "try smaller images (--image-size), a smaller model or smaller batches"
+            raise ShortOfMemory(f"out of memory: {what} takes {sizes}; {advice}")
+
+
+def _kilobytes(path: str) -> dict[str, int]:
+    """The sizes in a file of the kernel."""
+    return {name: int(size) for name, size in re.findall(r"(?m)^(\w+):\s+(\d+) kB$", Path(path).read_text())}
 
 
 def ask_for_kernels() -> None:
@@ -46,7 +76,7 @@ def _threads() -> int:
 
 @contextlib.contextmanager
 def quiet_import():
-    """Import Keras and TensorFlow in this block without their start-up lines, which are shown when the import fails."""
+    """Import Keras and TensorFlow in this block without their start-up lines; UsageError where they do not start."""
     if "keras" in sys.modules:
         yield
         return
@@ -64,10 +94,12 @@ def quiet_import():
             with warnings.catch_warnings():  # Keras 3.13 with NumPy 1 warns of itself
                 warnings.simplefilter("ignore")
                 yield
-        except Exception:
-            log.seek(0)
-            os.write(stderr, log.read())
-            raise
+        except Exception as error:
+            if "keras" in sys.modules:
+                raise
+            named = [f"{name}={os.environ[name]}" for name in ("KERAS_BACKEND", "MPLBACKEND") if name in os.environ]
+            settings = ", ".join([*named, "keras.json"])
+            raise UsageError(f"Keras cannot be imported: {reason(error)}; look at {settings}") from error
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
