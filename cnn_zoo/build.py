@@ -12,7 +12,7 @@ from typing import Any
 
 from .core.errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, reason, unknown
 from .models.registry import INPUTS, LAYOUTS, Entry, choose_layout, entry
-from .nn.inspection import shapes_only
+from .nn.inspection import fill, shapes_only
 from .nn.precision import choose_precision, policy
 from .nn.spec import Spec
 from .tasks import get_task
@@ -22,7 +22,7 @@ from .weights.transfer import ModelMismatch, copy_weights
 
 LARGEST_SIDE = 8192  # pixels or channels
 ACTIVATIONS = ("softmax", "sigmoid", None)  # of the classifier
-MOST_BLOCKS = 1_000  # of `depths`, all stages together
+MOST_BLOCKS = 400  # of `depths`, all stages together
 
 
 def build_model(
@@ -70,7 +70,8 @@ def build_model(
         batch_norm: batch normalisation between convolution, or the pooling of conv_stack and zoonet, and activation.
             None is the family's own, of activation and dropout too.
         dtype: "float32", "mixed_bfloat16", which computes in 16 bits, or "auto", the faster of them on this machine;
-            None is Keras' global dtype policy. What the model returns is float32 in any case.
+            None is Keras' global dtype policy, if that keeps weights in 32 bits. What the model returns is float32 in
+            any case, and channels are last.
         compile: with Adam at Keras' default rate and the loss and metric of the family's task, or of "multilabel".
         **family_options: such as filters=(32, 64); print(model_card(name)) lists them, the family's file explains them.
 
@@ -117,14 +118,16 @@ def build_model(
     if record:
         _check_trained(found, spec, family_options, record["config"])
     with policy(None if dtype is None else choose_precision(dtype)):
-        model = _build(found, spec, family_options)
+        with shapes_only():
+            model = _build(found, spec, family_options)
+        fill(model)
+        if compile and include_top:
+            several = found.task == "classification" and classifier_activation == "sigmoid"
+            get_task("multilabel" if several else found.task).compile(model)
     if record:
         _fill(model, record)
     elif weights is not None:
         copy_weights(model, read_weights(weights), os.fspath(weights))
-    if compile and include_top:
-        several = found.task == "classification" and classifier_activation == "sigmoid"
-        get_task("multilabel" if several else found.task).compile(model)
     return model
 
 
@@ -139,11 +142,13 @@ def _fill(model, record: dict[str, Any]) -> None:
 
 
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):
-    """Call the builder; where the image is too small for it, say how large it must be."""
+    """Call the builder, inside shapes_only; where the image is too small for it, say how large it must be."""
     try:
         return _not_empty(found.build(spec, **options))
     except ZooError:
         raise
+    except RecursionError:
+        raise UsageError(f"{spec.name} has too many layers with these options for Keras to connect") from None
     except (TypeError, AttributeError, IndexError, OverflowError) as error:
         raise UsageError(f"{spec.name}: an option has a wrong value: {reason(error)}") from error
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
-from .data.images import at_once, batches_of, check_fit
+from .data.images import FITS, at_once, batches_of
 from .data.sources import training_images_of
 from .nn.calls import call
 from .nn.inspection import has_logits
@@ -79,7 +79,7 @@ def predictions(
     told = getattr(run_or_model, "config", None)
     reading = reading_of(told) if isinstance(told, dict) else {}
     if fit is not None:
-        reading["fit"] = check_fit(fit)
+        reading["fit"] = check_choice("fit", fit, FITS)
     if len(model.output_shape) == 4 and reading.get("fit") not in (None, "stretch"):
         raise UsageError(f"masks are stretched with their images; got fit={reading['fit']!r}")
     if max_pixels is not None:

@@ -17,7 +17,7 @@ from .core.machine import BFLOAT16_FLAGS, cores, processor_flags
 from .core.text import printable
 from .models.registry import check_model_name
 from .nn.inspection import shapes_only
-from .nn.precision import PRECISIONS
+from .nn.precision import PRECISIONS, policy
 from .recipes import Recipe
 from .tasks import get_task
 from .weights import pretrained
@@ -116,6 +116,7 @@ def versions() -> dict[str, str]:
     return found | {"machine": machine, "cores": str(cores()), "settings": " ".join(settings)}
 
 
+@policy()
 def load_run(path: str | Path) -> Run:
     """Read a run folder, or published weights by their name, such as "lenet5-mnist", as a run without a history.
 

@@ -1,5 +1,6 @@
 """Training: a model of the zoo, a data set and a recipe in, a run folder out."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import itertools
@@ -18,16 +19,16 @@ from .build import build_model
 from .checkpoints import Diverged, Keeper, State, finite, interruptible
 from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_number, check_seed, unknown
 from .core.files import checksum, only_writer, write_csv, write_json
-from .core.machine import lacks_kernels
+from .core.machine import check_memory, lacks_kernels
 from .core.text import printable, shell
 from .data.augment import Augment
 from .data.images import at_once
 from .data.pipeline import Data, load_data
 from .inference import evaluate, is_plain
 from .models.registry import check_model_name, entry
-from .nn.costs import macs_if_known
+from .nn.costs import layer_rows, macs_if_known
 from .nn.fast import fast_layers
-from .nn.precision import choose_precision, set_precision
+from .nn.precision import choose_precision, policy, set_precision
 from .recipes import Recipe, get_recipe
 from .runs import CONFIG, HISTORY, METRICS, RESERVED, WEIGHTS, Run, check_folder
 from .tasks import Task, get_task
@@ -36,6 +37,7 @@ from .weights.files import save_weights
 SMALL_STEP = 5e8  # multiply-accumulates of a forward pass below which a step takes a hundredth of a second or so
 
 
+@policy()
 def train(
     model: str = "conv_stack",
     data: str | Path | tuple[Any, Any] | Data = "mnist5k",
@@ -126,6 +128,8 @@ def train(
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
     task.check_data(data)
+    for note in data.notes:
+        say(note)
     weights = _class_weights(class_weight, task, data)
     if recipe.early_stopping and not len(data.splits["validation"]):
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
@@ -140,6 +144,7 @@ def train(
     config = _config(data, recipe, task=task.name, model=model, seed=seed, **options)
     training = Training(task, data, recipe, config, say, verbose, tensorboard)
     net = training.compiled_model()  # before there is a folder: an option may be wrong
+    training.check_memory(net)
     folder = make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
     with only_writer(folder):
         check_folder(folder, resume, config)
@@ -196,6 +201,20 @@ class Training:
     def class_weight(self) -> dict[int, float] | None:
         """As Keras' fit takes it."""
         return dict(enumerate(self.config["class_weight"])) or None
+
+    def check_memory(self, net) -> None:
+        """ShortOfMemory where there is no room for what a step needs at least, for TensorFlow ends the process there.
+
+        That is, of each weight its gradient and two numbers of the optimizer, and what every layer with weights returns
+        of a batch. Where address space is limited, a training of conv_stack takes 0.8 GB more, for threads and code,
+        and one of vgg16 with small images four times as much as the above.
+        """
+        size, kept = 2 if "16" in net.compute_dtype else 4, 0
+        with contextlib.suppress(UsageError):
+            kept = sum(math.prod(row.output_shape) for row in layer_rows(net) if row.macs) * self.recipe.batch_size
+        what = f"a step of {net.name} with batches of {self.recipe.batch_size}"
+        needed = 12 * net.count_params() + size * kept
+        check_memory(what, needed, room=8e8 + 3 * needed)
 
     def begin(self, net, folder: Path, resume: bool) -> State:
         """Where the training stands: at its beginning, or where the one in the folder was stopped."""

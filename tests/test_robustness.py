@@ -7,18 +7,33 @@ import pickle
 import re
 import subprocess
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cnn_zoo import Source, load_data, load_run, plots, train
+from cnn_zoo import (
+    Source,
+    build_model,
+    evaluate,
+    list_models,
+    load_data,
+    load_run,
+    model_card,
+    plots,
+    predict,
+    train,
+)
 from cnn_zoo.cli import main
 from cnn_zoo.core.errors import DataError, MissingError, RunError, UsageError
 from cnn_zoo.core.files import write_json
 from cnn_zoo.core.text import markdown, printable, shell, shown
+from cnn_zoo.models.registry import entry
+from cnn_zoo.nn.inspection import shapes_only
 
 ONCE = {"derandomize": True, "deadline": None, "database": None}
 HOSTILE = "\x1b[2J\x1b]0;title\x07\n\u202eabc|<img src=x onerror=alert(1)>`c`![x](y)"
@@ -158,3 +173,58 @@ def test_data_and_run_in_folders_whose_names_are_not_utf_8(tmp_path, capsys):
     run = load_run(tmp_path / odd)
     assert run.config["data"] == str(tmp_path / f"set {odd}")
     assert run.class_names == ["b", r"caf\xe9"]
+
+
+@pytest.fixture
+def other_settings():
+    """What somebody's keras.json or program may have set: channels first, and 16 bits for everything."""
+    before = keras.config.image_data_format(), keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_floatx("float16")
+    keras.config.set_dtype_policy("float16")
+    yield
+    found = keras.config.image_data_format(), keras.config.floatx(), keras.config.dtype_policy().name
+    keras.config.set_image_data_format(before[0])
+    keras.config.set_floatx(before[1])
+    keras.config.set_dtype_policy(before[2])
+    assert found == ("channels_first", "float16", "float16")  # whatever was built meanwhile
+
+
+def shapes(name):
+    with shapes_only():
+        model = build_model(name, compile=False)
+    outputs = [(layer.name, layer.dtype_policy.name, layer.output.shape) for layer in model.layers]
+    return outputs, [(weight.path, weight.dtype, weight.shape) for weight in model.weights], model.inputs[0].dtype
+
+
+def test_every_net_is_the_same_whatever_keras_is_set_to(request):
+    one_each = {entry(name).family: name for name in reversed(list_models())} | {"alexnet": "alexnet"}
+    wanted = {name: shapes(name) for name in one_each.values()}
+    request.getfixturevalue("other_settings")
+    for name, expected in wanted.items():
+        assert shapes(name) == expected, name
+    assert model_card("vgg16", num_classes=1000).parameters == 138_357_544
+
+
+def test_building_in_threads_leaves_keras_as_it_was(other_settings):
+    with ThreadPoolExecutor(8) as threads:
+        kernels = threads.map(lambda number: build_model("lenet5").layers[0].kernel.shape, range(40))
+    assert set(kernels) == {(5, 5, 1, 6)}
+
+
+def test_training_and_all_that_follows_it_do_not_depend_on_what_keras_is_set_to(few, tmp_path, request):
+    def trained():
+        options = {"model_options": {"filters": [4, 8], "batch_norm": True}, "precision": "float32", "verbose": 0}
+        return train("zoonet", few, epochs=2, out=tmp_path / str(len(list(tmp_path.iterdir()))), **options)
+
+    def judged(run):
+        again = load_run(run.path)
+        return evaluate(again, few)["loss"], predict(again, few.images("test")[:3], top=2), evaluate(run, few)["loss"]
+
+    wanted = trained()
+    answers = judged(wanted)
+    request.getfixturevalue("other_settings")
+    run = trained()
+    assert run.metrics["fingerprint"] == wanted.metrics["fingerprint"]
+    assert judged(run) == answers
+    assert {weight.dtype for weight in load_run(run.path).model.weights} == {"float32"}

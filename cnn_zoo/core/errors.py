@@ -50,6 +50,10 @@ class TrainingError(ZooError, ArithmeticError):
     """A training that cannot go on, such as a loss that is not a number."""
 
 
+class ShortOfMemory(ZooError, MemoryError):
+    """What was asked for does not fit into memory."""
+
+
 def unknown(kind: str, value: object, choices: Iterable[str], listed_by: str = "") -> str:
     """The message for a name that does not exist: the nearest choices; if none is near, what lists them, or all."""
     choices = sorted(choices)

@@ -1,11 +1,15 @@
 """What this machine has, and a start of TensorFlow that suits it: its faster kernels, and none of its log lines."""
 
 import contextlib
+import math
 import os
+import re
 import sys
 import tempfile
 import warnings
 from pathlib import Path
+
+from .errors import ShortOfMemory
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors, as Linux names them
 
@@ -21,6 +25,33 @@ def processor_flags() -> set[str]:
 def cores() -> int:
     """How many this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_memory(what: str, needed: float, room: float = 0) -> None:
+    """ShortOfMemory if so many bytes are not there; `room` is what it takes beside them where address space is limited.
+
+    Nothing is known, and nothing said, where there is no /proc.
+    """
+    bounds = []
+    with contextlib.suppress(OSError, ValueError, KeyError, ImportError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            bounds.append((needed + room, limit - 1024 * _kilobytes("/proc/self/status")["VmSize"]))
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        found = _kilobytes("/proc/meminfo")
+        bounds.append((needed, 1024 * (found["MemAvailable"] + found["SwapFree"])))
+    for least, free in bounds:
+        if least > free:
+            sizes = f"{least / 1e9:,.1f} GB at least, and {max(0, free) / 1e9:.1f} GB are free"
+            advice = "try smaller images (--image-size), a smaller model or smaller batches"
+            raise ShortOfMemory(f"out of memory: {what} takes {sizes}; {advice}")
+
+
+def _kilobytes(path: str) -> dict[str, int]:
+    """The sizes in a file of the kernel."""
+    return {name: int(size) for name, size in re.findall(r"(?m)^(\w+):\s+(\d+) kB$", Path(path).read_text())}
 
 
 def ask_for_kernels() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UsageError, unknown
-from ..core.machine import quiet_import
+from ..core.machine import check_memory, quiet_import
 
 HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
 _STAGE = re.compile(r"(stage\d+)_")
@@ -75,6 +75,20 @@ def shapes_only():
             yield
     finally:
         global_state.set_global_attribute(name, before)
+
+
+def fill(model) -> None:
+    """Give a model that was built inside shapes_only its first values, unless it is built to look at alone.
+
+    ShortOfMemory where there is no room for them."""
+    from keras.src.backend.common.stateless_scope import in_stateless_scope  # there are no public names for these
+
+    if in_stateless_scope():
+        return
+    check_memory(f"{model.name} of {model.count_params():,} weights", 4 * model.count_params())
+    for variable in model.variables:
+        if variable._value is None:  # else of a layer that the builder did not make
+            variable._deferred_initialize()
 
 
 def stages(model) -> dict[str, str]:

@@ -3,10 +3,12 @@
 import contextlib
 import functools
 import os
+import threading
 
 from ..core.errors import UsageError, unknown
 from ..core.machine import BFLOAT16_FLAGS, processor_flags
 
+_LOCK, _INSIDE = threading.Lock(), []  # what Keras was set to when each came that is inside `policy`
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
@@ -47,16 +49,31 @@ def processor_is_fast() -> bool:
 
 
 @contextlib.contextmanager
-def policy(dtype: str | None):
-    """Layers made inside have this dtype policy; None leaves Keras' global one."""
+def policy(dtype: str | None = None):
+    """What is made inside has this dtype policy, channels last and numbers of 32 bits, whatever keras.json says.
+
+    None leaves Keras' global policy, but one that keeps weights in 16 bits, of which there is none in this package. The
+    policy is of this thread; the other two are of the process, and as they were when the last thread has left.
+    """
     import keras
 
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(before if dtype is None else dtype)
+    config, before = keras.config, keras.config.dtype_policy()
+    if dtype is None:
+        dtype = "float32" if before.variable_dtype in ("float16", "bfloat16") else before
+    with _LOCK:
+        _INSIDE.append((config.image_data_format(), config.floatx()))
+        config.set_image_data_format("channels_last")
+        config.set_floatx("float32")
+    config.set_dtype_policy(dtype)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        config.set_dtype_policy(before)
+        with _LOCK:
+            if len(_INSIDE) == 1:
+                config.set_image_data_format(_INSIDE[0][0])
+                config.set_floatx(_INSIDE[0][1])
+            _INSIDE.pop()
 
 
 def set_precision(model, dtype: str) -> None:
