@@ -137,7 +137,7 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "data": {"nargs": "?", "help": "a data set, a folder or a CSV file"},
     "reproduce data": {"help": "the data set; cnn-zoo list shows which models have weights for which"},
     "--data": {"help": "default: what it was trained on"},
-    "train --data": {"default": "mnist5k", "help": "see cnn-zoo data; or a folder or CSV file of images (default: %(default)s)"},
+    "train --data": {"default": "mnist5k", "help": "see cnn-zoo data; or a folder or CSV file (default: %(default)s)"},
     "--task": {"help": "list those for it alone, such as segmentation"},
     "data --task": {"help": "multilabel, for images of several classes"},
     "train --task": {"help": "multilabel, for images of several classes (default: what the model is for)"},

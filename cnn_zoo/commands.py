@@ -179,9 +179,10 @@ def do_evaluate(args) -> None:
 
     if args.data:
         check_data_name(args.data)
-    from .runs import load_run
+    from .runs import load_run, read_config
 
-    run = load_run(args.run_folder)  # what is no run is told before the framework is loaded
+    read_config(Path(args.run_folder))  # what is no run is told before the framework is loaded
+    run = load_run(args.run_folder)
     from .cards import text_table
     from .inference import SeenImages, evaluate, plain_result
     from .tasks import get_task
