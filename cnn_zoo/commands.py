@@ -5,16 +5,18 @@ is what --help says; it returns the exit status, None for 0.
 """
 
 import contextlib
+import json
 import os
 import sys
 import textwrap
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from .core.errors import DataError, UsageError, check_number, check_seed, unknown
-from .core.files import check_new_file, csv_rows, json_rows
+from .core.files import check_new_file, csv_rows, json_rows, write_text
 from .core.intervals import prediction_interval
 from .core.text import printable, shell
 from .models.registry import catalogue, check_model_name, choose_layout, list_models
@@ -114,21 +116,31 @@ def do_train(args) -> None:
     from .report import summary
     from .runs import check_folder
 
-    if args.out:
+    if args.out and args.folds is None:
         check_folder(args.out, args.resume)
     from . import train
 
-    run = train(
-        args.model,
-        args.data,
-        **_named(args, "recipe", "out", "resume", "seed", "precision", "tensorboard", "deterministic"),
-        **changes,
-        model_options=dict(args.settings),
-        data_options=_named(args, *DATA_OPTIONS),
-    )
+    named = ("recipe", "task", "out", "resume", "seed", "class_weight", "precision", "tensorboard", "deterministic")
+    options = _named(args, *named) | {"model_options": dict(args.settings), "data_options": _named(args, *DATA_OPTIONS)}
+    if args.folds is not None:
+        return _cross_validate(args, options | changes)
+    run = train(args.model, args.data, **options, **changes)
     print()
     _print_facts([*summary(run), ("run folder", run.path)])
     print(f"\nSee {printable(run.path / 'report.md')}; name an image with: cnn-zoo predict {shell(run.path)} IMAGE")
+
+
+def _cross_validate(args, options: dict[str, Any]) -> None:
+    """cnn-zoo train --folds."""
+    from .folds import cross_validate
+    from .report import folds_summary
+    from .tasks import get_task
+
+    found = cross_validate(args.model, args.data, folds=args.folds, **options)
+    lines = get_task(found.runs[0].config["task"]).lines(found.result)
+    print()
+    _print_facts([*folds_summary(found.runs, found.metrics), *((f"all images, {name}", text) for name, text in lines)])
+    print(f"\nSee {printable(found.path / 'report.md')}")
 
 
 def do_reproduce(args) -> int:
@@ -159,7 +171,11 @@ def do_reproduce(args) -> int:
 
 
 def do_evaluate(args) -> None:
-    """Judge a run on its test set, or on another data set."""
+    """Judge a run on its test set, or on another data set.
+
+    Say how good a net is on images with known answers: overall, and for each class. --split all judges every image of a
+    set that the net has not seen; a folder may hold images of some of the classes alone.
+    """
     from .data.sources import check_data_name
 
     if args.data:
@@ -167,13 +183,25 @@ def do_evaluate(args) -> None:
     from .runs import load_run
 
     run = load_run(args.run_folder)  # what is no run is told before the framework is loaded
-    from .inference import evaluate
+    from .cards import text_table
+    from .inference import SeenImages, evaluate, plain_result
     from .tasks import get_task
 
     data = run.load_data(args.data, **{"skip_broken": True} if args.skip_broken else {})
-    result = evaluate(run, data, args.split)
-    print(printable(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split"))
-    _print_facts(get_task(run.config["task"]).lines(result))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SeenImages)  # which is among the notes
+        result = evaluate(run, data, args.split, specificity=args.specificity)
+    task = get_task(run.config["task"])
+    print(printable(f"{run.config['model']} of {run.path}: {result['judged']}"))
+    for note in result["notes"]:
+        print(f"note: {printable(note)}")
+    _print_facts(task.lines(result))
+    table = task.table(result)
+    if table:
+        rows = [tuple(map(printable, row)) for row in table.rows]
+        print("\n".join(["", text_table(table.heads, rows, right=range(1, len(table.heads))), table.text]))
+    if args.json:
+        write_text(args.json, json.dumps(plain_result(result), indent=2, allow_nan=False) + "\n")
 
 
 def do_predict(args) -> int:
