@@ -214,6 +214,11 @@ def there(root: Path, look: Callable | None) -> str:
         data = keras.utils.image_dataset_from_directory(root, image_size=(SIDE, SIDE))
     batches = [(images.numpy(), labels.numpy()) for images, labels in data]
     text = counts(data.class_names, np.concatenate([labels for _, labels in batches]))
+    text += (
+        ""
+        if all(name.isprintable() for name in data.class_names)
+        else "; the name as it is, control characters and all"
+    )
     return f"{text}; {look(np.concatenate([images for images, _ in batches]).astype(np.uint8))}" if look else text
 
 
@@ -227,7 +232,8 @@ def asked(read: Callable, root: Path, look: Callable | None) -> str:
     except ZooError as error:
         text = f"stops: {error}"
     except Exception as error:
-        text = f"stops, {type(error).__name__}: {reason(Exception(re.sub(r'{{.*?}} ', '', str(error))))}"
+        said = re.sub(r"\{\{function.*?\}\} |\[\[.*|\[Op:.*", "", str(error))  # nodes of a graph
+        text = f"stops, {type(error).__name__}: {reason(Exception(said))}"
     return text.replace(f"{root}/", "").replace(str(root), "folder")
 
 

@@ -21,6 +21,7 @@ from .weights.files import read_weights
 from .weights.transfer import ModelMismatch, copy_weights
 
 LARGEST_SIDE = 8192  # pixels or channels
+ACTIVATIONS = ("softmax", "sigmoid", None)  # of the classifier
 MOST_BLOCKS = 400  # of `depths`, all stages together
 
 
@@ -52,7 +53,7 @@ def build_model(
         name: one of list_models().
         input_shape: (height, width, channels); (length, channels) and (frames, height, width, channels) make nets of
             1-D and 3-D kernels. None is that of the weights' images, or the usual one of the family and layout.
-        num_classes: at least 2; without softmax 1, of a regression.
+        num_classes: at least 2; 1 without softmax.
         layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
             side is below 96 pixels. A family with one layout ignores it.
         weights: None for random ones; the path of a weights file that `train` or save_weights wrote for the same net;
@@ -62,7 +63,8 @@ def build_model(
         include_top: False leaves out everything after the last stage; such a model is not compiled.
         pooling: without the top, None returns the feature map, "avg" or "max" pools it to (batch, channels).
         activation: of the hidden layers, a Keras name or a function.
-        classifier_activation: "softmax", or None for logits.
+        classifier_activation: "softmax"; "sigmoid" for an image of several classes or none (task="multilabel"); or None
+            for logits.
         dropout: rate after each hidden fully connected layer of the head, or before the only one.
         l1, l2: weights of the penalties on the kernels of all convolutions and fully connected layers.
         batch_norm: batch normalisation between convolution, or the pooling of conv_stack and zoonet, and activation.
@@ -70,7 +72,7 @@ def build_model(
         dtype: "float32", "mixed_bfloat16", which computes in 16 bits, or "auto", the faster of them on this machine;
             None is Keras' global dtype policy, if that keeps weights in 32 bits. What the model returns is float32 in
             any case, and channels are last.
-        compile: with Adam at Keras' default rate and the loss and metric of the family's task.
+        compile: with Adam at Keras' default rate and the loss and metric of the family's task, or of "multilabel".
         **family_options: such as filters=(32, 64); print(model_card(name)) lists them, the family's file explains them.
 
     Returns:
@@ -102,8 +104,8 @@ def build_model(
     spec = Spec(
         name=name,
         input_shape=input_shape,
-        classifier_activation=check_choice("classifier_activation", classifier_activation, ("softmax", None)),
-        num_classes=check_number("num_classes", num_classes, 2 if classifier_activation else 1, whole=True),
+        classifier_activation=check_choice("classifier_activation", classifier_activation, ACTIVATIONS),
+        num_classes=check_number("num_classes", num_classes, 1 + (classifier_activation == "softmax"), whole=True),
         layout=layout,
         include_top=check_flag("include_top", include_top),
         pooling=check_choice("pooling", pooling, (None, "avg", "max")),
@@ -120,7 +122,8 @@ def build_model(
             model = _build(found, spec, family_options)
         fill(model)
         if compile and include_top:
-            get_task(found.task).compile(model)
+            several = found.task == "classification" and classifier_activation == "sigmoid"
+            get_task("multilabel" if several else found.task).compile(model)
     if record:
         _fill(model, record)
     elif weights is not None:
@@ -133,7 +136,7 @@ def _fill(model, record: dict[str, Any]) -> None:
     origin = f"{model.name} for {record['config']['data']}"
     try:
         if copy_weights(model, read_weights(pretrained.weights_file(record)), origin, stacklevel=4):
-            model.class_names = list(record["config"]["class_names"])
+            model.class_names, model.trained_on = list(record["config"]["class_names"]), record["config"]["data"]
     except ModelMismatch as error:
         raise UsageError(str(error)) from None
 

@@ -15,6 +15,7 @@ from . import __version__, commands
 from .commands import fail
 from .core.errors import ZooError
 from .core.text import printable
+from .data.images import FITS
 from .models.registry import LAYOUTS
 from .nn.precision import PRECISIONS
 from .recipes import RECIPES
@@ -156,6 +157,13 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--image-size": {"type": _size, "metavar": "N or HxW", "help": "resize images to this"},
     "--channels": {"type": int, "choices": (1, 3, 4), "help": "1 grey, 3 colour, 4 with opacity"},
     "--skip-broken": {**FLAG, "help": "leave out files that cannot be read"},
+    "--fit": {"choices": FITS, "default": "stretch", "help": "what to do with other proportions"},
+    "predict --fit": {"choices": FITS, "help": "what to do with other proportions (default: as in the training)"},
+    "--groups": {
+        "metavar": "PATTERN",
+        "help": "a regular expression that finds in a path what must not be divided between splits, such as a patient",
+    },
+    "--max-pixels": {"type": int, "metavar": "N", "help": "of a file (default: 50 million)"},
     "--top": {"type": int, "metavar": "N", "help": "the N most probable classes (default: 3; in a table all)"},
     "--csv": {"metavar": "FILE", "help": "write a table: a line an image, a column a class"},
     "--json": {"metavar": "FILE", "help": "write a list of objects, one an image"},
@@ -163,7 +171,7 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--draw": {"metavar": "FILE", "type": _png, "help": "draw what was found in the image into a PNG file"},
     "--invert": {**FLAG, "help": "exchange black and white first"},
 }  # fmt: skip
-DATA = "--validation --image-size --channels --skip-broken"
+DATA = "--validation --image-size --channels --fit --groups --max-pixels --skip-broken"
 COMMANDS = {
     commands.do_list: "pattern --task",
     commands.do_info: "model --input-shape --num-classes --layout --plot --set",
@@ -171,6 +179,6 @@ COMMANDS = {
     f"--seed --precision --deterministic --tensorboard --set {DATA}",
     commands.do_reproduce: "model data --seed --out --resume",
     commands.do_evaluate: "run_folder --data --split --skip-broken",
-    commands.do_predict: "run_folder images --csv --json --top --draw --invert --skip-broken",
+    commands.do_predict: "run_folder images --csv --json --top --draw --invert --fit --max-pixels --skip-broken",
     commands.do_data: f"data {DATA} --draw",
 }

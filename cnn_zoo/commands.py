@@ -5,7 +5,6 @@ is what --help says; it returns the exit status, None for 0.
 """
 
 import contextlib
-import csv
 import os
 import sys
 import textwrap
@@ -24,7 +23,7 @@ from .recipes import Recipe, get_recipe
 from .weights.pretrained import accuracy_text, find_record, names_data, records_of
 
 MOST_ROWS = 100  # classes of a contact sheet
-DATA_OPTIONS = ("validation", "image_size", "channels", "skip_broken")
+DATA_OPTIONS = ("validation", "image_size", "channels", "fit", "groups", "max_pixels", "skip_broken")
 
 
 def fail(message: str, status: int = 1) -> int:
@@ -186,8 +185,9 @@ def do_predict(args) -> int:
     image goes into a table. Brightness is not guessed: the digits of MNIST are light on dark, so for ink on paper use
     --invert.
     """
-    if args.top is not None:
-        check_number("--top", args.top, 1, whole=True)
+    for option, value in (("--top", args.top), ("--max-pixels", args.max_pixels)):
+        if value is not None:
+            check_number(option, value, 1, whole=True)
     tables = [(path, write) for path, write in ((args.csv, csv_rows), (args.json, json_rows)) if path]
     for path, _ in tables:
         check_new_file(path)
@@ -196,24 +196,22 @@ def do_predict(args) -> int:
     from .runs import load_run, read_config
 
     read_config(Path(args.run_folder))  # what is no run is told before thousands of files are looked at
-    from .data.images import for_each_file, open_image, read_image
-
-    def header(_, path):
-        with open_image(path, decode=False):
-            return None
+    from .data.images import for_each_file, read_image
+    from .data.pictures import read_header
 
     paths = _image_paths(args.images)
     if args.draw and len(paths) > 1:
         raise UsageError(f"--draw is for one image; got {len(paths)}")
-    headers = for_each_file(header, paths, _Progress(len(paths), "files looked at"))
-    broken = {path: error for path, error in zip(paths, headers, strict=True) if error}
+    look = _Progress(len(paths), "files looked at")
+    headers = for_each_file(lambda _, path: read_header(path, args.max_pixels), paths, look)
+    broken = {path: found for path, found in zip(paths, headers, strict=True) if isinstance(found, Exception)}
     if broken and not args.skip_broken:  # before the framework is loaded
         first, more = next(iter(broken.values())), f" (and {len(broken) - 1:,} more)" * (len(broken) > 1)
         raise type(first)(f"{first}{more}")
     if len(broken) == len(paths):
         raise DataError(f"none of the files could be read: {broken[paths[0]]}")
     run = load_run(args.run_folder)
-    from .inference import predictions
+    from .inference import predictions, reading_of
     from .tasks import get_task
 
     task = get_task(run.config["task"])
@@ -223,7 +221,7 @@ def do_predict(args) -> int:
     options = dict(task.options)
     if "top" in options and (args.top or tables):
         options["top"] = args.top or len(run.class_names)
-    found_in = predictions(run, readable, **options, **_named(args, "invert", "skip_broken"))
+    found_in = predictions(run, readable, **options, **_named(args, "invert", "fit", "max_pixels", "skip_broken"))
     longest, progress = max(len(printable(path)) for path in readable), _Progress(len(paths), "images")
     with contextlib.ExitStack() as opened:
         last = ("error",) * args.skip_broken
@@ -243,7 +241,8 @@ def do_predict(args) -> int:
             if args.draw:
                 from . import plots
 
-                plots.save(task.draw(read_image(path), found, run.class_names), args.draw)
+                options = {"max_pixels": args.max_pixels, "value_range": reading_of(run.config)["value_range"]}
+                plots.save(task.draw(read_image(path, **options), found, run.class_names), args.draw)
             for write in writers:
                 write(row)
             if tables:
@@ -259,18 +258,17 @@ def do_predict(args) -> int:
 
 def _image_paths(arguments: list[str]) -> list[str]:
     """The files that folders, CSV files and names of files stand for, each once."""
-    paths = []
+    from .data.files import image_files
+    from .data.table import is_table, table_files
+
+    paths: list[str] = []
     for argument in arguments:
         if os.path.isdir(argument):
             found, notes = image_files(argument)
             for note in notes:
                 print(printable(f"{argument}: {note}"), file=sys.stderr)
-            if not found:
-                raise DataError(f"{argument}: no images in this folder")
-        elif argument.lower().endswith(".csv"):
-            found = read_table(argument)
         else:
-            found = [argument]
+            found = table_files(argument) if is_table(argument) else [argument]
         paths += map(os.fspath, found)
     seen: set[str] = set()
     for path in paths:
@@ -278,23 +276,6 @@ def _image_paths(arguments: list[str]) -> list[str]:
             raise UsageError(f"{path} is given twice")
         seen.add(os.path.abspath(path))
     return paths
-
-
-def image_files(folder):
-    """A stand-in."""
-    from .data.folder import _ignored
-
-    found = sorted(p for p in Path(folder).rglob("*") if p.is_file())
-    return [p for p in found if not _ignored(p)], []
-
-
-def read_table(path):
-    """A stand-in."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "file" not in rows[0]:
-        raise DataError(f"{path}: no column file")
-    return [os.path.join(os.path.dirname(path), row["file"]) for row in rows]
 
 
 class _Progress:

@@ -1,13 +1,16 @@
 """Using a trained model: predict what images show, evaluate on a data set. Both go batch by batch."""
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
+from types import UnionType
 from typing import Any
 
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
-from .data.images import at_once, batches_of
+from .data.images import FITS, at_once, batches_of
+from .data.sources import training_images_of
 from .nn.calls import call
 from .nn.inspection import has_logits
 from .tasks import task_of
@@ -20,6 +23,8 @@ def predict(
     top: int | None = None,
     class_names: list[str] | None = None,
     invert: bool = False,
+    fit: str | None = None,
+    max_pixels: int | None = None,
 ) -> list:
     """Say what images show.
 
@@ -31,6 +36,8 @@ def predict(
         top: of a classifier: a list of that many pairs, the most probable first; None: one pair an image.
         class_names: of a model without an attribute class_names; default: the labels as text.
         invert: exchange black and white first, for dark digits on light paper.
+        fit: "stretch", "pad" or "crop" images of other proportions; None: as in the training, of a model "stretch".
+        max_pixels: of a file; None: 50 million.
 
     Returns:
         A list with, for each image, of a classifier (class name, probability), or a list of such pairs; of a
@@ -40,7 +47,8 @@ def predict(
         MissingError, DataError: a file that cannot be read, an array that is not an image, NaN.
         UsageError: no model of images, or another number of names than it has classes.
     """
-    return list(predictions(run_or_model, images, top=top, class_names=class_names, invert=invert))
+    options = {"top": top, "class_names": class_names, "invert": invert, "fit": fit, "max_pixels": max_pixels}
+    return list(predictions(run_or_model, images, **options))
 
 
 def predictions(
@@ -50,8 +58,9 @@ def predictions(
     top: int | None = None,
     class_names: Any = None,
     invert: bool = False,
-    skip_broken: bool = False,
+    fit: str | None = None,
     max_pixels: int | None = None,
+    skip_broken: bool = False,
 ) -> Iterator:
     """What predict returns, one by one, with no more than a batch of images in memory.
 
@@ -65,6 +74,12 @@ def predictions(
     names = known_names(run_or_model, model, class_names) or [str(label) for label in range(model.output_shape[-1])]
     told = getattr(run_or_model, "config", None)
     reading = reading_of(told) if isinstance(told, dict) else {}
+    if fit is not None:
+        reading["fit"] = check_choice("fit", fit, FITS)
+    if len(model.output_shape) == 4 and reading.get("fit") not in (None, "stretch"):
+        raise UsageError(f"masks are stretched with their images; got fit={reading['fit']!r}")
+    if max_pixels is not None:
+        check_number("max_pixels", max_pixels, 1, whole=True)
     reading |= {"skip_broken": skip_broken, "max_pixels": max_pixels}
     for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), **reading):
         if invert:
@@ -90,8 +105,8 @@ def image_model(run_or_model: Any):
     channels = model.inputs[0].shape[-1]
     if channels not in (1, 3, 4):
         raise UsageError(f"{model.name} takes {channels} channels; images have 1, 3 or 4")
-    if task_of(run_or_model).least:
-        has_logits(model)
+    if task_of(run_or_model).activation:
+        has_logits(model, task_of(run_or_model).activation)
     return model
 
 
@@ -108,30 +123,52 @@ def known_names(run_or_model: Any, model, given: Any = None) -> list[str] | None
     return names
 
 
-def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[str, Any]:
+def evaluate(
+    run_or_model: Any, data: Any = None, split: str = "test", *, specificity: float | None = None
+) -> dict[str, Any]:
     """Judge a model on a split of a data set.
 
     Args:
         run_or_model: a Run, or a model of images.
         data: what load_data returned; for a Run also a name or a folder, or None, the data set it was trained on.
-        split: "train", "validation" or "test".
+        split: "train", "validation" or "test"; or "all", every image, for a data set that the net has not seen.
+        specificity: at which the sensitivity of each class is given; None: 0.95.
 
     Returns:
-        {"loss": mean cross-entropy in nats, "images": their number, "confusion": int64 (classes, classes), true by
-        predicted; "accuracy", or of segmentation "mean_iou", "iou" (of each class), "pixel_accuracy" and what all
-        background would get; and what the report draws}.
+        {"loss": mean cross-entropy in nats, "images": their number, "judged": what was judged, in words, "notes": lines
+        to stand beside the numbers, "classes": {class name: {"precision", "recall", "f1", "support", "auc" …}}}; of
+        labels also "accuracy", "majority_accuracy" (of the commonest class for all), "balanced_accuracy" (the mean
+        recall), "top5" of more than 5 classes, "auc" and "average_precision" (means over the classes, each against the
+        rest; of two classes the AUC of the second), "confusion", int64 (classes, classes), true by predicted; of
+        multi_hot "f1", "average_precision", "auc" and "exact_match"; of masks "mean_iou", "pixel_accuracy" and what all
+        background would get, "confusion"; and what the report draws. Numbers are scikit-learn's; None: not defined,
+        such as the recall of a class of which there is no image. Intervals hold in 95 of 100 cases.
+
+    Warns:
+        UserWarning: what is judged are images that the net was trained on, under another name of the data set.
 
     Raises:
         UsageError: no such model, no data, targets of another kind, or no such split.
         DataError: an empty split, or images or classes that the model does not know.
     """
-    model = image_model(run_or_model)
     if hasattr(run_or_model, "load_data") and (data is None or isinstance(data, str | os.PathLike)):
         data = run_or_model.load_data(data)
+    result = judge_split(run_or_model, data, split, specificity=specificity).result()
+    known = _cautions(run_or_model, data, split)
+    seen = _seen_elsewhere(_trained_on(run_or_model), data.name, split)
+    if seen:
+        warnings.warn(seen, stacklevel=2)
+    notes = [*filter(None, [seen]), *known, *result.get("notes", [])]
+    return result | {"judged": _in_words(result, data, split), "notes": notes}
+
+
+def judge_split(run_or_model: Any, data: Any, split: str, judge: Any = None, *, specificity: float | None = None):
+    """A Judge of the task, or the one given, which goes on counting, after a split of the data; see evaluate."""
+    model = image_model(run_or_model)
     if not hasattr(data, "splits"):
         raise UsageError("evaluate(model) needs data from load_data; only a run knows its own")
-    check_choice("split", split, data.splits)
-    if not len(data.splits[split]):
+    check_choice("split", split, (*data.splits, "all"))
+    if not len(data.indices(split)):
         raise DataError(f"{data.name} has no images in its {split} split")
     task = task_of(run_or_model, data)
     task.check_data(data)
@@ -142,11 +179,76 @@ def evaluate(run_or_model: Any, data: Any = None, split: str = "test") -> dict[s
             "load them with that image_size and channels"
         )
     numbers = _numbers(run_or_model, model, data)
-    judge = task.judge(model, known_names(run_or_model, model) or data.class_names)
+    if judge is None:
+        names = known_names(run_or_model, model) or data.class_names
+        names = names and [*names, *map(str, range(len(names), model.output_shape[-1]))]
+        options = {} if specificity is None else {"specificity": check_number("specificity", specificity, most=1)}
+        if options.keys() - set(task.judging):
+            raise UsageError(f"specificity is for classifiers; {model.name} is for {task.name}")
+        judge = task.judge(model, names, **options)
     for inputs, targets in data.batches(split, batch_size=at_once(data.input_shape)):
         targets = targets.numpy()
-        judge.add(inputs.numpy(), targets if numbers is None else numbers[targets], call(model, inputs))
-    return judge.result()
+        if numbers is not None and data.target == "multi_hot":
+            columns = np.zeros((len(targets), model.output_shape[-1]), targets.dtype)
+            columns[:, numbers[: targets.shape[1]]] = targets
+            targets = columns
+        elif numbers is not None:
+            targets = numbers[targets]
+        judge.add(inputs.numpy(), targets, call(model, inputs))
+    return judge
+
+
+def _in_words(result: dict[str, Any], data, split: str) -> str:
+    """How many images were judged, of how many classes, and which: "140 images of 2 classes, all of hospital2"."""
+    counts = [found.get("support") for found in result.get("classes", {}).values()]
+    there = len([count for count in counts if count])
+    words = f"{result['images']:,} image{'s' * (result['images'] > 1)}"
+    words += f" of {there} class{'es' * (there > 1)}" if there else ""
+    return f"{words}, {'all' if split == 'all' else f'the {split} split'} of {data.name}"
+
+
+def _trained_on(run_or_model: Any) -> str:
+    """The name or folder of what a run was trained on, or a model with published weights; else ""."""
+    config = getattr(run_or_model, "config", None)
+    return config.get("data", "") if isinstance(config, dict) else getattr(run_or_model, "trained_on", "")
+
+
+def _seen_elsewhere(trained: str, name: str, split: str) -> str | None:
+    """A line if images of that data set were among those that a net was trained on, under another name."""
+    if trained in training_images_of(name):
+        return f"all images of {name} are training images of {trained}, which the net was trained on: it has seen them"
+    if name in training_images_of(trained) and split != "test":
+        return f"{trained}, which the net was trained on, is a part of the training images of {name}: it has seen some"
+    return None
+
+
+def _cautions(run_or_model: Any, data, split: str) -> list[str]:
+    """Lines to stand beside the numbers: what of the data the net knows already, and what was not judged."""
+    trained, own = _trained_on(run_or_model), data.folder or data.name
+    if trained and trained == own:
+        if split == "validation":
+            return [f"the validation split of {data.name} is what epochs and recipes are chosen by: no test of the net"]
+        if split != "test":
+            these = {"train": "these are", "all": "among these are"}[split]
+            return [f"{these} the images that the net was trained on: the numbers say little of others"]
+        asked = getattr(run_or_model, "config", {}).get("data_options", {})
+        if any(asked.get(option) != data.options.get(option) for option in ("fold", "groups")):
+            return [f"{data.name} is split otherwise than for the training: test images may have been trained on"]
+    elif data.folder and split != "all" and len(data.indices("all")) > len(data.indices(split)):
+        return [f'{data.name} has {len(data.indices("all")):,} images in all; split "all" judges every one']
+    return []
+
+
+def plain_result(result: dict[str, Any]) -> dict[str, Any]:
+    """What of evaluate's result JSON can hold: all but images and the like; the confusion matrix as lists."""
+    found = {key: value.tolist() if key == "confusion" else value for key, value in result.items()}
+    return {key: value for key, value in found.items() if is_plain(value)}
+
+
+def is_plain(value: Any, kinds: type | UnionType = int | float | str | None) -> bool:
+    """Whether a value, or all in a list or dictionary of any depth, are of these kinds."""
+    values = value.values() if isinstance(value, dict) else value
+    return all(is_plain(item, kinds) for item in values) if isinstance(value, dict | list) else isinstance(value, kinds)
 
 
 def _numbers(run_or_model: Any, model, data) -> np.ndarray | None:

@@ -299,17 +299,20 @@ def sheet(rows: list[tuple[str, np.ndarray]]) -> Figure:
         return figure
 
 
-def shares(names: list[str], values: list[float | None], title: str, baseline: float | None = None) -> Figure:
-    """A share for each name, as bars, beside a line for what can be had without any effort."""
-    with new_figure(7, 0.9 + 0.26 * len(names)) as figure:
+def shares(values: dict[str, float | None], title: str, baseline: tuple[str, float] | None = None) -> Figure:
+    """A share for each name, as bars, the lowest of them where there are more than 40; a line for a baseline, named."""
+    if len(values) > 40:
+        values = dict(sorted(values.items(), key=lambda pair: 2 if pair[1] is None else pair[1])[:40])
+        title += ", the 40 lowest"
+    with new_figure(7, 0.9 + 0.26 * len(values)) as figure:
         axes = figure.subplots()
-        axes.barh(range(len(names)), [value or 0 for value in values], color=BLUE, height=0.7)
-        for place, value in enumerate(values):
+        axes.barh(range(len(values)), [value or 0 for value in values.values()], color=BLUE, height=0.7)
+        for place, value in enumerate(values.values()):
             axes.text((value or 0) + 0.01, place, "none" if value is None else f"{value:.2f}", va="center", fontsize=8)
         if baseline is not None:
-            axes.axvline(baseline, color=RED, linewidth=1, linestyle="--", label="mean of all background")
+            axes.axvline(baseline[1], color=RED, linewidth=1, linestyle="--", label=baseline[0])
             axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8)
-        axes.set_yticks(range(len(names)), [plain(name, 24) for name in names])
+        axes.set_yticks(range(len(values)), [plain(name, 24) for name in values])
         axes.set(xlim=(0, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel=title)
         axes.invert_yaxis()
         return figure

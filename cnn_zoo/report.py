@@ -6,7 +6,7 @@ from typing import Any
 from .core.files import write_text
 from .core.text import markdown, shell
 from .runs import Run
-from .tasks import get_task
+from .tasks import Table, get_task
 
 FOUND = ("images", "least", "most")  # of a recipe, which the number of epochs follows from
 
@@ -22,7 +22,16 @@ def summary(run: Run) -> list[tuple[str, str]]:
         ("training", f"{epochs}, seed {config['seed']}, {config['precision']}"),
     ]
     result = {key.removeprefix("test_"): value for key, value in metrics.items() if key.startswith("test_")}
+    weights = [f"{name} {weight:.3g}" for name, weight in zip(run.class_names, config["class_weight"], strict=False)]
+    facts += [("class weights", ", ".join(weights))] * bool(weights)
     return facts + [(f"test {name}", text) for name, text in task.lines(result)] * bool(result)
+
+
+def markdown_table(table: Table) -> str:
+    """A table in Markdown, the numbers to the right."""
+    rule = "| --- |" + " ---: |" * (len(table.heads) - 1)
+    head, *rows = (f"| {' | '.join(map(markdown, row))} |" for row in (table.heads, *table.rows))
+    return "\n".join([head, rule, *rows])
 
 
 def write_report(run: Run, result: dict[str, Any]) -> None:
@@ -44,6 +53,9 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
         f"![Loss and {task.score} by epoch](curves.png)",
         smoothed if config["recipe"].get("label_smoothing") else "",
     ]
+    table = task.table(result)
+    if table:
+        paragraphs += ["## Each class", table.text, markdown_table(table)]
     for section in task.sections(run.class_names, result):
         if section.file:
             plots.save(section.figure, run.path / section.file)

@@ -35,7 +35,7 @@ FORMAT = 2
 CONFIG_TYPES = {
     "format": int, "task": str, "model": str, "model_options": dict, "data": str, "data_options": dict,
     "class_names": list, "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "precision": str,
-    "deterministic": bool, "versions": dict, "images": str,
+    "deterministic": bool, "versions": dict, "images": str, "class_weight": list,
 }  # fmt: skip
 METRICS_TYPES = {"epochs": int, "fit_seconds": float, "parameters": int, "train_images": int}
 
@@ -242,7 +242,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         if key in METRICS_TYPES and value < 0:
             raise RunError(f"{path / METRICS}: {key!r} is {value}")
-        if key.startswith("test_") and not isinstance(value, int | float | list):
+        if key.startswith("test_") and not isinstance(value, int | float | list | dict | None):
             raise RunError(f"{path / METRICS}: {key!r} is not a number")
     return metrics
 

@@ -17,14 +17,14 @@ import numpy as np
 from . import report, runs
 from .build import build_model
 from .checkpoints import Diverged, Keeper, State, finite, interruptible
-from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_seed
+from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_number, check_seed, unknown
 from .core.files import checksum, only_writer, write_csv, write_json
 from .core.machine import check_memory, lacks_kernels
 from .core.text import printable, shell
 from .data.augment import Augment
 from .data.images import at_once
 from .data.pipeline import Data, load_data
-from .inference import evaluate
+from .inference import evaluate, is_plain
 from .models.registry import check_model_name, entry
 from .nn.costs import layer_rows, macs_if_known
 from .nn.fast import fast_layers
@@ -52,6 +52,7 @@ def train(
     learning_rate: float | None = None,
     early_stopping: int | None = None,
     augment: Augment | dict | None = None,
+    class_weight: str | dict[Any, float] | None = None,
     precision: str = "auto",
     tensorboard: bool = False,
     deterministic: bool = False,
@@ -71,6 +72,8 @@ def train(
         seed: of the weights, the order of the images and their augmentation.
         epochs, batch_size, learning_rate, early_stopping, augment: in place of the recipe's, see recipes.get_recipe;
             `augment` whatever its flip and vary_after say.
+        class_weight: how much the images of each class count in the loss, by name or number, 1 where none is given; or
+            "balanced": the number of training images by that of classes and of images of the class. For labels.
         precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training; see choose_precision. The
             trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
@@ -92,7 +95,7 @@ def train(
     check_model_name(model)
     found = entry(model)
     task = get_task(task or found.task)
-    seed, model_options = check_seed(seed), model_options or {}
+    seed, model_options = check_seed(seed), {} if model_options is None else model_options
     for flag, value in (("resume", resume), ("tensorboard", tensorboard), ("deterministic", deterministic)):
         check_flag(flag, value)
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
@@ -125,13 +128,19 @@ def train(
     elif data_options:
         raise UsageError("data_options are for data given by name; pass them to load_data")
     task.check_data(data)
+    for note in data.notes:
+        say(note)
+    weights = _class_weights(class_weight, task, data)
     if recipe.early_stopping and not len(data.splits["validation"]):
         raise UsageError(f"early_stopping judges by validation images, of which {data.name} has none")
     if tensorboard and any("\ud800" <= letter <= "\udfff" for letter in str(out or data.folder)):
         raise UsageError(f"TensorBoard needs a run folder whose name is UTF-8; got {out or data.folder}")
 
     recipe = recipe.for_data(len(data.splits["train"]), data.mirrored)
+    if task.activation not in ("", "softmax"):  # what build_model ends in unless it is told
+        model_options = {"classifier_activation": task.activation} | model_options
     options = {"model_options": model_options, "precision": precision, "deterministic": deterministic}
+    options["class_weight"] = weights
     config = _config(data, recipe, task=task.name, model=model, seed=seed, **options)
     training = Training(task, data, recipe, config, say, verbose, tensorboard)
     net = training.compiled_model()  # before there is a folder: an option may be wrong
@@ -193,6 +202,11 @@ class Training:
         self.task.compile(model, optimizer, recipe, steps_per_execution=execution)
         return model
 
+    @property
+    def class_weight(self) -> dict[int, float] | None:
+        """As Keras' fit takes it."""
+        return dict(enumerate(self.config["class_weight"])) or None
+
     def check_memory(self, net) -> None:
         """ShortOfMemory where there is no room for what a step needs at least, for TensorFlow ends the process there.
 
@@ -252,6 +266,7 @@ class Training:
                     steps_per_epoch=steps,
                     shuffle=False,  # the pipeline shuffles; Keras warns otherwise
                     validation_data=validation if len(data.splits["validation"]) else None,
+                    class_weight=self.class_weight,
                     callbacks=[keeper, *logs],
                     verbose=1 if self.verbose == 1 else 0,
                 )
@@ -275,7 +290,7 @@ class Training:
         model.steps_per_execution, model.train_function = 1, None
         model.reset_metrics()  # whose loss is not a number
         for step, batch in enumerate(self.batches(model, state.epoch, state.epoch + 1), 1):
-            loss = model.train_on_batch(*batch, return_dict=True)["loss"]
+            loss = model.train_on_batch(*batch, class_weight=self.class_weight, return_dict=True)["loss"]
             if not math.isfinite(loss) or not finite(model):
                 where = f", step {step} of {self.data.steps(self.recipe.batch_size)}"
                 break
@@ -309,7 +324,8 @@ class Training:
         model = state.model
         if state.best:
             model.set_weights(state.best)
-        trained = {"steps": int(model.optimizer.iterations), "fingerprint": state.fingerprint()}
+        steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))  # a copy on each device, inside a strategy
+        trained = {"steps": steps, "fingerprint": state.fingerprint()}
         set_precision(model, "float32")
         self.task.compile(model)  # to be trained on: its optimizer's learning rate has ended at zero
         run = self.write(state, status="trained", **trained)
@@ -317,15 +333,32 @@ class Training:
         if not math.isfinite(result["loss"]):
             advice = f"try a lower learning rate (--learning-rate); {state.folder} holds the weights"
             raise TrainingError(f"the loss on the test images is not a number; {advice}")
-        for key, value in result.items():
-            values = value if isinstance(value, list) else [value]
-            if all(isinstance(item, int | float | None) for item in values):  # numbers, or a list of them
-                run.metrics[f"test_{key}"] = value
+        run.metrics |= {f"test_{key}": value for key, value in result.items() if is_plain(value, int | float | None)}
         report.write_report(run, result)
         run.metrics["status"] = "complete"  # last: what is complete has its report
         write_json(run.path / METRICS, run.metrics)
         State.remove_from(run.path)
         return run
+
+
+def _class_weights(asked: Any, task: Task, data: Data) -> list[float]:
+    """The weight of each class, by number; [] where none are asked for."""
+    if asked is None:
+        return []
+    if task.target != "labels":
+        raise UsageError(f"class_weight is for labels; {task.name} has {task.target}")
+    if asked == "balanced":
+        counts = data.class_counts("train")
+        return [len(data.splits["train"]) / (len(counts) * count) if count else 1.0 for count in counts]
+    if not isinstance(asked, dict):
+        raise UsageError(f'class_weight must be "balanced" or a dictionary of classes and numbers; got {asked!r:.80}')
+    weights = dict.fromkeys(range(data.num_classes), 1.0)
+    for name, weight in asked.items():
+        number = data.class_names.index(name) if name in data.class_names else name
+        if number not in weights:
+            raise UsageError(unknown("class in class_weight", name, data.class_names))
+        weights[number] = check_number(f"class_weight of {name}", weight)
+    return list(weights.values())
 
 
 def _config(data: Data, recipe: Recipe, **asked: Any) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def test_what_train_is_told_it_passes_on(run, capsys, monkeypatch):
     status, out, _ = cli(
         capsys, *"""train zoonet --data mnist --out x --resume --recipe accurate --epochs 3 --batch-size 9 --seed 7
         --learning-rate 0.5 --early-stopping 4 --precision float32 --deterministic --tensorboard --set dropout=0.5
-        --image-size 20x30 --channels 3 --skip-broken --validation 0.3""".split(),
+        --image-size 20x30 --channels 3 --skip-broken --validation 0.3 --fit pad --groups p. --max-pixels 99""".split(),
     )  # fmt: skip
     assert (status, told) == (
         0,
@@ -204,7 +204,8 @@ def test_what_train_is_told_it_passes_on(run, capsys, monkeypatch):
             "given": ("zoonet", "mnist"), "out": "x", "resume": True, "recipe": "accurate", "epochs": 3,
             "batch_size": 9, "seed": 7, "learning_rate": 0.5, "early_stopping": 4, "precision": "float32",
             "deterministic": True, "tensorboard": True, "model_options": {"dropout": 0.5},
-            "data_options": {"validation": 0.3, "image_size": (20, 30), "channels": 3, "skip_broken": True},
+            "data_options": {"validation": 0.3, "image_size": (20, 30), "channels": 3, "skip_broken": True,
+                             "fit": "pad", "groups": "p.", "max_pixels": 99},
         },
     )  # fmt: skip
     assert "test accuracy" in out

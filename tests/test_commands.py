@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -113,7 +115,9 @@ def test_an_interruption_leaves_no_table(run, pages, capsys, monkeypatch):
         (["pages/a.png", "pages/../pages/a.png"], 2, "pages/../pages/a.png is given twice"),
         (["pages", "pages/deep"], 2, "pages/deep/b.png is given twice"),
         (["there.csv", "pages"], 1, "there.csv"),
-        (["empty"], 1, "empty: no images in this folder"),
+        (["empty"], 1, "empty: no images"),
+        (["pages", "--max-pixels", "0"], 2, "--max-pixels must be an integer of at least 1"),
+        (["pages", "--max-pixels", "99"], 1, "pages/a.png: 28x28 is more than"),
         (["pages", "--top", "0"], 2, "--top must be an integer of at least 1"),
         (["pages", "--draw", "out.png"], 2, "--draw is for one image; got 3"),
         (["nowhere", "pages"], 1, "nowhere: no such file"),
@@ -167,3 +171,52 @@ def test_a_file_name_that_is_not_utf8(run, pages, tmp_path):
     assert (status, err) == (0, "")
     assert any("caf\\udce9.png" in row["file"] for row in table(tmp_path / "out.csv"))
     assert json.loads((tmp_path / "out.json").read_text("utf-8"))[0]["file"].endswith("caf\udce9.png")
+
+
+def test_data_says_how_large_classes_and_images_are_and_what_was_left_out(photos, capsys, tmp_path):
+    for number in range(3, 12):
+        next((photos / "dim").glob(f"{number}.*")).unlink()
+    (photos / "dark/.trash").mkdir()
+    Image.fromarray(np.zeros((70, 300), np.uint16)).save(photos / "light/wide.png")
+    status, out, err = cli(capsys, "data", photos, "--draw", tmp_path / "sheet.png", "--fit", "pad")
+    assert status == 0
+    assert "balance  4.3 to 1: light has 13 images, dim 3" in out
+    sides = re.search(
+        r"^sizes +\d+ to \d+ pixels high \(median \d+\), \d+ to (\d+) pixels wide .*; 28 sizes$", out, re.M
+    )
+    assert sides[1] == "300"
+    formats = re.search(r"^formats +(.*)$", out, re.M)[1].split(", ")
+    assert "1 PNG 16-bit grey" in formats
+    assert sum(int(text.split()[0]) for text in formats) == 28
+    assert re.search(r"^note +left out: 1 hidden or system folder$", out, re.M)
+    assert "left out" not in err  # said once
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width < 800  # read on a telephone without a loss
+        assert sheet.height > 300
+
+
+def test_classes_of_one_size_are_balanced_and_a_set_of_masks_has_a_sheet_too(capsys, tmp_path):
+    status, out, _ = cli(capsys, "data", "mnist5k")
+    assert (status, "balance  every class has 500 images" in out) == (0, True)
+    assert "formats" not in out
+    status, out, _ = cli(capsys, "data", "scenes", "--draw", tmp_path / "sheet.png")
+    assert (status, "balance" in out) == (0, False)
+    assert (tmp_path / "sheet.png").exists()
+
+
+def test_what_a_run_was_trained_with_is_what_predict_does(photos, tmp_path, capsys, no_report):
+    options = ["--fit", "crop", "--groups", r"(\d+)\.", "--max-pixels", "8000", "--epochs", "1", "--batch-size", "8"]
+    status, out, _ = cli(
+        capsys, "train", "lenet5", "--data", photos, "--image-size", "32", *options, "--out", tmp_path / "run"
+    )
+    assert status == 0
+    assert "12 groups, none of which is divided between splits" in out
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 160, 3), dtype=np.uint8)).save(tmp_path / "wide.png")
+
+    def said(*arguments):
+        return cli(capsys, "predict", tmp_path / "run", tmp_path / "wide.png", *arguments)[1]
+
+    assert said() == said("--fit", "crop") != said("--fit", "stretch")
+    Image.new("L", (100, 100)).save(photos / "dark/large.png")
+    assert "large.png: 100x100 is more than" in cli(capsys, "data", photos, "--max-pixels", "8000")[1]
+    assert cli(capsys, "data", photos)[0] == 0

@@ -164,9 +164,9 @@ def test_a_classifier_with_its_own_normalisation(some):
 
 
 def test_a_model_that_is_no_classifier_of_images_is_refused(run):
-    sigmoid = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")])
-    with pytest.raises(UsageError, match="must end in softmax or logits"):
-        predict(sigmoid, np.zeros((8, 8)))
+    other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(1, "tanh")])
+    with pytest.raises(UsageError, match=r"must end in softmax or logits; its last layer has tanh"):
+        predict(other, np.zeros((8, 8)))
     with pytest.raises(UsageError, match="needs a run or a model of images"):
         predict(keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)]), np.zeros((8, 8)))
     with pytest.raises(UsageError, match="needs a run or a model of images"):

@@ -364,7 +364,7 @@ def test_groups_of_channels_do_not_see_each_other():
         ({"layout": "tiny"}, "layout must be one of 'auto', 'paper', 'small'; got 'tiny'"),
         ({"pooling": "mean", "include_top": False}, "pooling must be one of None, 'avg', 'max'"),
         ({"activation": "rellu"}, "unknown activation 'rellu'; did you mean relu"),
-        ({"classifier_activation": "relu"}, "classifier_activation must be one of 'softmax', None"),
+        ({"classifier_activation": "relu"}, "classifier_activation must be one of 'softmax', 'sigmoid', None"),
         ({"dropout": 1.0}, "dropout must be a number of at least 0 and below 1; got 1.0"),
         ({"l2": -1}, "l2 must be a number of at least 0; got -1"),
         ({"l1": "much"}, "l1 must be a number"),

@@ -140,7 +140,7 @@ def test_the_size_of_a_digit_changes_as_area_does():
         ({"digit_size": (14, 30), "image_size": 24}, "the most of digit_size must be .* at most 24; got 30"),
         ({"noise": 2}, "noise must be a number of at least 0 and at most 1; got 2"),
         ({"digits": (40, 40), "counts": (1, 1, 1)}, r"no room for \d+ digits, .* in scenes of 64x64"),
-        ({"target": "labels"}, "scenes has masks; labels are in: most sets that cnn-zoo data lists"),
+        ({"target": "labels"}, "scenes has masks and multi_hot; labels are in: most sets that cnn-zoo data lists"),
         ({"count": 3}, "unknown option of scenes 'count'; did you mean counts"),
     ],
 )

@@ -9,7 +9,7 @@ from cnn_zoo.cli import main
 from cnn_zoo.core.errors import UsageError
 from cnn_zoo.core.files import read_json
 from cnn_zoo.data.source import NOT_JUDGED
-from cnn_zoo.tasks import CLASSIFICATION, SEGMENTATION
+from cnn_zoo.tasks import CLASSIFICATION, MULTILABEL, SEGMENTATION
 from cnn_zoo.tasks.base import TASKS, get_task
 from cnn_zoo.tasks.segmentation import mean_iou
 from conftest import equal
@@ -18,6 +18,9 @@ SMALL = {  # task -> model, its options, data, its options
     "classification": ("conv_stack", {"filters": [4, 8], "units": [8]}, "mnist5k", {}),
     "segmentation": ("unet", {"filters": [4, 8]}, "scenes", {"counts": [96, 32, 32], "image_size": [32, 32],
                                                             "digit_size": [8, 14]}),
+    "multilabel": ("conv_stack", {"filters": [4, 8], "units": [8]}, "scenes", {"counts": [96, 32, 32],
+                                                                              "image_size": [32, 32],
+                                                                              "digit_size": [8, 14]}),
 }  # fmt: skip
 NAMES = ["nothing", "one", "two"]
 
@@ -28,18 +31,20 @@ def test_every_task_is_tried():
 
 def certain(targets, classes):
     """Outputs of a net that is sure of what is right."""
-    return np.eye(classes, dtype=np.float32)[targets]
+    return np.float32(targets) if targets.ndim == 2 else np.eye(classes, dtype=np.float32)[targets]
 
 
 def net(task, classes=3):
     """A net with outputs of the right shape."""
     inputs = keras.Input((6, 8, 1))
     shaped = inputs if task == "segmentation" else keras.layers.GlobalAveragePooling2D()(inputs)
-    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(shaped))
+    return keras.Model(inputs, keras.layers.Dense(classes, activation=get_task(task).activation)(shaped))
 
 
 def example(task, count=5):
     rng = np.random.default_rng(0)
+    if task == "multilabel":
+        return rng.integers(0, 2, (count, 3))
     return rng.integers(0, 3, (count, 6, 8) if task == "segmentation" else count)
 
 
@@ -47,7 +52,8 @@ def example(task, count=5):
 def test_perfect_outputs_score_one_and_others_less(name):
     task, model, targets = get_task(name), net(name), example(name)
     inputs = np.zeros((len(targets), 6, 8, 1), np.float32)
-    for wrong in (targets, (targets + (np.arange(targets.size).reshape(targets.shape) == 3)) % 3):
+    other = (targets + (np.arange(targets.size).reshape(targets.shape) == 3)) % (targets.max() + 1)
+    for wrong in (targets, other):
         judge = task.judge(model, NAMES)
         judge.add(inputs[:2], wrong[:2], certain(targets[:2], 3))
         judge.add(inputs[2:], wrong[2:], certain(targets[2:], 3))
@@ -68,6 +74,9 @@ def test_what_is_decoded_is_what_was_meant():
     assert all(np.array_equal(mask, found) for mask, found in zip(masks[:4], decoded, strict=False))
     assert np.array_equal(decoded[4], masks[4].repeat(2, 0).repeat(2, 1))  # in its own size
     assert decoded[0].dtype == np.uint8
+    several = example("multilabel")
+    decoded = MULTILABEL.decode(net("multilabel"), certain(several, 3), NAMES, [(6, 8)] * 5)
+    assert decoded == [[(NAMES[i], 1.0) for i in np.flatnonzero(row)] for row in several]
 
 
 def test_a_record_of_a_prediction_has_a_number_for_every_class_or_the_most_probable_ones():
@@ -122,7 +131,7 @@ def trained(request, tmp_path_factory):
     """A run of each task, and how it was trained."""
     model, options, data, data_options = SMALL[request.param]
     arguments = {"epochs": 2, "verbose": 0, "precision": "float32", "model_options": options}
-    arguments |= {"model": model, "data": data, "data_options": data_options}
+    arguments |= {"model": model, "data": data, "data_options": data_options, "task": request.param}
     return train(out=tmp_path_factory.mktemp("tasks") / "run", **arguments), arguments
 
 
@@ -167,7 +176,7 @@ def test_data_of_another_kind_is_named_in_one_line(tmp_path, digits):
     ):
         with pytest.raises(UsageError, match=message):
             train("unet", data, out=tmp_path / "run", verbose=0)
-    with pytest.raises(UsageError, match="scenes has masks; labels are in: "):
+    with pytest.raises(UsageError, match="scenes has masks and multi_hot; labels are in: "):
         train("conv_stack", "scenes", out=tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="unknown task 'segmentatoin'; did you mean segmentation"):

@@ -29,13 +29,35 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     z, p = 1.959964, correct / total
     middle = (p + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return max(0.0, middle - half), min(1.0, middle + half)  # rounding can pass both
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_interval(correct: int, total: int) -> list[float] | None:
+    """The same as a list, for JSON; None of nothing."""
+    return list(wilson(correct, total)) if total else None
+
+
+def mean_share(correct: Sequence[int], totals: Sequence[int]) -> tuple[float, float, float]:
+    """The mean of independent shares, such as recalls, and its 95 % interval.
+
+    The squares of what Wilson's intervals leave on each side add up (Zou and Donner 2008, 10.1002/sim.3095): unlike the
+    normal approximation, that is no interval of width 0 where all shares are 1.
+    """
+    shares = [part / whole for part, whole in zip(correct, totals, strict=True)]
+    ends = zip(*(wilson(part, whole) for part, whole in zip(correct, totals, strict=True)), strict=True)
+    mean, (low, high) = statistics.fmean(shares), [math.dist(shares, end) / len(shares) for end in ends]
+    return mean, mean - low, mean + high
+
+
+def interval_text(low: float, high: float, form: str = ".1%") -> str:
+    """An interval in brackets."""
+    return f"(95 % interval {low:{form}} to {high:{form}})"
 
 
 def share_text(share: float, total: int) -> str:
     """A share of images with its 95 % interval."""
     low, high = wilson(round(share * total), total)
-    return f"{share:.2%} of {total:,} images (95 % interval {low:.1%} to {high:.1%})"
+    return f"{share:.2%} of {total:,} images {interval_text(low, high)}"
 
 
 def _t(level: float, n: int) -> float:

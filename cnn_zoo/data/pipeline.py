@@ -269,11 +269,7 @@ def load_data(
     general = reading | {"class_names": class_names, "memory_limit": memory_limit, "progress": progress}
     source = read_source(name, target, own=source_options, **general)
     options = {"validation": validation, "fold": fold, "value_range": value_range, "class_names": class_names}
-    data = Data(source, {"target": source.target, **options, **reading, **source_options})
-    for line in data.notes:
-        if progress:
-            progress(line)
-    return data
+    return Data(source, {"target": source.target, **options, **reading, **source_options})
 
 
 def _check_fold(value: Any) -> tuple[int, int] | None:

@@ -39,7 +39,8 @@ class Digit(NamedTuple):
 def read(
     target, image_size, memory_limit, progress, counts=(4000, 500, 500), digits=(1, 4), digit_size=(14, 30), noise=0.05
 ) -> Source:
-    """Scenes of digits with masks: 0 is background, a digit's class is itself plus one, the digit on top counts.
+    """Scenes of digits with masks: 0 is background, a digit's class is itself plus one, the digit on top counts; or
+    with multi_hot targets: which digits there are.
 
     Args:
         counts: scenes for training, validation and test; their digits are from those splits of the embedded ones.
@@ -54,7 +55,7 @@ def read(
     progress(f"making {sum(counts):,} scenes")
     source = read_digits()
     images, masks = (empty(sum(counts), size, 1, memory_limit) for _ in range(2))
-    splits = {}
+    splits, there = {}, np.zeros((sum(counts), 10), np.uint8)
     for number, (count, (split, indices)) in enumerate(zip(counts, source.split(0.1).items(), strict=True)):
         splits[split] = sum(counts[:number]) + np.arange(count)
         known = source.images[indices, ..., 0], source.targets[indices]
@@ -64,6 +65,9 @@ def read(
             page, top = paint(scene, size)
             images[place, ..., 0] = np.rint(page + rng.normal(0, 255 * noise, size)).clip(0, 255)
             masks[place, ..., 0] = np.array([0, *(digit.label + 1 for digit in scene)])[top]
+            there[place, [digit.label for digit in scene]] = 1
+    if target == "multi_hot":
+        return Source("scenes", images, there, CLASS_NAMES[1:], target, splits)
     return Source("scenes", images, masks[..., 0], CLASS_NAMES, target, splits)
 
 

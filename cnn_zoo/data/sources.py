@@ -60,7 +60,7 @@ def add_source(
 
 
 add_source("mnist5k", scenes.read_digits, training_images_of=("mnist",))
-add_source("scenes", scenes.read, targets=("masks",))
+add_source("scenes", scenes.read, targets=("masks", "multi_hot"))
 for _name, _mirrored in tfds.MIRRORED.items():
     add_source(_name, tfds.read, mirrored=_mirrored)
 

@@ -43,16 +43,22 @@ def whole_model(run_or_model: Any):
     return model
 
 
-def has_logits(model) -> bool:
-    """Whether a classifier returns logits; False for probabilities, UsageError for anything else."""
+def activation_of(model) -> str:
+    """What a model ends in: "softmax", "sigmoid" …, "linear" where it returns scores, "none" after another layer."""
     last = model.layers[-1]
     while getattr(last, "layers", None):  # a model as the last layer of a model
         last = last.layers[-1]
-    activation = "softmax" if type(last).__name__ == "Softmax" else getattr(last, "activation", "none")
-    activation = getattr(activation, "__name__", activation)
-    if activation not in ("softmax", "linear"):
-        raise UsageError(f"{model.name} must end in softmax or logits; its last layer is {last.name} ({activation})")
-    return activation != "softmax"
+    activation = type(last).__name__.lower() if type(last).__name__ in ("Softmax", "Sigmoid") else None
+    activation = activation or getattr(last, "activation", "none")
+    return getattr(activation, "__name__", activation)
+
+
+def has_logits(model, activation: str = "softmax") -> bool:
+    """Whether a net that may end in this activation returns logits; UsageError if it returns something else."""
+    found = activation_of(model)
+    if found not in (activation, "linear"):
+        raise UsageError(f"{model.name} must end in {activation} or logits; its last layer has {found}")
+    return found == "linear"
 
 
 @contextlib.contextmanager
@@ -148,10 +154,12 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
     return keras.Model(inputs, outputs[0] if isinstance(layers, str) else outputs, name=f"{model.name}_features")
 
 
-def probabilities(model, outputs: Any) -> np.ndarray:
-    """What a model returned as float32 probabilities over its last axis: logits go through softmax."""
+def probabilities(model, outputs: Any, activation: str = "softmax") -> np.ndarray:
+    """What a model returned as float32 probabilities: logits go through softmax, of the last axis, or sigmoid."""
     outputs = np.asarray(outputs, np.float32)
-    if has_logits(model):
-        outputs = np.exp(outputs - outputs.max(-1, keepdims=True))
-        outputs /= outputs.sum(-1, keepdims=True)
-    return outputs
+    if not has_logits(model, activation):
+        return outputs
+    if activation == "sigmoid":
+        return np.exp(-np.logaddexp(0, -outputs))
+    outputs = np.exp(outputs - outputs.max(-1, keepdims=True))
+    return outputs / outputs.sum(-1, keepdims=True)

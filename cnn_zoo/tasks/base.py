@@ -11,7 +11,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..core.errors import UsageError, unknown
+from ..nn.inspection import activation_of
 from ..recipes import Recipe
+
+LONGEST = 40  # rows of a table of classes
 
 
 class Judge(Protocol):
@@ -21,7 +24,8 @@ class Judge(Protocol):
         """A batch: what the net was given, what is right, and what it returned."""
 
     def result(self) -> dict[str, Any]:
-        """At least the task's score, "loss" and "images"; numbers and lists of them go into metrics.json as test_…"""
+        """At least the task's score, "loss" and "images"; numbers, lists and dictionaries of them go into metrics.json
+        as test_…; "notes" are lines to stand beside them."""
 
 
 class Section(NamedTuple):
@@ -32,6 +36,40 @@ class Section(NamedTuple):
     file: str = ""
     figure: Any = None
     description: str = ""
+
+
+class Table(NamedTuple):
+    """Rows of texts under their heads, and a line about them."""
+
+    heads: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    text: str = ""
+
+
+def class_table(classes: dict[str, dict[str, Any]], columns: dict[str, str], worst: str) -> Table:
+    """What a judge says of each class; of more than LONGEST, those that are lowest in the column `worst`.
+
+    Args:
+        classes: {class name: {key: a number, or None where it is not defined; key_interval: (low, high)}}.
+        columns: {head: key}.
+    """
+    words, names = "", list(classes)
+    if len(names) > LONGEST:
+        words = f"The {LONGEST} of {len(names)} classes with the lowest {worst}."
+        places = {name: classes[name].get(columns[worst]) for name in names}
+        names = sorted(names, key=lambda name: np.inf if places[name] is None else places[name])[:LONGEST]
+    rows = [(name, *(_cell(classes[name], key) for key in columns.values())) for name in names]
+    if any("(" in cell for _, *cells in rows for cell in cells):
+        words = f"{words} In brackets: 95 % intervals.".strip()
+    return Table(("class", *columns), rows, words)
+
+
+def _cell(numbers: dict[str, Any], key: str) -> str:
+    value, interval = numbers.get(key), numbers.get(f"{key}_interval")
+    if value is None:
+        return "-"
+    around = f" ({interval[0]:.2f}-{interval[1]:.2f})" if interval and key in ("precision", "recall") else ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}{around}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +86,10 @@ class Task:
             a prediction each.
         lines: (judge's result) -> [(name, text)], what is said of it on the terminal and in the report.
         sections: (class names, judge's result) -> [Section], what the report shows of it.
+        table: (judge's result) -> a Table of the classes, for the terminal and the report, or None.
         options: arguments of predict that decode takes, and what the command line gives them unless it is told.
+        judging: arguments of evaluate that judge takes.
+        activation: "softmax" or "sigmoid": what its nets end in, if not in logits; "" for a task that takes any.
         text: (prediction, class names) -> a line for the terminal.
         record: (prediction, class names) -> {name: value}, its part of a table of predictions; a value may be a text, a
             number, or a dictionary by class, which is a column for each class.
@@ -67,7 +108,10 @@ class Task:
     decode: Callable[..., list]
     lines: Callable[[dict[str, Any]], list[tuple[str, str]]]
     sections: Callable[..., list[Section]] = lambda class_names, result: []
+    table: Callable[[dict[str, Any]], Table | None] = lambda result: None
     options: Mapping[str, Any] = field(default_factory=dict)
+    judging: tuple[str, ...] = ()
+    activation: str = ""
     text: Callable[[Any, list[str]], str] = lambda prediction, class_names: str(prediction)
     record: Callable[[Any, list[str]], dict[str, Any]] = lambda prediction, class_names: {"prediction": prediction}
     draw: Callable[..., Any] | None = None
@@ -116,5 +160,9 @@ def task_of(run_or_model: Any, data: Any = None) -> Task:
         if fitting:
             return fitting[0]
         raise UsageError(f"{data.name} has {data.target}, which no task is for; there are {', '.join(TASKS)}")
-    outputs = getattr(run_or_model, "outputs", None) or [()]
-    return TASKS["segmentation" if len(getattr(outputs[0], "shape", ())) == 4 else "classification"]
+    outputs = getattr(run_or_model, "outputs", None)
+    if not outputs:
+        return TASKS["classification"]
+    if len(outputs[0].shape) == 4:
+        return TASKS["segmentation"]
+    return TASKS["multilabel" if activation_of(run_or_model) == "sigmoid" else "classification"]

@@ -5,13 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from ..core.intervals import share_text
+from ..core.intervals import interval_text, mean_share, share_text
 from ..core.text import markdown
 from ..nn.inspection import has_logits, probabilities
-from .base import Section, Task, add_task
+from .base import Section, Task, add_task, class_table
+from .metrics import SPECIFICITY, TOP, Kept, classes_of, in_top
 
 SHOWN = 24  # mistakes in the report
 LEAST = 1e-7  # of a probability in the loss, as Keras clips it
+UNBALANCED = 1.5  # times as many images of one class as of another, for which the balanced accuracy is named
+COLUMNS = {"precision": "precision", "recall": "recall", "F1": "f1", "images": "support"}
+SCORES = {"AUC": "auc", "AP": "average_precision"}  # of a table; where there are scores
 
 
 def losses(model, recipe=None) -> dict[str, Any]:
@@ -30,11 +34,12 @@ def losses(model, recipe=None) -> dict[str, Any]:
 
 
 class Judge:
-    """Accuracy, cross-entropy in nats, the confusion matrix (true by predicted), and the surest mistakes."""
+    """Accuracy, cross-entropy in nats, what is said of each class, and the surest mistakes."""
 
-    def __init__(self, model, class_names: list[str]):
-        self.model, classes = model, model.output_shape[-1]
-        self.confusion, self.loss = np.zeros((classes, classes), np.int64), 0.0
+    def __init__(self, model, class_names: list[str], specificity: float = SPECIFICITY):
+        self.model, self.names, self.specificity = model, class_names, specificity
+        self.confusion, self.loss = np.zeros((len(class_names),) * 2, np.int64), 0.0
+        self.kept, self.top = Kept(), 0
         self.mistakes: list[tuple[np.ndarray, int, np.ndarray]] = []  # image, label, probabilities; the surest first
 
     def add(self, inputs, targets, outputs) -> None:
@@ -42,6 +47,8 @@ class Judge:
         predicted, rows = found.argmax(1), np.arange(len(targets))
         np.add.at(self.confusion, (targets, predicted), 1)
         self.loss -= float(np.log(np.maximum(found[rows, targets], LEAST), dtype=np.float64).sum())
+        self.top += in_top(found, targets)
+        self.kept.add(found, targets)
         sure = found[rows, predicted]
         wrong = np.flatnonzero(predicted != targets)
         surest = wrong[np.argsort(-sure[wrong], kind="stable")][:SHOWN]
@@ -49,13 +56,21 @@ class Judge:
         self.mistakes = sorted(self.mistakes, key=lambda mistake: -mistake[2].max())[:SHOWN]
 
     def result(self) -> dict[str, Any]:
-        images = int(self.confusion.sum())
-        accuracy = float(np.trace(self.confusion)) / images
+        images, right, support = int(self.confusion.sum()), int(np.trace(self.confusion)), self.confusion.sum(1)
+        there = support > 0
+        balanced, *around = mean_share(np.diag(self.confusion)[there].tolist(), support[there].tolist())
+        found = {"accuracy": right / images, "loss": self.loss / images, "images": images}
+        found |= {"majority_accuracy": int(support.max()) / images}
+        found |= {"balanced_accuracy": balanced, "balanced_accuracy_interval": around}
+        if len(self.names) > TOP:
+            found["top5"] = self.top / images
+        classes = classes_of(self.names, self.confusion)
+        found |= self.kept.judge(classes, self.specificity)
+        if len(classes) == 2:  # the usual one, of the second class
+            found |= {key: list(classes.values())[1].get(key) for key in ("auc", "auc_interval")}
         columns = [np.array(column) for column in zip(*self.mistakes, strict=True)] or [np.empty((0, 1))] * 3
-        mistakes = dict(zip(("images", "labels", "probabilities"), columns, strict=True))
-        mistakes["total"] = images - int(np.trace(self.confusion))
-        found = {"accuracy": accuracy, "loss": self.loss / images, "images": images, "confusion": self.confusion}
-        return found | {"mistakes": mistakes}
+        mistakes = dict(zip(("images", "labels", "probabilities"), columns, strict=True)) | {"total": images - right}
+        return found | {"classes": classes, "confusion": self.confusion, "mistakes": mistakes}
 
 
 def decode(model, outputs, class_names: list[str], sizes=None, top: int | None = None) -> list:
@@ -82,8 +97,26 @@ def record(pairs, class_names: list[str]) -> dict[str, Any]:
 
 
 def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Accuracy with its interval, and the loss."""
-    return [("accuracy", share_text(result["accuracy"], result["images"])), ("loss", f"{result['loss']:.4f}")]
+    """Accuracy with its interval beside that of the commonest class; of unbalanced classes the mean of the recalls; of
+    two classes the AUC; the loss."""
+    said = [("accuracy", share_text(result["accuracy"], result["images"]))]
+    if "majority_accuracy" in result:
+        said.append(("baseline", f"{result['majority_accuracy']:.2%} by always naming the commonest class"))
+    counts = [found["support"] for found in result.get("classes", {}).values() if found["support"]]
+    if counts and max(counts) > UNBALANCED * min(counts):
+        around = interval_text(*result["balanced_accuracy_interval"])
+        said.append(("balanced accuracy", f"{result['balanced_accuracy']:.2%}, the mean of all recalls {around}"))
+    if result.get("auc_interval"):
+        said.append(("AUC", f"{result['auc']:.4f} {interval_text(*result['auc_interval'], '.3f')}"))
+    return [*said, ("loss", f"{result['loss']:.4f}")]
+
+
+def table(result: dict[str, Any]):
+    """Precision, recall and F1 of each class with their intervals, and what its scores are worth."""
+    columns = dict(COLUMNS)
+    if result["auc"] is not None:
+        columns |= SCORES | {f"sens. at {result['specificity']:g}": "sensitivity"}
+    return class_table(result["classes"], columns, "F1")
 
 
 def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
@@ -111,6 +144,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
 CLASSIFICATION = add_task(
     Task(
         "classification", target="labels", score="accuracy", losses=losses, judge=Judge, decode=decode, lines=lines,
-        sections=sections, options={"top": 3}, text=text, record=record, least=2,
+        sections=sections, table=table, options={"top": 3}, judging=("specificity",), activation="softmax", text=text,
+        record=record, least=2,
     )
 )  # fmt: skip

@@ -9,7 +9,8 @@ from ..core.errors import UsageError
 from ..data.source import NOT_JUDGED
 from ..nn.inspection import has_logits, probabilities
 from ..recipes import Recipe
-from .base import Section, Task, add_task
+from .base import Section, Task, add_task, class_table
+from .metrics import classes_of
 
 SHOWN = 6  # images in the report
 LEAST = 1e-7  # of a probability in the loss, as Keras clips it
@@ -39,8 +40,8 @@ class Judge:
     """Intersection over union (IoU) of every class and pixel accuracy, beside those of background alone."""
 
     def __init__(self, model, class_names: list[str]):
-        self.model, classes = model, model.output_shape[-1]
-        self.confusion, self.loss, self.images = np.zeros((classes, classes), np.int64), 0.0, 0
+        self.model, self.names = model, class_names
+        self.confusion, self.loss, self.images = np.zeros((len(class_names),) * 2, np.int64), 0.0, 0
         self.examples: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # image, mask, predicted mask
 
     def add(self, inputs, targets, outputs) -> None:
@@ -57,13 +58,17 @@ class Judge:
     def result(self) -> dict[str, Any]:
         background = np.zeros_like(self.confusion)
         background[:, 0] = self.confusion.sum(1)
-        iou, pixels = class_iou(self.confusion), int(self.confusion.sum())
+        pixels, classes = int(self.confusion.sum()), classes_of(self.names, self.confusion, "pixels")
+        for found, value in zip(classes.values(), class_iou(self.confusion), strict=True):
+            found["iou"] = None if np.isnan(value) else float(value)
+            # neighbouring pixels are alike: as if each told something of its own, intervals would be far too narrow
+            del found["precision_interval"], found["recall_interval"]
         return {
             "mean_iou": mean_iou(self.confusion),
             "pixel_accuracy": float(np.trace(self.confusion)) / pixels,
             "loss": self.loss / pixels,
             "images": self.images,
-            "iou": [None if np.isnan(value) else float(value) for value in iou],
+            "classes": classes,
             "background_mean_iou": mean_iou(background),
             "background_pixel_accuracy": float(background[0, 0]) / pixels,
             "confusion": self.confusion,
@@ -107,11 +112,19 @@ def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def table(result: dict[str, Any]):
+    """IoU, precision and recall of the pixels of each class."""
+    columns = {"IoU": "iou", "precision": "precision", "recall": "recall", "F1": "f1", "pixels": "pixels"}
+    return class_table(result["classes"], columns, "IoU")
+
+
 def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
     """IoU by class, and the first images of the split with their masks."""
     from .. import plots
 
-    bars = plots.shares(class_names, result["iou"], "intersection over union", result["background_mean_iou"])
+    iou = {name: found["iou"] for name, found in result["classes"].items()}
+    baseline = ("mean of all background", result["background_mean_iou"])
+    bars = plots.shares(iou, "intersection over union", baseline)
     examples = plots.masks(*map(np.array, zip(*result["examples"], strict=True)), class_names)
     words = "Intersection over union: pixels that are of a class and found to be, of those that are or are found to be."
     return [
@@ -142,7 +155,7 @@ def text(mask: np.ndarray, class_names: list[str]) -> str:
 SEGMENTATION = add_task(
     Task(
         "segmentation", target="masks", score="mean_iou", losses=losses, judge=Judge, decode=decode, lines=lines,
-        sections=sections, text=text, record=record, draw=draw, least=2,
+        sections=sections, table=table, activation="softmax", text=text, record=record, draw=draw, least=2,
         recipes={
             # 12 epochs. On validation scenes, one seed each (results/scenes.csv): without shifts, 0.02 less mean IoU
             # the weight of the background makes no difference that is seen.

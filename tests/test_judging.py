@@ -1,0 +1,406 @@
+"""Judging: scikit-learn's numbers, intervals that hold what they say, and words about what was judged."""
+
+import json
+import math
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+
+from cnn_zoo import Source, build_model, evaluate, load_data, load_run, predict, train
+from cnn_zoo.core.errors import RunError, UsageError
+from cnn_zoo.core.intervals import mean_share, wilson
+from cnn_zoo.inference import plain_result
+from cnn_zoo.tasks import CLASSIFICATION, MULTILABEL, SEGMENTATION, metrics
+from cnn_zoo.tasks.metrics import Scores
+from conftest import SMALL
+
+
+def judged(task, targets, outputs, names, batches=1, **options):
+    """The result of a judge that is given outputs in so many batches."""
+    inputs = keras.Input((4, 4, 1))
+    last = keras.layers.Dense(len(names), activation=task.activation)(keras.layers.Flatten()(inputs))
+    judge = task.judge(keras.Model(inputs, last), names, **options)
+    for part in np.array_split(np.arange(len(targets)), batches):
+        judge.add(np.zeros((len(part), 4, 4, 1), np.float32), targets[part], np.float32(outputs[part]))
+    return judge.result()
+
+
+def defined(value):
+    """scikit-learn's NaN for what is not defined is our None."""
+    return None if math.isnan(value) else pytest.approx(value, abs=1e-12)
+
+
+def expected_of(positive, scores, specificity):
+    """What scikit-learn says of the scores of a class."""
+    if not positive.any() or positive.all():
+        return {"auc": None, "sensitivity": None}
+    wrong, found, _ = sk.roc_curve(positive, scores, drop_intermediate=False)
+    allowed = wrong <= 1 - specificity + 1e-12
+    return {
+        "auc": pytest.approx(sk.roc_auc_score(positive, scores), abs=1e-12),
+        "sensitivity": pytest.approx(found[allowed].max(), abs=1e-12),
+    }
+
+
+CASES = {  # classes, images, step of the probabilities, classes that are there
+    "two classes": (2, 200, 0, (0, 1)), "many": (7, 400, 0, range(7)), "ties": (3, 300, 0.1, range(3)),
+    "two with ties": (2, 300, 0.25, (0, 1)), "absent": (6, 100, 0.1, (0, 2, 5)), "one alone": (3, 50, 0.1, (1,)),
+    "few": (4, 6, 0.1, range(4)), "perfect": (3, 60, None, range(3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_numbers_of_classes_are_scikit_learns(case):
+    count, images, step, there = CASES[case]
+    rng = np.random.default_rng(len(case))
+    labels = rng.choice(list(there), images)
+    scores = rng.dirichlet(np.ones(count), images) + np.eye(count)[labels] * rng.random((images, 1))
+    if step is None:
+        scores = np.eye(count)[labels]
+    elif step:
+        scores = np.round(scores / step) * step
+    scores = np.float32(scores / scores.sum(1, keepdims=True))
+    names, every, predicted = [f"class {i}" for i in range(count)], list(range(count)), scores.argmax(1)
+    result = judged(CLASSIFICATION, labels, scores, names, batches=3, specificity=0.9)
+    assert result["accuracy"] == sk.accuracy_score(labels, predicted)
+    assert np.array_equal(result["confusion"], sk.confusion_matrix(labels, predicted, labels=every))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes that are predicted and not there
+        assert result["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, predicted), abs=1e-12)
+        columns = sk.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=np.nan)
+    for number, name in enumerate(names):
+        found, positive = result["classes"][name], labels == number
+        for key, column in zip(("precision", "recall", "f1", "support"), columns, strict=True):
+            assert found[key] == defined(float(column[number])), (name, key)
+        for key, value in expected_of(positive, scores[:, number], 0.9).items():
+            assert found[key] == value, (name, key)
+        precision = sk.average_precision_score(positive, scores[:, number]) if positive.any() else math.nan
+        assert found["average_precision"] == defined(precision)
+    if count > 5:
+        assert result["top5"] == sk.top_k_accuracy_score(labels, scores, k=5, labels=every)
+    else:
+        assert "top5" not in result
+    if count == 2:
+        assert result["auc"] == pytest.approx(sk.roc_auc_score(labels, scores[:, 1]), abs=1e-12)
+    elif set(there) == set(every) and len(set(labels)) == count:
+        macro = np.mean([sk.roc_auc_score(labels == number, scores[:, number]) for number in every])
+        assert result["auc"] == pytest.approx(macro, abs=1e-12)
+        precisions = sk.average_precision_score(np.eye(count)[labels], scores, average="macro")
+        assert result["average_precision"] == pytest.approx(precisions, abs=1e-12)
+    assert result["majority_accuracy"] == np.bincount(labels).max() / images
+
+
+def test_images_of_one_class_have_a_recall_and_no_auc():
+    labels, scores = np.ones(140, int), np.float32([[0.2, 0.8, 0]] * 133 + [[0.7, 0.2, 0.1]] * 7)
+    result = judged(CLASSIFICATION, labels, scores, ["cat", "dog", "fox"])
+    dog, cat = result["classes"]["dog"], result["classes"]["cat"]
+    assert (dog["recall"], dog["precision"], dog["auc"]) == (0.95, 1, None)
+    assert (cat["recall"], cat["precision"], cat["average_precision"]) == (None, 0, None)
+    assert (result["auc"], result["balanced_accuracy"]) == (None, 0.95)
+    table = CLASSIFICATION.table(result)
+    assert table.rows[0] == ("cat", "0.000 (0.00-0.35)", "-", "0.000", "0")
+    assert table.heads == ("class", "precision", "recall", "F1", "images")
+
+
+def test_several_classes_an_image_are_judged_as_scikit_learn_does():
+    rng = np.random.default_rng(3)
+    targets = (rng.random((300, 4)) < [0.5, 0.2, 0.02, 0]).astype(np.uint8)
+    scores = np.float32(np.round((targets * 0.3 + rng.random((300, 4)) * 0.7) * 20) / 20)
+    names = list("abcd")
+    result = judged(MULTILABEL, targets, scores, names, batches=4)
+    columns = sk.precision_recall_fscore_support(targets, scores >= 0.5, zero_division=np.nan)
+    for number, name in enumerate(names):
+        found = result["classes"][name]
+        for key, column in zip(("precision", "recall", "f1", "support"), columns, strict=True):
+            assert found[key] == defined(float(column[number])), (name, key)
+        for key, value in expected_of(targets[:, number] > 0, scores[:, number], 0.95).items():
+            assert found[key] == value, (name, key)
+    known = targets[:, :3], scores[:, :3]
+    assert result["average_precision"] == pytest.approx(sk.average_precision_score(*known), abs=1e-12)
+    assert result["auc"] == pytest.approx(sk.roc_auc_score(*known), abs=1e-12)
+    assert result["exact_match"] == sk.accuracy_score(targets, scores >= 0.5)
+    every = sk.f1_score(targets[:, :3], np.ones((300, 3)), average="macro")
+    assert result["baseline_f1"] == pytest.approx(every)
+    same = sk.average_precision_score(targets[:, :3], np.ones((300, 3)))
+    assert result["baseline_average_precision"] == pytest.approx(same)
+    loss = keras.losses.BinaryCrossentropy()(targets.astype(np.float32), scores)
+    assert result["loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_classes_of_pixels_are_scikit_learns():
+    rng = np.random.default_rng(4)
+    masks, outputs = rng.integers(0, 3, (5, 4, 4)), rng.dirichlet(np.ones(4), (5, 4, 4))
+    result = judged(SEGMENTATION, masks.astype(np.uint8), outputs, list("abcd"))
+    pixels = masks.ravel(), outputs.argmax(-1).ravel()
+    columns = sk.precision_recall_fscore_support(*pixels, labels=range(4), zero_division=np.nan)
+    iou = sk.jaccard_score(*pixels, labels=range(4), average=None)
+    for number, found in enumerate(result["classes"].values()):
+        for key, column in zip(("precision", "recall", "f1", "pixels"), columns, strict=True):
+            assert found[key] == defined(float(column[number]))
+        assert found["iou"] == pytest.approx(iou[number])
+        assert "recall_interval" not in found  # pixels are not independent of each other
+    assert SEGMENTATION.table(result).rows[3][2] == "0.000"
+
+
+def test_scores_are_kept_within_a_limit_and_left_out_with_a_word(monkeypatch):
+    rng = np.random.default_rng(5)
+    labels, scores = rng.integers(0, 3, 40), rng.dirichlet(np.ones(3), 40)
+    whole = judged(CLASSIFICATION, labels, scores, list("abc"))
+    assert whole["notes"] == []
+    monkeypatch.setattr(metrics, "KEPT", 100)
+    result = judged(CLASSIFICATION, labels, scores, list("abc"), batches=4)
+    [note] = result["notes"]
+    assert "AUC, average precision and sensitivity are left out" in note
+    assert (result["auc"], result["accuracy"]) == (None, whole["accuracy"])
+    assert CLASSIFICATION.lines(result)
+    assert "AUC" not in CLASSIFICATION.table(result).heads
+
+
+def test_of_many_classes_the_table_has_the_worst():
+    labels = np.repeat(np.arange(60), 4)
+    predicted = labels.copy()
+    predicted[::4][:35] = 59  # a mistake in each of 35 classes
+    result = judged(CLASSIFICATION, labels, np.eye(60)[predicted], [f"c{i}" for i in range(60)])
+    table = CLASSIFICATION.table(result)
+    assert len(table.rows) == 40
+    assert table.rows[0][0] == "c59"
+    assert {row[0] for row in table.rows} > {f"c{i}" for i in range(35)}
+    assert table.text.startswith("The 40 of 60 classes with the lowest F1.")
+
+
+def test_wilsons_interval_is_the_published_one():
+    """Newcombe 1998, table I, method 3."""
+    for part, whole, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611)):
+        assert wilson(part, whole) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def test_delongs_error_is_the_published_one():
+    """The CT ratings of Hanley and McNeil 1982, as Stata's roctab judges them: 0.8932, 0.0307, 0.83295 to 0.95339."""
+    ratings = np.arange(1.0, 6)
+    scores = np.concatenate([ratings.repeat([33, 6, 6, 11, 2]), ratings.repeat([3, 2, 2, 11, 33])])
+    found = Scores(scores, np.arange(len(scores)) >= 58)
+    assert found.auc() == pytest.approx(0.8932, abs=5e-5)
+    plain = [found.auc() + side * 1.959964 * found.auc_error() for side in (-1, 1)]
+    assert plain == pytest.approx([0.83295, 0.95339], abs=1e-5)
+    low, high = found.auc_interval()
+    assert plain[0] - 0.02 < low < found.auc() < high < plain[1]
+    assert Scores(np.array([0.1, 0.9]), np.array([False, True])).auc_interval() is None
+
+
+@pytest.mark.parametrize(("shift", "counts"), [(0.5, (40, 40)), (1.8, (60, 20)), (2.5, (100, 100))])
+def test_the_interval_of_the_auc_covers_the_true_one(shift, counts):
+    rng = np.random.default_rng(6)
+    true, positive = 0.5 * (1 + math.erf(shift / 2)), np.arange(sum(counts)) >= counts[0]
+    covered = []
+    for _ in range(400):
+        interval = Scores(rng.normal(size=len(positive)) + shift * positive, positive).auc_interval()
+        covered.append(interval is None or interval[0] <= true <= interval[1])
+    assert 0.92 <= np.mean(covered) <= 0.99
+
+
+@pytest.mark.parametrize("recalls", [(0.9, 0.6), (0.99, 0.95, 0.5), (0.8, 0.8, 0.8, 0.97)])
+def test_the_interval_of_the_balanced_accuracy_covers_the_true_one(recalls):
+    rng, totals = np.random.default_rng(7), [120, 15, 30, 40][: len(recalls)]
+    covered = []
+    for _ in range(1000):
+        mean, low, high = mean_share(rng.binomial(totals, recalls).tolist(), totals)
+        assert low <= mean <= high
+        covered.append(low <= np.mean(recalls) <= high)
+    assert 0.93 <= np.mean(covered) <= 0.985
+    assert mean_share([20, 10], [20, 10])[1] < 0.95  # all right is no certainty
+
+
+def test_all_of_a_set_is_judged_and_said_in_words(run, digits):
+    result = evaluate(run, digits, "all")
+    assert result["images"] == result["confusion"].sum() == 5000
+    assert result["judged"] == "5,000 images of 10 classes, all of mnist5k"
+    assert result["notes"] == [
+        "among these are the images that the net was trained on: the numbers say little of others"
+    ]
+    parts = [evaluate(run, digits, split) for split in digits.splits]
+    assert np.array_equal(result["confusion"], sum(part["confusion"] for part in parts))
+    assert [len(part["notes"]) for part in parts] == [1, 1, 0]
+    assert parts[2]["judged"] == "1,000 images of 10 classes, the test split of mnist5k"
+    assert np.array_equal(digits.indices("all"), np.arange(5000))
+    with pytest.raises(UsageError, match="split must be one of 'train', 'validation', 'test', 'all'; got 'al'"):
+        evaluate(run, digits, "al")
+    with pytest.raises(UsageError, match="specificity must be a number of at least 0 and at most 1; got 95"):
+        evaluate(run, digits, specificity=95)
+
+
+def test_images_that_published_weights_were_trained_on_are_said_to_be_so(digits, run):
+    published, note = load_run("lenet5-mnist"), "all images of mnist5k are training images of mnist"
+    with pytest.warns(UserWarning, match=note):
+        result = evaluate(published, digits)
+    assert result["notes"][0].startswith(note)
+    with pytest.warns(UserWarning, match=note):
+        evaluate(build_model("lenet5", weights="mnist"), digits)
+    rng = np.random.default_rng(0)
+    mnist = Source("mnist", rng.integers(0, 256, (40, 28, 28, 1), np.uint8), np.arange(40) % 10, digits.class_names)
+    part = {"train": np.arange(20), "test": np.arange(20, 40)}
+    mnist = load_data(Source(mnist.name, mnist.images, mnist.targets, mnist.class_names, splits=part), validation=0)
+    with pytest.warns(
+        UserWarning, match="mnist5k, which the net was trained on, is a part of the training images of mni"
+    ):
+        evaluate(run, mnist, "train")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert evaluate(run, mnist)["notes"] == evaluate(published, mnist)["notes"] == []
+        assert evaluate(build_model("lenet5"), digits)["notes"] == []
+
+
+def test_a_result_goes_into_json(run, digits):
+    result = evaluate(run, digits)
+    plain = json.loads(json.dumps(plain_result(result), allow_nan=False))
+    assert plain["confusion"] == result["confusion"].tolist()
+    assert plain["classes"] == result["classes"]
+    assert (plain["judged"], plain["notes"], plain["images"]) == (result["judged"], [], 1000)
+    assert "mistakes" not in plain
+    again = load_run(run.path)
+    assert again.metrics["test_classes"] == result["classes"]
+    assert again.metrics["test_balanced_accuracy"] == result["balanced_accuracy"]
+
+
+def test_the_report_has_a_table_of_the_classes_and_a_baseline(run):
+    report = (run.path / "report.md").read_text("utf-8")
+    assert "| class | precision | recall | F1 | images | AUC | AP | sens. at 0.95 |" in report
+    rows = [line for line in report.splitlines() if line.startswith("| 7 |")]
+    found = run.metrics["test_classes"]["7"]
+    assert len(rows) == 1
+    assert f"| {found['f1']:.3f} | {found['support']} |" in rows[0]
+    assert "| test baseline | 10.00% by always naming the commonest class |" in report
+
+
+@pytest.fixture(scope="module")
+def rare(digits):
+    """Arrays of 190 threes and 10 eights, and all the others of these digits to judge by."""
+    images, labels = (
+        np.concatenate([part(split) for split in digits.splits]) for part in (digits.images, digits.targets)
+    )
+    threes, eights = images[labels == 3], images[labels == 8]
+    mixed = np.concatenate([threes[:190], eights[:10]]), np.arange(200) // 190
+    others = np.concatenate([threes[190:440], eights[10:260]]), np.arange(500) // 250
+    return mixed, load_data(others, validation=0)
+
+
+def test_balanced_weights_find_more_of_a_rare_class(rare, tmp_path):
+    (images, labels), others = rare
+    options = {**SMALL, "data": (images, labels), "epochs": 12, "batch_size": 32}
+    plain = train(out=tmp_path / "plain", **options)
+    run = train(out=tmp_path / "run", class_weight="balanced", **options)
+    recalls = [evaluate(each, others, "all")["classes"]["1"]["recall"] for each in (plain, run)]
+    assert recalls[1] > recalls[0] + 0.2
+    counts = load_data((images, labels)).class_counts("train")
+    assert run.config["class_weight"] == pytest.approx([sum(counts) / (2 * count) for count in counts])
+    assert plain.config["class_weight"] == []
+    assert "| class weights | 0 " in (run.path / "report.md").read_text("utf-8")
+    with pytest.raises(RunError, match="holds another run: its class_weight is"):
+        train(out=run.path, resume=True, **options)
+    same = train(out=run.path, resume=True, class_weight="balanced", **options)
+    assert same.metrics == run.metrics
+    shown = dict(CLASSIFICATION.lines(evaluate(run, load_data((images, labels)))))
+    assert shown["baseline"] == "95.00% by always naming the commonest class"
+    assert "the mean of all recalls (95 % interval" in shown["balanced accuracy"]
+    assert "AUC" in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "weights"),
+    [({"8": 3}, [1] * 8 + [3.0, 1]), ({8: 3, 0: 0.5}, [0.5] + [1] * 7 + [3.0, 1]), ({}, [1] * 10)],
+)
+def test_weights_of_classes_are_by_name_or_number(given, weights, digits):
+    from cnn_zoo.training import _class_weights
+
+    assert _class_weights(given, CLASSIFICATION, digits) == weights
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("balance", 'class_weight must be "balanced" or a dictionary of classes and numbers; got \'balance\''),
+        ({"eight": 3}, "unknown class in class_weight 'eight'"), ({10: 3}, "unknown class in class_weight 10"),
+        ({"8": -1}, "class_weight of 8 must be a number of at least 0; got -1"),
+        ([1.0] * 10, "class_weight must be"),
+    ],
+)  # fmt: skip
+def test_weights_that_no_class_can_have_are_refused(given, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        train(out=tmp_path / "run", class_weight=given, **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_are_for_labels(tmp_path):
+    options = {
+        "class_weight": "balanced",
+        "verbose": 0,
+        "data_options": {"counts": [20, 8, 8]},
+        "out": tmp_path / "run",
+    }
+    with pytest.raises(UsageError, match="class_weight is for labels; segmentation has masks"):
+        train("unet", "scenes", **options)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """A run that learned which of three shapes are in an image, and the images."""
+    rng, count = np.random.default_rng(0), 700
+    there = rng.random((count, 3)) < [0.5, 0.4, 0.3]
+    images = rng.integers(0, 60, (count, 16, 16, 1), np.uint8)
+    for image, (bar, beam, block) in zip(images, there, strict=True):
+        row, column = rng.integers(1, 14, 2)
+        image[:, column] |= 180 * np.uint8(bar)
+        image[row] |= 180 * np.uint8(beam)
+        image[row : row + 3, column : column + 3] ^= 255 * np.uint8(block)
+    source = Source("shapes", images, there.astype(np.uint8), ["bar", "beam", "block"], "multi_hot")
+    options = {**SMALL, "epochs": 12, "batch_size": 32, "augment": {}, "learning_rate": 0.01}
+    data, out = load_data(source), tmp_path_factory.mktemp("several") / "run"
+    return train(data=data, task="multilabel", out=out, **options), data
+
+
+def test_several_classes_an_image_are_learned_judged_and_named(several):
+    run, data = several
+    metrics, again = run.metrics, load_run(run.path)
+    assert again.config["model_options"]["classifier_activation"] == "sigmoid"
+    assert again.model.loss.name == "binary_crossentropy"
+    result = evaluate(again, data)
+    assert result["average_precision"] == metrics["test_average_precision"]
+    assert result["judged"] == f"{len(data.splits['test'])} images of 3 classes, the test split of shapes"
+    images, targets = data.images("test"), data.targets("test")
+    found, ranked = predict(again, images), predict(again, images, top=3)
+    assert [len(pairs) for pairs in ranked] == [3] * len(images)
+    for named, pairs in zip(found, ranked, strict=True):
+        assert named == [pair for pair in pairs if pair[1] >= 0.5]
+        assert [p for _, p in pairs] == sorted((p for _, p in pairs), reverse=True)
+    exact = [{name for name, _ in named} for named in found]
+    right = [{data.class_names[i] for i in np.flatnonzero(row)} for row in targets]
+    assert np.mean([a == b for a, b in zip(exact, right, strict=True)]) == pytest.approx(result["exact_match"])
+    assert predict(run.model, images[:1]) == [[(str(data.class_names.index(name)), p) for name, p in found[0]]]
+    assert evaluate(run.model, data)["f1"] == pytest.approx(result["f1"])
+    assert metrics["test_average_precision"] > metrics["test_baseline_average_precision"] + 0.4
+    assert metrics["test_f1"] > metrics["test_baseline_f1"] + 0.2
+    assert "average_precision" in run.history
+    report = (run.path / "report.md").read_text("utf-8")
+    assert "by the same answer to every image" in report
+    assert "| beam | " in report
+
+
+def test_heads_and_tasks_that_do_not_fit_are_told(several, digits, tmp_path):
+    options = {**SMALL, "out": tmp_path / "run"}
+    softmax, sigmoid = (SMALL["model_options"] | {"classifier_activation": kind} for kind in ("softmax", "sigmoid"))
+    with pytest.raises(UsageError, match="conv_stack must end in sigmoid or logits; its last layer has softmax"):
+        train(data=several[1], task="multilabel", **{**options, "model_options": softmax})
+    with pytest.raises(UsageError, match="shapes has multi_hot; classification needs labels"):
+        train(data=several[1], **options)
+    with pytest.raises(UsageError, match="must end in softmax or logits; its last layer has sigmoid"):
+        train(**{**options, "model_options": sigmoid})
+    with pytest.raises(UsageError, match="mnist5k has labels; multilabel needs multi_hot"):
+        evaluate(several[0], load_data("mnist5k", image_size=16))
+    assert not (tmp_path / "run").exists()
+    model = build_model("lenet5", num_classes=4, classifier_activation="sigmoid")
+    assert model.loss.name == "binary_crossentropy"
+    assert len(predict(model, digits.images("test")[:1], top=2)[0]) == 2
+    assert build_model("resnet20", num_classes=1, classifier_activation="sigmoid").output_shape == (None, 1)
