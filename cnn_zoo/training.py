@@ -324,7 +324,8 @@ class Training:
         model = state.model
         if state.best:
             model.set_weights(state.best)
-        trained = {"steps": int(model.optimizer.iterations), "fingerprint": state.fingerprint()}
+        steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))  # a copy on each device, inside a strategy
+        trained = {"steps": steps, "fingerprint": state.fingerprint()}
         set_precision(model, "float32")
         self.task.compile(model)  # to be trained on: its optimizer's learning rate has ended at zero
         run = self.write(state, status="trained", **trained)
