@@ -134,11 +134,12 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "train model": {"nargs": "?", "default": "conv_stack", "help": "see cnn-zoo list (default: %(default)s)"},
     "run_folder": {"metavar": "RUN", "help": "a run folder, or published weights such as lenet5-mnist"},
     "images": {"nargs": "+", "metavar": "IMAGE", "help": "files, folders of files, or CSV files that name them"},
-    "data": {"nargs": "?", "help": "a data set or a folder"},
+    "data": {"nargs": "?", "help": "a data set, a folder or a CSV file"},
     "reproduce data": {"help": "the data set; cnn-zoo list shows which models have weights for which"},
     "--data": {"help": "default: what it was trained on"},
-    "train --data": {"default": "mnist5k", "help": "see cnn-zoo data; or a folder of images (default: %(default)s)"},
+    "train --data": {"default": "mnist5k", "help": "see cnn-zoo data; or a folder or CSV file (default: %(default)s)"},
     "--task": {"help": "list those for it alone, such as segmentation"},
+    "data --task": {"help": "multilabel, for images of several classes"},
     "train --task": {"help": "multilabel, for images of several classes (default: what the model is for)"},
     "--split": {"choices": ("train", "validation", "test", "all"), "default": "test", "help": "all: every image"},
     "--specificity": {"type": float, "help": "at which the sensitivity of a class is given (default: 0.95)"},
@@ -176,7 +177,8 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "predict --fit": {"choices": FITS, "help": "what to do with other proportions (default: as in the training)"},
     "--groups": {
         "metavar": "PATTERN",
-        "help": "a regular expression that finds in a path what must not be divided between splits, such as a patient",
+        "help": "a regular expression that finds in a path what must not be divided between splits, such as a patient; "
+        "of a CSV file, a column",
     },
     "--max-pixels": {"type": int, "metavar": "N", "help": "of a file (default: 50 million)"},
     "--top": {"type": int, "metavar": "N", "help": "the N most probable classes (default: 3; in a table all)"},
@@ -195,5 +197,5 @@ COMMANDS = {
     commands.do_reproduce: "model data --seed --out --resume",
     commands.do_evaluate: "run_folder --data --split --specificity --json --skip-broken",
     commands.do_predict: "run_folder images --csv --json --top --draw --invert --fit --max-pixels --skip-broken",
-    commands.do_data: f"data {DATA} --draw",
+    commands.do_data: f"data --task {DATA} --draw",
 }
