@@ -1,6 +1,7 @@
 """Cross-validation: as many trainings as folds, each judged on another part of the images."""
 
 import dataclasses
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,15 @@ def cross_validate(
         judge = judge_split(runs[-1], part, "test", judge)
     result = judge.result()
     result["notes"] = [*part.notes, *result.get("notes", [])]
-    keys = [key for key, value in runs[0].metrics.items() if key.startswith("test_") and isinstance(value, float)]
+    found = runs[0].metrics.items()
+    keys = [key for key, value in found if re.match("test_(?!specificity)", key) and isinstance(value, float)]
     columns = {key: [run.metrics[key] for run in runs] for key in keys}
     metrics = {key: (statistics.mean(values), statistics.stdev(values)) for key, values in columns.items()}
     about = {"fold": list(range(1, folds + 1))}
     about |= {key: [run.metrics[key] for run in runs] for key in ("train_images", "test_images")}
     write_csv(folder / "folds.csv", about | columns)
-    found = Folds(runs, metrics, result, folder)
-    report.write_folds_report(found.runs, found.metrics, found.result, found.path)
-    return found
+    report.write_folds_report(runs, metrics, result, folder)
+    return Folds(runs, metrics, result, folder)
 
 
 def _check_folder(folder: Path, resume: bool) -> Path:

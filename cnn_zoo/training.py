@@ -167,6 +167,11 @@ def _steps_per_execution(model, batch_size: int, steps: int) -> int:
     """How many steps of a small net to run between two looks at the progress: a divisor, for Keras runs whole ones."""
     if keras.backend.backend() == "torch" or macs_if_known(model) * batch_size > SMALL_STEP:
         return 1  # Keras' trainer for PyTorch knows no more
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.distribute.has_strategy():
+            return 1  # several at once fail in TensorFlow
     return next(number for number in range(16, 0, -1) if steps % number == 0)
 
 
@@ -324,7 +329,8 @@ class Training:
         model = state.model
         if state.best:
             model.set_weights(state.best)
-        trained = {"steps": int(model.optimizer.iterations), "fingerprint": state.fingerprint()}
+        steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))  # a copy on each device, inside a strategy
+        trained = {"steps": steps, "fingerprint": state.fingerprint()}
         set_precision(model, "float32")
         self.task.compile(model)  # to be trained on: its optimizer's learning rate has ended at zero
         run = self.write(state, status="trained", **trained)

@@ -155,6 +155,8 @@ def _begin(name: str, file: Any, max_pixels: int | None, header: bool = False) -
     Image.init()
     image = Image.OPEN[kind][0](io.BytesIO(content), "")  # without Image.open's limit, which cannot be raised
     most = MAX_PIXELS if max_pixels is None else check_number("max_pixels", max_pixels, 1, whole=True)
+    if _wide(image) and image.mode[:2] not in ("I", "F", "I;"):
+        most //= 4  # colours of 16 bits take so much more memory on their way
     pixels = f"{name}: {image.width}x{image.height}"
     if image.width * image.height > most:
         advice = "shrink it, or raise max_pixels (--max-pixels)"
@@ -163,7 +165,7 @@ def _begin(name: str, file: Any, max_pixels: int | None, header: bool = False) -
         raise DataError(f"{pixels}: a side is longer than {MAX_SIDE:,} pixels")
     slow = {"BMP": content[30:31] in (b"\1", b"\2"), "PPM": content[1:2] in b"123"}.get(kind)
     if slow and max(image.width * image.height, len(content) // 2) > SLOW_PIXELS:
-        raise DataError(f"{pixels} is more than {SLOW_PIXELS / 1e6:g} million pixels for such a {kind}; make it a PNG")
+        raise DataError(f"{pixels}: a {kind} of this kind takes long to decode when it is large; make it a PNG")
     if kind == "TIFF":
         turn, bits = image.tag_v2.get(274, 1), max(image.tag_v2.get(258, (1,)))
         image.load_end = lambda: None  # which would read its metadata
