@@ -182,6 +182,8 @@ def test_predict_names_a_broken_file_or_skips_it(run, capsys, tmp_path):
         (["info", "lenet5", "--input-shape", "0x28x1"], 2, "input_shape must be positive integers"),
         (["evaluate", "nowhere"], 1, "nowhere: no such run folder"),
         (["evaluate", "."], 1, "not a run folder"),
+        (["evaluate", "lenet5-mnist5k", "--json", "no/out.json"], 1, "out.json: there is no folder no"),
+        (["data", "mnist5k", "--draw", "no/sheet.png"], 2, "no/sheet.png: there is no folder no"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_status(arguments, status, message, capsys, tmp_path, monkeypatch):
