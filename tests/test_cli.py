@@ -195,15 +195,16 @@ def test_what_train_is_told_it_passes_on(run, capsys, monkeypatch):
     monkeypatch.setattr(cnn_zoo, "train", lambda *given, **options: told.update(options, given=given) or run)
     status, out, _ = cli(
         capsys, *"""train zoonet --data mnist --out x --resume --recipe accurate --epochs 3 --batch-size 9 --seed 7
-        --learning-rate 0.5 --early-stopping 4 --precision float32 --deterministic --tensorboard --set dropout=0.5
-        --image-size 20x30 --channels 3 --skip-broken --validation 0.3 --fit pad --groups p. --max-pixels 99""".split(),
+        --learning-rate 0.5 --early-stopping 4 --class-weight cat=2,dog=0.5 --precision float32 --deterministic
+        --tensorboard --set dropout=0.5 --image-size 20x30 --channels 3 --skip-broken --validation 0.3 --fit pad --groups p. --max-pixels 99""".split(),
     )  # fmt: skip
     assert (status, told) == (
         0,
         {
             "given": ("zoonet", "mnist"), "out": "x", "resume": True, "recipe": "accurate", "epochs": 3,
             "batch_size": 9, "seed": 7, "learning_rate": 0.5, "early_stopping": 4, "precision": "float32",
-            "deterministic": True, "tensorboard": True, "model_options": {"dropout": 0.5},
+            "deterministic": True, "tensorboard": True, "model_options": {"dropout": 0.5}, "task": None,
+            "class_weight": {"cat": 2.0, "dog": 0.5},
             "data_options": {"validation": 0.3, "image_size": (20, 30), "channels": 3, "skip_broken": True,
                              "fit": "pad", "groups": "p.", "max_pixels": 99},
         },
