@@ -298,9 +298,10 @@ class _Progress:
         self.terminal = bool(sys.stderr and sys.stderr.isatty())
 
     def __call__(self, done: int) -> None:
-        late = time.monotonic() - self.since > (0.5 if self.terminal else 10)
+        now = time.monotonic()
+        late = now - self.since > (0.5 if self.terminal else 10)
         if late or (self.shown and self.terminal and done == self.total):
-            self.shown, self.since = True, time.monotonic()
+            self.shown, self.since = True, now
             end = "\r" if self.terminal and done < self.total else "\n"
             print(f"{done:,} of {self.total:,} {self.what}", end=end, file=sys.stderr, flush=True)
 
