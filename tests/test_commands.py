@@ -119,7 +119,7 @@ def test_an_interruption_leaves_no_table(run, pages, capsys, monkeypatch):
         (["there.csv", "pages"], 1, "there.csv"),
         (["empty"], 1, "empty: no images"),
         (["pages", "--max-pixels", "0"], 2, "--max-pixels must be an integer of at least 1"),
-        (["pages", "--max-pixels", "99"], 1, "pages/a.png: 28x28 is more than"),
+        (["pages", "--max-pixels", "99"], 1, "none of the files could be read: pages/a.png: 28x28 is more than"),
         (["pages", "--top", "0"], 2, "--top must be an integer of at least 1"),
         (["pages", "--draw", "out.png"], 2, "--draw is for one image; got 3"),
         (["nowhere", "pages"], 1, "nowhere: no such file"),
