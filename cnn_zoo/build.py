@@ -69,7 +69,7 @@ def build_model(
         l1, l2: weights of the penalties on the kernels of all convolutions and fully connected layers.
         batch_norm: batch normalisation between convolution, or the pooling of conv_stack and zoonet, and activation.
             None is the family's own, of activation and dropout too.
-        dtype: "float32", "mixed_bfloat16", which computes in 16 bits, or "auto", the faster of them on this machine;
+        dtype: "float32"; "mixed_bfloat16" or "mixed_float16", which compute in 16 bits; "auto", see choose_precision;
             None is Keras' global dtype policy, if that keeps weights in 32 bits. What the model returns is float32 in
             any case, and channels are last.
         compile: with Adam at Keras' default rate and the loss and metric of the family's task, or of "multilabel".

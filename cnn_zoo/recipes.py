@@ -94,6 +94,7 @@ class Recipe:
             from .nn.optimization import Muon
 
             decay = {"weight_decay": self.weight_decay, "adam_weight_decay": self.weight_decay}
+            dtype = "float32" if dtype == "float16" else dtype  # whose smallest numbers are too large for it
             optimizer = Muon(rate, momentum=0.9, exclude_layers=["predictions"], iteration_dtype=dtype, **decay)
         else:
             decay = self.weight_decay or None

@@ -74,8 +74,8 @@ def train(
             `augment` whatever its flip and vary_after say.
         class_weight: how much the images of each class count in the loss, by name or number, 1 where none is given; or
             "balanced": the number of training images by that of classes and of images of the class. For labels.
-        precision: "auto", "float32" or "mixed_bfloat16": what to compute in while training; see choose_precision. The
-            trained model is a float32 one, and is judged as such.
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16", for which Keras scales the loss: what to
+            compute in while training; see choose_precision. The trained model is a float32 one, and is judged as such.
         tensorboard: write logs for TensorBoard into the run folder.
         deterministic: TensorFlow's deterministic operations, for the rest of the process: the same seed gives the same
             weights on one machine with one number of threads, to the bit (benchmarks/safety.py has what it costs).

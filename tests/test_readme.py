@@ -41,11 +41,10 @@ def folder(photos):
         for number in range(12):
             image = next((photos / name).glob(f"{number}.*"))
             tags.append(f"photos/{name}/{image.name},{name}{'|grey' * (number % 3 == 0)}")
-            copies = [f"new/{label}{number}{image.suffix}"] + [f"later/{name}/{image.name}"] * (label < 2)
+            copies = [f"new/{label}{number}{image.suffix}"]
             if label < 2:  # three photos of each plant
-                copies.append(
-                    f"plants/{('healthy', 'sick')[label]}/plant{12 * label + number // 3}_{number}{image.suffix}"
-                )
+                plant = f"plant{12 * label + number // 3}_{number}{image.suffix}"
+                copies += [f"later/{name}/{image.name}", f"plants/{('healthy', 'sick')[label]}/{plant}"]
             for copy in copies:
                 (folder / copy).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(image, folder / copy)

@@ -60,6 +60,34 @@ def test_a_training_in_sixteen_bits_leaves_a_model_of_thirty_two(few, tmp_path):
     assert evaluate(load_run(run.path), few)["accuracy"] == run.metrics["test_accuracy"]
 
 
+@pytest.mark.parametrize("recipe", ["fast", "muon"])
+def test_a_training_in_float16_learns_scales_the_loss_and_goes_on_to_the_bit(few, tmp_path, monkeypatch, recipe):
+    options = {"epochs": 4, "recipe": recipe, **SMALL, "model": "zoonet", "precision": "mixed_float16"}
+    options["model_options"] = {"filters": [16, 16], "batch_norm": True}
+    whole, original = train(data=few, out=tmp_path / "whole", **options), State.save
+    kinds = []
+
+    def save(state):
+        kinds.append((type(state.model.optimizer).__name__, state.model.compute_dtype))
+        original(state)
+        if state.epoch == 2:
+            raise SystemExit
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(State, "save", save)
+        train(data=few, out=tmp_path / "parts", **options)
+    assert set(kinds) == {("LossScaleOptimizer", "float16")}
+    resumed = train(data=few, out=tmp_path / "parts", resume=True, **options)
+    assert resumed.metrics["fingerprint"] == whole.metrics["fingerprint"]
+    assert resumed.metrics["steps"] == whole.metrics["steps"] == 4 * few.steps(whole.config["recipe"]["batch_size"])
+    exact = train(data=few, out=tmp_path / "exact", **options | {"precision": "float32"})
+    assert whole.history["loss"] == pytest.approx(exact.history["loss"], rel=0.05)
+    assert whole.history["loss"][-1] < 0.95 * whole.history["loss"][0]
+    assert {layer.compute_dtype for layer in whole.model.layers} == {"float32"}
+    assert type(whole.model.optimizer).__name__ == "Adam"
+    assert evaluate(load_run(tmp_path / "parts"), few)["accuracy"] == whole.metrics["test_accuracy"]
+
+
 def test_early_stopping_keeps_the_best_epoch(few, tmp_path):
     options = {"epochs": 50, "early_stopping": 2, "learning_rate": 0.02}
     run = train(data=few, out=tmp_path / "run", **options, **SMALL)

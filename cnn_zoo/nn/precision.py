@@ -9,12 +9,13 @@ from ..core.errors import UsageError, unknown
 from ..core.machine import BFLOAT16_FLAGS, processor_flags, quiet_import
 
 _LOCK, _INSIDE = threading.Lock(), []  # what Keras was set to when each came that is inside `policy`
-PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
 def choose_precision(precision: str = "auto") -> str:
-    """The Keras dtype policy: "float32"; "mixed_bfloat16", which keeps weights, sums and normalisation in 32 bits; or
-    for "auto" the faster of the two on this machine.
+    """The Keras dtype policy: "float32"; "mixed_bfloat16", which keeps weights, sums and normalisation in 32 bits;
+    "mixed_float16", likewise, for GPUs such as the T4, which do not know the other; or for "auto" the faster of the
+    first two on this machine.
     """
     if precision not in PRECISIONS:
         raise UsageError(unknown("precision", precision, PRECISIONS))
