@@ -184,6 +184,7 @@ def read_config(path: Path) -> dict[str, Any]:
     check(config["precision"] in PRECISIONS, f"'precision' must be one of {', '.join(PRECISIONS)}")
     names = config["class_names"]
     check(all(isinstance(name, str) and name == printable(name) for name in names), "'class_names' must be printable")
+    check(all(type(weight) in (int, float) for weight in config["class_weight"]), "'class_weight' must be numbers")
     check(all(isinstance(text, str) for text in config["versions"].values()), "'versions' must be texts")
     strange = config["data_options"].keys() & {"memory_limit", "progress"} | config["model_options"].keys() & RESERVED
     check(not strange, f"has {', '.join(sorted(strange))}, an option that train does not write")

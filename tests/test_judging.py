@@ -299,6 +299,11 @@ def test_balanced_weights_find_more_of_a_rare_class(rare, tmp_path):
     run = train(out=tmp_path / "run", class_weight="balanced", **options)
     recalls = [evaluate(each, others, "all")["classes"]["1"]["recall"] for each in (plain, run)]
     assert recalls[1] > recalls[0] + 0.2
+    arrays = others.images("all"), others.targets("all")
+    result = evaluate(run, arrays, "all")
+    assert (result["classes"]["1"]["recall"], result["notes"]) == (recalls[1], [])
+    assert evaluate(run, arrays)["notes"] == ['arrays has 500 images in all; split "all" judges every one']
+    assert evaluate(run, load_data((images, labels)), "all")["notes"][0].startswith("among these are the images that")
     counts = load_data((images, labels)).class_counts("train")
     assert run.config["class_weight"] == pytest.approx([sum(counts) / (2 * count) for count in counts])
     assert plain.config["class_weight"] == []
