@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
-from types import UnionType
 from typing import Any
 
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
+from .core.files import is_plain
 from .data.images import FITS, at_once, batches_of
 from .data.sources import training_images_of
 from .nn.calls import call
@@ -158,7 +158,7 @@ def evaluate(
         data = _loaded(run_or_model, data)
     result = judge_split(run_or_model, data, split, specificity=specificity).result()
     known = _cautions(run_or_model, data, split)
-    seen = _seen_elsewhere(_trained_on(run_or_model), data.name, split)
+    seen = _seen_elsewhere(_trained_on(run_or_model), data.folder or data.name, split)
     if seen:
         warnings.warn(seen, SeenImages, stacklevel=2)
     notes = [*filter(None, [seen]), *known, *result.get("notes", [])]
@@ -259,12 +259,6 @@ def plain_result(result: dict[str, Any]) -> dict[str, Any]:
     """What of evaluate's result JSON can hold: all but images and the like; the confusion matrix as lists."""
     found = {key: value.tolist() if key == "confusion" else value for key, value in result.items()}
     return {key: value for key, value in found.items() if is_plain(value)}
-
-
-def is_plain(value: Any, kinds: type | UnionType = int | float | str | None) -> bool:
-    """Whether a value, or all in a list or dictionary of any depth, are of these kinds."""
-    values = value.values() if isinstance(value, dict) else value
-    return all(is_plain(item, kinds) for item in values) if isinstance(value, dict | list) else isinstance(value, kinds)
 
 
 def _numbers(run_or_model: Any, model, data) -> np.ndarray | None:
