@@ -14,6 +14,7 @@ _PUBLIC = {  # module -> the public names that it defines
     "data.pipeline": "Data load_data",
     "data.source": "Source",
     "data.sources": "add_source list_datasets",
+    "folds": "cross_validate",
     "inference": "evaluate predict",
     "models.registry": "list_models register",
     "nn.fast": "fast_layers",

@@ -1,7 +1,8 @@
-"""Model cards: what a model is and what it costs, counted from the layers of the built model."""
+"""Model cards: what a model is and what it costs, counted from the layers of the built model; facts of data sets."""
 
 import html
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +99,36 @@ def model_card(model: Any = "conv_stack", **build_options: Any) -> ModelCard:
         options={} if known is None else {o: options.get(o, default) for o, default in known.options().items()},
         accuracy={d: accuracy_text(r) for d, r in records_of(model.name).items() if r["parameters"] == parameters},
     )
+
+
+def data_facts(data) -> list[tuple[str, str]]:
+    """What cnn-zoo data says of a data set beside its counts, as (name, text)."""
+    facts, headers = [], [header for header in data.headers if not isinstance(header, Exception)]
+    if data.target != "masks" and data.class_names:
+        totals = data.class_counts("all")
+        most, least = max(totals), min(totals)
+        commonest, rarest = (data.class_names[totals.index(count)] for count in (most, least))
+        words = f"{most / max(least, 1):.1f} to 1: {commonest} has {most:,} images, {rarest} {least:,}"
+        words += "; --class-weight balanced makes up for it" * (most > 1.5 * least and data.target == "labels")
+        facts.append(("balance", words if most > least else f"every class has {most:,} images"))
+    if headers:
+        sides = []
+        for word, found in zip(("high", "wide"), zip(*(header.size for header in headers), strict=True), strict=True):
+            least, most = min(found), max(found)
+            several = f"{least} to {most} pixels {word} (median {sorted(found)[len(found) // 2]})"
+            sides.append(several if least < most else f"{least} pixels {word}")
+        sizes = len({header.size for header in headers})
+        facts.append(("sizes", f"{', '.join(sides)}; {sizes:,} size{'s' * (sizes > 1)}"))
+        kinds = Counter(f"{h.format} {'16-bit ' * h.wide}{'colour' if h.colour else 'grey'}" for h in headers)
+        facts.append(("formats", ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())))
+    mean, deviation = (", ".join(f"{value:.4f}" for value in data.statistics[key]) for key in ("mean", "std"))
+    facts.append(("values", f"training images in [0, 1]: mean {mean}, standard deviation {deviation}"))
+    if data.files and data.duplicates:
+        pairs = len(data.duplicates)
+        one, other = (data.files[place] for place in data.duplicates[0])
+        words = f"{pairs:,} pairs of images are" if pairs > 1 else "a pair of images is"
+        facts.append(("duplicates", f"{words} nearly the same, such as {one} and {other}"))
+    return facts + [("note", note) for note in data.notes]
 
 
 def shape_text(shape: tuple) -> str:

@@ -105,6 +105,8 @@ def _size(text: str) -> tuple[int, ...]:
 
 
 def _png(text: str) -> str:
+    if not os.path.isdir(os.path.dirname(text) or "."):  # before any work
+        raise argparse.ArgumentTypeError(f"{text}: there is no folder {os.path.dirname(text)}")
     return _matching(r".*\.png", text, "NAME.png")
 
 
@@ -117,6 +119,16 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _weights(text: str) -> str | dict[str, float]:
+    """balanced, or cat=2,dog=1."""
+    if text == "balanced":
+        return text
+    pairs = [
+        _matching(r".+=[0-9.e-]+", part, '"balanced" or CLASS=NUMBER,…').rpartition("=") for part in text.split(",")
+    ]
+    return {name: float(weight) for name, _, weight in pairs}
+
+
 FLAG = {"action": "store_true"}
 OPTIONS = {  # of commands; some are another thing in one of them
     "pattern": {"nargs": "?", "default": "*", "help": 'a shell pattern such as "vgg*"'},
@@ -124,12 +136,18 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "train model": {"nargs": "?", "default": "conv_stack", "help": "see cnn-zoo list (default: %(default)s)"},
     "run_folder": {"metavar": "RUN", "help": "a run folder, or published weights such as lenet5-mnist"},
     "images": {"nargs": "+", "metavar": "IMAGE", "help": "files, folders of files, or CSV files that name them"},
-    "data": {"nargs": "?", "help": "a data set or a folder"},
+    "data": {"nargs": "?", "help": "a data set, a folder or a CSV file"},
     "reproduce data": {"help": "the data set; cnn-zoo list shows which models have weights for which"},
     "--data": {"help": "default: what it was trained on"},
-    "train --data": {"default": "mnist5k", "help": "see cnn-zoo data; or a folder of images (default: %(default)s)"},
+    "train --data": {"default": "mnist5k", "help": "see cnn-zoo data; or a folder or CSV file (default: %(default)s)"},
     "--task": {"help": "list those for it alone, such as segmentation"},
-    "--split": {"choices": ("train", "validation", "test"), "default": "test"},
+    "data --task": {"help": "multilabel, for images of several classes"},
+    "train --task": {"help": "multilabel, for images of several classes (default: what the model is for)"},
+    "--split": {"choices": ("train", "validation", "test", "all"), "default": "test", "help": "all: every image"},
+    "--specificity": {"type": float, "help": "at which the sensitivity of a class is given (default: 0.95)"},
+    "--class-weight": {"metavar": "WEIGHTS", "type": _weights, "help": "in the loss: balanced, or cat=2,dog=1"},
+    "--folds": {"type": int, "metavar": "K", "help": "train K runs, each judged on another K-th of the images"},
+    "evaluate --json": {"metavar": "FILE", "help": "write all numbers into a file"},
     "--input-shape": {"type": _shape, "metavar": "HxWxC", "help": "such as 32x32x3; default: the family's own"},
     "--num-classes": {"type": int, "help": "default: as published"},
     "--layout": {"choices": LAYOUTS, "default": "auto", "help": "auto: small below 96 pixels"},
@@ -161,7 +179,8 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "predict --fit": {"choices": FITS, "help": "what to do with other proportions (default: as in the training)"},
     "--groups": {
         "metavar": "PATTERN",
-        "help": "a regular expression that finds in a path what must not be divided between splits, such as a patient",
+        "help": "a regular expression that finds in a path what must not be divided between splits, such as a patient; "
+        "of a CSV file, a column",
     },
     "--max-pixels": {"type": int, "metavar": "N", "help": "of a file (default: 50 million)"},
     "--top": {"type": int, "metavar": "N", "help": "the N most probable classes (default: 3; in a table all)"},
@@ -175,10 +194,10 @@ DATA = "--validation --image-size --channels --fit --groups --max-pixels --skip-
 COMMANDS = {
     commands.do_list: "pattern --task",
     commands.do_info: "model --input-shape --num-classes --layout --plot --set",
-    commands.do_train: "model --data --out --resume --recipe --epochs --batch-size --learning-rate --early-stopping "
-    f"--seed --precision --deterministic --tensorboard --set {DATA}",
+    commands.do_train: "model --data --out --resume --recipe --task --epochs --batch-size --learning-rate "
+    f"--early-stopping --class-weight --folds --seed --precision --deterministic --tensorboard --set {DATA}",
     commands.do_reproduce: "model data --seed --out --resume",
-    commands.do_evaluate: "run_folder --data --split --skip-broken",
+    commands.do_evaluate: "run_folder --data --split --specificity --json --max-pixels --skip-broken",
     commands.do_predict: "run_folder images --csv --json --top --draw --invert --fit --max-pixels --skip-broken",
-    commands.do_data: f"data {DATA} --draw",
+    commands.do_data: f"data --task {DATA} --draw",
 }

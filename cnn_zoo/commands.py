@@ -5,16 +5,17 @@ is what --help says; it returns the exit status, None for 0.
 """
 
 import contextlib
+import json
 import os
 import sys
 import textwrap
 import time
-from collections import Counter
+import warnings
 from pathlib import Path
 from typing import Any
 
 from .core.errors import DataError, UsageError, check_number, check_seed, unknown
-from .core.files import check_new_file, csv_rows, json_rows
+from .core.files import check_new_file, csv_rows, json_rows, write_text
 from .core.intervals import prediction_interval
 from .core.text import printable, shell
 from .models.registry import catalogue, check_model_name, choose_layout, list_models
@@ -114,21 +115,31 @@ def do_train(args) -> None:
     from .report import summary
     from .runs import check_folder
 
-    if args.out:
+    if args.out and args.folds is None:
         check_folder(args.out, args.resume)
     from . import train
 
-    run = train(
-        args.model,
-        args.data,
-        **_named(args, "recipe", "out", "resume", "seed", "precision", "tensorboard", "deterministic"),
-        **changes,
-        model_options=dict(args.settings),
-        data_options=_named(args, *DATA_OPTIONS),
-    )
+    named = ("recipe", "task", "out", "resume", "seed", "class_weight", "precision", "tensorboard", "deterministic")
+    options = _named(args, *named) | {"model_options": dict(args.settings), "data_options": _named(args, *DATA_OPTIONS)}
+    if args.folds is not None:
+        return _cross_validate(args, options | changes)
+    run = train(args.model, args.data, **options, **changes)
     print()
     _print_facts([*summary(run), ("run folder", run.path)])
     print(f"\nSee {printable(run.path / 'report.md')}; name an image with: cnn-zoo predict {shell(run.path)} IMAGE")
+
+
+def _cross_validate(args, options: dict[str, Any]) -> None:
+    """cnn-zoo train --folds."""
+    from .folds import cross_validate
+    from .report import folds_summary
+    from .tasks import get_task
+
+    found = cross_validate(args.model, args.data, folds=args.folds, **options)
+    lines = get_task(found.runs[0].config["task"]).lines(found.result)
+    print()
+    _print_facts([*folds_summary(found.runs, found.metrics), *((f"all images, {name}", text) for name, text in lines)])
+    print(f"\nSee {printable(found.path / 'report.md')}")
 
 
 def do_reproduce(args) -> int:
@@ -159,21 +170,41 @@ def do_reproduce(args) -> int:
 
 
 def do_evaluate(args) -> None:
-    """Judge a run on its test set, or on another data set."""
+    """Judge a run on its test set, or on another data set.
+
+    Say how good a net is on images with known answers: overall, and for each class. --split all judges every image of a
+    set that the net has not seen; a folder may hold images of some of the classes alone.
+    """
     from .data.sources import check_data_name
 
     if args.data:
         check_data_name(args.data)
-    from .runs import load_run
+    if args.json:
+        check_new_file(args.json)
+    from .runs import load_run, read_config
 
-    run = load_run(args.run_folder)  # what is no run is told before the framework is loaded
-    from .inference import evaluate
+    read_config(Path(args.run_folder))  # what is no run is told before the framework is loaded
+    run = load_run(args.run_folder)
+    from .cards import text_table
+    from .inference import SeenImages, evaluate, plain_result
     from .tasks import get_task
 
-    data = run.load_data(args.data, **{"skip_broken": True} if args.skip_broken else {})
-    result = evaluate(run, data, args.split)
-    print(printable(f"{run.config['model']} of {run.path} on {data.name}, {args.split} split"))
-    _print_facts(get_task(run.config["task"]).lines(result))
+    options = {name: value for name, value in _named(args, "skip_broken", "max_pixels").items() if value}
+    data = run.load_data(args.data, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SeenImages)  # which is among the notes
+        result = evaluate(run, data, args.split, specificity=args.specificity)
+    task = get_task(run.config["task"])
+    print(printable(f"{run.config['model']} of {run.path}: {result['judged']}"))
+    for note in result["notes"]:
+        print(f"note: {printable(note)}")
+    _print_facts(task.lines(result))
+    table = task.table(result)
+    if table:
+        rows = [tuple(map(printable, row)) for row in table.rows]
+        print("\n".join(["", text_table(table.heads, rows, right=range(1, len(table.heads))), table.text]))
+    if args.json:
+        write_text(args.json, json.dumps(plain_result(result), indent=2, allow_nan=False) + "\n")
 
 
 def do_predict(args) -> int:
@@ -198,8 +229,11 @@ def do_predict(args) -> int:
     read_config(Path(args.run_folder))  # what is no run is told before thousands of files are looked at
     from .data.images import for_each_file, read_image
     from .data.pictures import read_header
+    from .data.table import all_files
 
-    paths = _image_paths(args.images)
+    paths, notes = all_files(args.images)
+    for note in notes:
+        print(printable(note), file=sys.stderr)
     if args.draw and len(paths) > 1:
         raise UsageError(f"--draw is for one image; got {len(paths)}")
     look = _Progress(len(paths), "files looked at")
@@ -219,7 +253,7 @@ def do_predict(args) -> int:
         raise UsageError(f"--draw: there is nothing to draw of {task.name}")
     readable = [path for path in paths if path not in broken]
     options = dict(task.options)
-    if "top" in options and (args.top or tables):
+    if args.top or ("top" in options and tables):
         options["top"] = args.top or len(run.class_names)
     found_in = predictions(run, readable, **options, **_named(args, "invert", "fit", "max_pixels", "skip_broken"))
     longest, progress = max(len(printable(path)) for path in readable), _Progress(len(paths), "images")
@@ -256,28 +290,6 @@ def do_predict(args) -> int:
     return int(bool(broken))
 
 
-def _image_paths(arguments: list[str]) -> list[str]:
-    """The files that folders, CSV files and names of files stand for, each once."""
-    from .data.files import image_files
-    from .data.table import is_table, table_files
-
-    paths: list[str] = []
-    for argument in arguments:
-        if os.path.isdir(argument):
-            found, notes = image_files(argument)
-            for note in notes:
-                print(printable(f"{argument}: {note}"), file=sys.stderr)
-        else:
-            found = table_files(argument) if is_table(argument) else [argument]
-        paths += map(os.fspath, found)
-    seen: set[str] = set()
-    for path in paths:
-        if os.path.abspath(path) in seen:
-            raise UsageError(f"{path} is given twice")
-        seen.add(os.path.abspath(path))
-    return paths
-
-
 class _Progress:
     """How far the work is, on standard error: on a terminal in a line that changes, else a line every ten seconds."""
 
@@ -293,38 +305,13 @@ class _Progress:
             print(f"{done:,} of {self.total:,} {self.what}", end=end, file=sys.stderr, flush=True)
 
 
-def _balance(data, totals: list[int]) -> list[tuple[str, str]]:
-    """How many images the largest class has to one of the smallest."""
-    if data.target == "masks" or not totals:
-        return []
-    most, least = max(totals), min(totals)
-    if most == least:
-        return [("balance", f"every class has {most:,} images")]
-    commonest, rarest = (data.class_names[totals.index(count)] for count in (most, least))
-    words = f"{most / max(least, 1):.1f} to 1: {commonest} has {most:,} images, {rarest} {least:,}"
-    return [("balance", words + "; --class-weight balanced makes up for it" * (most > 1.5 * least))]
-
-
-def _pictures(data) -> list[tuple[str, str]]:
-    """Sizes and formats of the files, as they say themselves."""
-    headers = [header for header in data.headers if not isinstance(header, Exception)]
-    if not headers:
-        return []
-    kinds = Counter(
-        f"{header.format} {'16-bit ' * header.wide}{'colour' if header.colour else 'grey'}" for header in headers
-    )
-    sizes = {header.size for header in headers}
-    sides = []
-    for word, found in zip(("high", "wide"), zip(*(header.size for header in headers), strict=True), strict=True):
-        least, most = min(found), max(found)
-        several = f"{least} to {most} pixels {word} (median {sorted(found)[len(found) // 2]})"
-        sides.append(several if least < most else f"{least} pixels {word}")
-    words = f"{', '.join(sides)}; {len(sizes):,} size{'s' * (len(sizes) > 1)}"
-    return [("sizes", words), ("formats", ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))]
-
-
 def do_data(args) -> int:
-    """List the data sets, or check one, or a folder of images, and say what is in it."""
+    """List the data sets, or look at one, or at your own images.
+
+    List the data sets, or say what is in one, or in a folder or CSV file of images: how many there are of each class
+    and in each split, their sizes and formats, what was left out, and which files cannot be read. --draw shows some of
+    each class.
+    """
     from .data.sources import check_data_name
     from .data.tfds import TFDS
 
@@ -333,33 +320,33 @@ def do_data(args) -> int:
         print("scenes: 5,000 scenes of those, with masks")
         print("\nthrough tensorflow_datasets, downloaded at first use:")
         print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
-        print("\nor a folder with a sub-folder of images per class")
+        print("\nor a folder with a sub-folder of images per class, or a CSV file of their files and labels")
         return 0
     check_data_name(args.data)
     from . import load_data
+    from .tasks import get_task
 
+    target = get_task(args.task).target if args.task else None
     options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
-    data = load_data(args.data, **options, progress=lambda line: print(printable(line), file=sys.stderr))
-    from .cards import shape_text, text_table
+    data = load_data(args.data, target=target, **options, progress=lambda line: print(printable(line), file=sys.stderr))
+    from .cards import data_facts, shape_text, text_table
 
-    print(f"{printable(data.name)}: {shape_text(data.input_shape)}, {data.num_classes} classes")
-    columns = [[*data.class_counts(split), len(data.splits[split])] for split in data.splits]
+    print(f"{printable(data.name)}: {shape_text(data.input_shape)}, {len(data.class_names)} classes")
+    columns = [
+        [*(data.class_counts(split) if data.class_names else ()), len(data.splits[split])] for split in data.splits
+    ]
     texts = [[f"{count:,}" for count in column] for column in columns]
     rows = list(zip([*data.class_names, "all"], *texts, strict=True))
     print(text_table(("class", *data.splits), rows, right=(1, 2, 3)), end="\n\n")
-    *totals, _ = map(sum, zip(*columns, strict=True))
-    statistics = {key: ", ".join(f"{value:.4f}" for value in values) for key, values in data.statistics.items()}
-    values = f"training images in [0, 1]: mean {statistics['mean']}, standard deviation {statistics['std']}"
-    _print_facts(
-        [*_balance(data, totals), *_pictures(data), ("values", values), *(("note", note) for note in data.notes)]
-    )
+    _print_facts(data_facts(data))
     if args.draw:
         from . import plots
 
-        titles = dict(zip(data.class_names, totals, strict=True))
-        examples = list(data.examples(6).items())[:MOST_ROWS]
         unit = "images" if data.target != "masks" else "pixels"
-        plots.save(plots.sheet([(f"{name}: {titles[name]:,} {unit}", images) for name, images in examples]), args.draw)
+        counts = dict(zip(data.class_names, data.class_counts("all"), strict=True)) if data.class_names else {}
+        examples = list(data.examples(6).items())[:MOST_ROWS]
+        rows = [(f"{name}: {counts[name]:,} {unit}" if counts else name, images) for name, images in examples]
+        plots.save(plots.sheet(rows), args.draw)
         print(f"drawn in {printable(args.draw)}")
     for line in data.skipped:
         print(f"{'skipped' if args.skip_broken else 'broken:'} {printable(line)}")

@@ -16,6 +16,10 @@ from .nn.inspection import has_logits
 from .tasks import task_of
 
 
+class SeenImages(UserWarning):
+    """A net is judged on images that it was trained on."""
+
+
 def predict(
     run_or_model: Any,
     images: Any,
@@ -145,7 +149,7 @@ def evaluate(
         such as the recall of a class of which there is no image. Intervals hold in 95 of 100 cases.
 
     Warns:
-        UserWarning: what is judged are images that the net was trained on, under another name of the data set.
+        SeenImages, a UserWarning: the net was trained on these images, under another name of the data set.
 
     Raises:
         UsageError: no such model, no data, targets of another kind, or no such split.
@@ -157,7 +161,7 @@ def evaluate(
     known = _cautions(run_or_model, data, split)
     seen = _seen_elsewhere(_trained_on(run_or_model), data.name, split)
     if seen:
-        warnings.warn(seen, stacklevel=2)
+        warnings.warn(seen, SeenImages, stacklevel=2)
     notes = [*filter(None, [seen]), *known, *result.get("notes", [])]
     return result | {"judged": _in_words(result, data, split), "notes": notes}
 
@@ -232,7 +236,8 @@ def _cautions(run_or_model: Any, data, split: str) -> list[str]:
             these = {"train": "these are", "all": "among these are"}[split]
             return [f"{these} the images that the net was trained on: the numbers say little of others"]
         asked = getattr(run_or_model, "config", {}).get("data_options", {})
-        if any(asked.get(option) != data.options.get(option) for option in ("fold", "groups")):
+        splits = [[str(options.get("groups")), *(options.get("fold") or ())] for options in (asked, data.options)]
+        if splits[0] != splits[1]:
             return [f"{data.name} is split otherwise than for the training: test images may have been trained on"]
     elif data.folder and split != "all" and len(data.indices("all")) > len(data.indices(split)):
         return [f'{data.name} has {len(data.indices("all")):,} images in all; split "all" judges every one']

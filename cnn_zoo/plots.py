@@ -143,12 +143,12 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
     """
     matrix, count = np.asarray(matrix), len(class_names)
     side = min(12, max(4.2, 1.8 + 0.42 * count))
-    with new_figure(side + 0.6, side) as figure:
+    title = f"{matrix.sum() - np.trace(matrix):,} of {matrix.sum():,} test images are put in a wrong class"
+    with new_figure(side + 0.6, side, title) as figure:
         axes = figure.subplots()
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        title = f"{matrix.sum() - np.trace(matrix):,} of {matrix.sum():,} test images are put in a wrong class"
-        axes.set(title=title, xlabel="predicted class", ylabel="true class")
+        axes.set(xlabel="predicted class", ylabel="true class")
         if count <= 40:
             names = [plain(name, 16) for name in class_names]
             axes.set_xticks(range(count), names, rotation=0 if max(map(len, names)) <= 2 else 90)
@@ -314,7 +314,7 @@ def shares(values: dict[str, float | None], title: str, baseline: tuple[str, flo
             axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8)
         axes.set_yticks(range(len(values)), [plain(name, 24) for name in values])
         axes.set(xlim=(0, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel=title)
-        axes.invert_yaxis()
+        axes.set_ylim(len(values) - 0.4, -0.6)  # the first on top
         return figure
 
 

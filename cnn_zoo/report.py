@@ -6,7 +6,7 @@ from typing import Any
 from .core.files import write_text
 from .core.text import markdown, shell
 from .runs import Run
-from .tasks import Table, get_task
+from .tasks import Table, Task, get_task
 
 FOUND = ("images", "least", "most")  # of a recipe, which the number of epochs follows from
 
@@ -27,11 +27,33 @@ def summary(run: Run) -> list[tuple[str, str]]:
     return facts + [(f"test {name}", text) for name, text in task.lines(result)] * bool(result)
 
 
+def _facts(facts: list[tuple[str, str]]) -> str:
+    """Pairs of a name and a text as a table in Markdown."""
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {markdown(text)} |" for name, text in facts)])
+
+
 def markdown_table(table: Table) -> str:
     """A table in Markdown, the numbers to the right."""
     rule = "| --- |" + " ---: |" * (len(table.heads) - 1)
     head, *rows = (f"| {' | '.join(map(markdown, row))} |" for row in (table.heads, *table.rows))
     return "\n".join([head, rule, *rows])
+
+
+def _judged(task: Task, class_names: list[str], result: dict[str, Any], folder: Path) -> list[str]:
+    """What the report shows of a judge's result: notes, the table of the classes, and figures, which are drawn."""
+    from . import plots
+
+    notes = [f"- {markdown(note)}" for note in result.get("notes", [])]
+    paragraphs = ["## To know\n\n" + "\n".join(notes)] if notes else []
+    table = task.table(result)
+    if table:
+        paragraphs += ["## Each class", table.text, markdown_table(table)]
+    for section in task.sections(class_names, result):
+        if section.file:
+            plots.save(section.figure, folder / section.file)
+        image = f"![{section.description}]({section.file})" if section.file else ""
+        paragraphs += [f"## {section.title}", section.text, image]
+    return paragraphs
 
 
 def write_report(run: Run, result: dict[str, Any]) -> None:
@@ -47,19 +69,40 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
     folder = shell(run.path)
     paragraphs = [
         f"# {config['model']} on {markdown(Path(config['data']).name)}",
-        "\n".join(["| | |", "|---|---|", *(f"| {name} | {markdown(text)} |" for name, text in facts)]),
+        _facts(facts),
         "The test images were used once, after the training had ended. Other seeds give other numbers.",
         "## How it went",
         f"![Loss and {task.score} by epoch](curves.png)",
         smoothed if config["recipe"].get("label_smoothing") else "",
     ]
-    table = task.table(result)
-    if table:
-        paragraphs += ["## Each class", table.text, markdown_table(table)]
-    for section in task.sections(run.class_names, result):
-        if section.file:
-            plots.save(section.figure, run.path / section.file)
-        image = f"![{section.description}]({section.file})" if section.file else ""
-        paragraphs += [f"## {section.title}", section.text, image]
+    paragraphs += _judged(task, run.class_names, result, run.path)
     paragraphs.append(f"## Use it\n\n```bash\ncnn-zoo predict {folder} photo.png\ncnn-zoo evaluate {folder}\n```")
     write_text(run.path / "report.md", "\n\n".join(filter(None, paragraphs)) + "\n")
+
+
+def folds_summary(runs: list[Run], metrics: dict[str, tuple[float, float]]) -> list[tuple[str, str]]:
+    """What came out of a cross-validation, as (name, text)."""
+    first, images = runs[0], sum(run.metrics["test_images"] for run in runs)
+    facts = [
+        ("model", f"{first.config['model']}, {first.metrics['parameters']:,} parameters"),
+        ("data", f"{first.config['data']}, {images:,} images"),
+        ("training", f"{len(runs)} folds, seed {first.config['seed']}, {first.config['precision']}"),
+    ]
+    words = "mean of the folds {:.4f}, standard deviation {:.4f}"
+    return facts + [(key.replace("_", " "), words.format(*pair)) for key, pair in metrics.items()]
+
+
+def write_folds_report(runs: list[Run], metrics: dict, result: dict[str, Any], folder: Path) -> None:
+    """Write report.md of a cross-validation, with figures of all images, each judged by a net that has not seen it."""
+    first, task = runs[0], get_task(runs[0].config["task"])
+    facts = folds_summary(runs, metrics) + [(f"all images, {name}", text) for name, text in task.lines(result)]
+    links = [f"[fold{i}](fold{i}/report.md)" for i in range(1, len(runs) + 1)]
+    paragraphs = [
+        f"# {first.config['model']} on {markdown(Path(first.config['data']).name)}, {len(runs)} folds",
+        _facts(facts),
+        "Each image was judged once, by the net that was not trained on it. The standard deviation says how much folds "
+        "differ; it is no interval, for their training images are mostly the same. For a net to use, train on all.",
+        *_judged(task, first.class_names, result, folder),
+        f"## Folds\n\n{', '.join(links)}; numbers are in [folds.csv](folds.csv).",
+    ]
+    write_text(folder / "report.md", "\n\n".join(filter(None, paragraphs)) + "\n")

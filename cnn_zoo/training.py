@@ -145,7 +145,7 @@ def train(
     training = Training(task, data, recipe, config, say, verbose, tensorboard)
     net = training.compiled_model()  # before there is a folder: an option may be wrong
     training.check_memory(net)
-    folder = _make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
+    folder = make_folder(out, model, Path(data.folder).name or data.name.replace("/", "-"))
     with only_writer(folder):
         check_folder(folder, resume, config)
         if resume and runs.read_metrics(folder)["status"] == "complete":
@@ -339,7 +339,7 @@ class Training:
             advice = f"try a lower learning rate (--learning-rate); {state.folder} holds the weights"
             raise TrainingError(f"the loss on the test images is not a number; {advice}")
         run.metrics |= {f"test_{key}": value for key, value in result.items() if is_plain(value, int | float | None)}
-        report.write_report(run, result)
+        report.write_report(run, result | {"notes": [*self.data.notes, *result["notes"]]})
         run.metrics["status"] = "complete"  # last: what is complete has its report
         write_json(run.path / METRICS, run.metrics)
         State.remove_from(run.path)
@@ -378,7 +378,7 @@ def _config(data: Data, recipe: Recipe, **asked: Any) -> dict[str, Any]:
         raise UsageError(f"model_options must be finite numbers, texts and lists; got {options!r:.200}") from None
 
 
-def _make_folder(out: str | Path | None, model: str, data: str) -> Path:
+def make_folder(out: str | Path | None, model: str, data: str) -> Path:
     """Make the run folder; without a name, the first one that nobody has taken, also not at this moment."""
     if out is not None:
         Path(out).mkdir(parents=True, exist_ok=True)

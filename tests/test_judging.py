@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+from PIL import Image
 
-from cnn_zoo import Source, build_model, evaluate, load_data, load_run, predict, train
-from cnn_zoo.core.errors import RunError, UsageError
+from cnn_zoo import Source, build_model, cross_validate, evaluate, folds, load_data, load_run, predict, train
+from cnn_zoo.cli import main
+from cnn_zoo.core.errors import DataError, RunError, UsageError
 from cnn_zoo.core.intervals import mean_share, wilson
 from cnn_zoo.inference import plain_result
 from cnn_zoo.tasks import CLASSIFICATION, MULTILABEL, SEGMENTATION, metrics
@@ -378,7 +380,8 @@ def test_several_classes_an_image_are_learned_judged_and_named(several):
     exact = [{name for name, _ in named} for named in found]
     right = [{data.class_names[i] for i in np.flatnonzero(row)} for row in targets]
     assert np.mean([a == b for a, b in zip(exact, right, strict=True)]) == pytest.approx(result["exact_match"])
-    assert predict(run.model, images[:1]) == [[(str(data.class_names.index(name)), p) for name, p in found[0]]]
+    [alone] = predict(run.model, images[:1])
+    assert [data.class_names[int(name)] for name, _ in alone] == [name for name, _ in found[0]]
     assert evaluate(run.model, data)["f1"] == pytest.approx(result["f1"])
     assert metrics["test_average_precision"] > metrics["test_baseline_average_precision"] + 0.4
     assert metrics["test_f1"] > metrics["test_baseline_f1"] + 0.2
@@ -404,3 +407,121 @@ def test_heads_and_tasks_that_do_not_fit_are_told(several, digits, tmp_path):
     assert model.loss.name == "binary_crossentropy"
     assert len(predict(model, digits.images("test")[:1], top=2)[0]) == 2
     assert build_model("resnet20", num_classes=1, classifier_activation="sigmoid").output_shape == (None, 1)
+
+
+@pytest.fixture(scope="module")
+def folded(rare, tmp_path_factory):
+    """Three folds of 300 threes and 60 eights, two of them before and one after an interruption."""
+    images, labels = (rare[1].images("all"), rare[1].targets("all"))
+    kept = np.concatenate([np.flatnonzero(labels == 0)[:200], np.flatnonzero(labels == 1)[:100]])
+    options = {**SMALL, "data": (images[kept], labels[kept]), "epochs": 4, "batch_size": 32, "learning_rate": 0.01}
+    out, original = tmp_path_factory.mktemp("folds") / "folds", folds.train
+
+    def stopped(*args, out, **options):
+        if out.name == "fold3":
+            raise KeyboardInterrupt
+        return original(*args, out=out, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(folds, "train", stopped)
+        with pytest.raises(KeyboardInterrupt) as stop:
+            cross_validate(folds=3, out=out, **options)
+    assert stop.value.__notes__ == [f"interrupted in fold 3 of 3; the same command goes on with --out {out} --resume"]
+    before = (out / "fold1/metrics.json").stat().st_mtime_ns
+    found = cross_validate(folds=3, out=out, resume=True, **options)
+    assert (out / "fold1/metrics.json").stat().st_mtime_ns == before
+    return found, options
+
+
+def test_every_image_is_judged_once_by_a_net_that_was_not_trained_on_it(folded):
+    found, options = folded
+    assert len(found.runs) == 3
+    tested = [load_data(options["data"], fold=(number, 3)).splits["test"] for number in (1, 2, 3)]
+    assert np.array_equal(np.sort(np.concatenate(tested)), np.arange(300))
+    assert found.result["images"] == 300
+    assert found.result["confusion"].sum(1).tolist() == [200, 100]
+    parts = [run.metrics["test_accuracy"] for run in found.runs]
+    assert found.metrics["test_accuracy"] == (pytest.approx(np.mean(parts)), pytest.approx(np.std(parts, ddof=1)))
+    assert found.result["accuracy"] == pytest.approx(np.mean(parts))
+    assert found.result["accuracy"] > found.result["majority_accuracy"] + 0.1
+    rows = (found.path / "folds.csv").read_text().splitlines()
+    assert rows[0].startswith("fold,train_images,test_images,test_accuracy,test_loss")
+    assert len(rows) == 4
+    report = (found.path / "report.md").read_text("utf-8")
+    assert f"mean of the folds {np.mean(parts):.4f}, standard deviation {np.std(parts, ddof=1):.4f}" in report
+    assert "| 1 | " in report
+    assert (found.path / "confusion.png").is_file()
+
+
+def test_folds_have_a_folder_of_their_own(folded, run, tmp_path):
+    found, options = folded
+    with pytest.raises(RunError, match="is not empty; choose another folder, or go on with the folds"):
+        cross_validate(folds=3, out=found.path, **options)
+    with pytest.raises(RunError, match="holds a run; folds need a folder of their own"):
+        cross_validate(folds=3, out=run.path, resume=True, **options)
+    with pytest.raises(RunError, match="holds another run: its data_options fold"):
+        cross_validate(folds=2, out=found.path, resume=True, **options)
+    with pytest.raises(UsageError, match="cross_validate splits the data itself"):
+        cross_validate(**{**options, "data": load_data("mnist5k")}, out=tmp_path / "x")
+    with pytest.raises(UsageError, match="folds must be an integer of at least 2; got 1"):
+        cross_validate(folds=1, out=tmp_path / "x", **options)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture(scope="module")
+def folders(digits, tmp_path_factory):
+    """A run on a folder of threes and eights, and folders of other images: one of eights alone, one of both."""
+    root, images, labels = tmp_path_factory.mktemp("folders"), digits.images("test"), digits.targets("test")
+    for folder, label, part in (
+        ("own", 3, slice(0, 40)), ("own", 8, slice(0, 20)), ("one", 8, slice(40, 80)),
+        ("both", 3, slice(40, 60)), ("both", 8, slice(40, 45)), ("strange", 3, slice(60, 65)), ("strange", 5, slice(5)),
+    ):  # fmt: skip
+        (root / folder / f"digit {label}").mkdir(parents=True)
+        for number, image in enumerate(images[labels == label][part]):
+            Image.fromarray(image[..., 0]).save(root / folder / f"digit {label}" / f"{number}.png")
+    return root, train(data=root / "own", out=root / "run", **{**SMALL, "epochs": 15})
+
+
+def test_a_folder_of_one_class_is_judged_whole(folders):
+    root, run = folders
+    result = evaluate(run, root / "one", "all")
+    assert (result["images"], result["majority_accuracy"]) == (40, 1)
+    assert result["judged"].startswith("40 images of 1 class, all of ")
+    assert result["classes"]["digit 8"]["recall"] == result["accuracy"]
+    assert result["classes"]["digit 3"]["recall"] is None
+    both = evaluate(run, root / "both", "all")
+    assert [found["support"] for found in both["classes"].values()] == [20, 5]
+    found = predict(run, sorted((root / "both").rglob("*.png")))
+    named = ["digit 3"] * 20 + ["digit 8"] * 5
+    assert both["accuracy"] == np.mean([name == right for (name, _), right in zip(found, named, strict=True)])
+    part = evaluate(run, root / "both")
+    assert part["images"] == 5
+    assert part["notes"] == [f'{load_data(root / "both").name} has 25 images in all; split "all" judges every one']
+    with pytest.raises(DataError, match="digit 5"):
+        evaluate(run, root / "strange", "all")
+
+
+def test_judging_on_the_command_line(folders, capsys, tmp_path, monkeypatch):
+    root, run = folders
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", str(run.path), "--data", str(root / "one"), "--split", "all", "--json", "out.json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"conv_stack of {run.path}: 40 images of 1 class, all of ")
+    assert lines[1].split()[0] == "accuracy"
+    assert any(line.split() == ["class", "precision", "recall", "F1", "images"] for line in lines)
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["images"] == 40
+    assert written["classes"]["digit 3"]["recall"] is None
+    assert main(["evaluate", "lenet5-mnist", "--data", "mnist5k", "--specificity", "0.9"]) == 0
+    out, errors = capsys.readouterr()
+    assert out.count("training images of mnist, which the net was trained on") == 1
+    assert "training images" not in errors
+    assert "sens. at 0.9" in out
+    options = "--epochs 1 --set filters=2,4 --set units=4 --verbose".split()[:-1]
+    assert main(["train", "--data", str(root / "own"), "--folds", "2", "--class-weight", "digit 8=2", *options]) == 0
+    assert "all images, accuracy" in capsys.readouterr().out
+    assert load_run(tmp_path / "runs/conv_stack-own-folds/fold2").config["class_weight"] == [1, 2]
+    assert main(["train", "--task", "multilabel", "--data", "scenes", "--out", "several", *options]) == 0
+    assert "test mean average precision" in capsys.readouterr().out
+    assert main(["train", "--class-weight", "balanced", "--task", "multilabel", "--data", "scenes"]) == 2
+    assert "class_weight is for labels; multilabel has multi_hot" in capsys.readouterr().err

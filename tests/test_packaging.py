@@ -80,6 +80,7 @@ build
 runs cards checkpoints
 inference report
 training
+folds
 teaching
 commands
 cli

@@ -46,7 +46,7 @@ def test_curves_confusion_and_mistakes_hold_their_numbers():
     confusion = plots.confusion(np.array([[3, 1], [0, 2]]), ["a", "b"])
     shown = {text.get_position(): text.get_text() for text in confusion.axes[0].texts}
     assert shown == {(0, 0): "3", (1, 0): "1", (1, 1): "2"}  # a row of true classes, a column of predicted ones
-    assert "1 of 6" in confusion.axes[0].get_title(loc="left")
+    assert "1 of 6" in confusion.get_suptitle()
     images, labels = np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 0, 1, 1])
     sure = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.1, 0.9]])
     (axes,) = plots.mistakes(images, labels, sure, ["a", "b"]).axes

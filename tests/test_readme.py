@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -30,10 +31,29 @@ def commands():
     return [line.strip() for line in dict.fromkeys(lines) if not line.startswith(INSTALL)]
 
 
-def test_the_commands_and_then_the_python(photos, capsys, monkeypatch):
-    folder = photos.parent  # not the repository, but with the photos that the pages speak of
+@pytest.fixture
+def folder(photos):
+    """Not the repository, but with what the pages speak of beside the photos."""
+    folder = photos.parent
+    Image.new("L", (64, 64)).save(folder / "scene.png")
+    tags = ["file,label"]
+    for label, name in enumerate(("dark", "dim", "light")):
+        for number in range(12):
+            image = next((photos / name).glob(f"{number}.*"))
+            tags.append(f"photos/{name}/{image.name},{name}{'|grey' * (number % 3 == 0)}")
+            copies = [f"new/{label}{number}{image.suffix}"]
+            if label < 2:  # three photos of each plant
+                plant = f"plant{12 * label + number // 3}_{number}{image.suffix}"
+                copies += [f"later/{name}/{image.name}", f"plants/{('healthy', 'sick')[label]}/{plant}"]
+            for copy in copies:
+                (folder / copy).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(image, folder / copy)
+    (folder / "tags.csv").write_text("\n".join(tags), "utf-8")
+    return folder
+
+
+def test_the_commands_and_then_the_python(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
-    Image.new("L", (64, 64)).save("scene.png")
     with monkeypatch.context() as patch:
         patch.setattr(Recipe, "epochs_for", lambda self, images: 1)  # not a hundred
         assert len(commands()) >= 10

@@ -211,13 +211,13 @@ def test_class_names_are_drawn_whatever_they_are(photos, tmp_path, recwarn):
 
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    paths = [str(training._make_folder(None, "conv_stack", "arrays")) for _ in range(2)]
+    paths = [str(training.make_folder(None, "conv_stack", "arrays")) for _ in range(2)]
     assert paths == ["runs/conv_stack-arrays", "runs/conv_stack-arrays-2"]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     Path("runs").symlink_to("/nonexistent/disk")
     with pytest.raises(OSError, match="runs"):
-        training._make_folder(None, "conv_stack", "arrays")
+        training.make_folder(None, "conv_stack", "arrays")
 
 
 def test_a_run_of_two_classes_is_read_again(few, tmp_path):

@@ -29,7 +29,7 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     z, p = 1.959964, correct / total
     middle = (p + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, middle - half), min(1.0, middle + half)  # rounding can pass both
 
 
 def share_interval(correct: int, total: int) -> list[float] | None:

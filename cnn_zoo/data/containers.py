@@ -52,23 +52,41 @@ def kind_of(name: str, file: Any) -> str:
 
 def pixels_only(name: str, file: Any, kind: str, header: bool = False) -> tuple[bytes, int]:
     """The content without metadata, up to the pixels if only the header is wanted, and the orientation, 1 to 8."""
-    return {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "GIF": _gif}.get(kind, _as_it_is)(name, file, header)
+    return {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "GIF": _gif, "TIFF": _tiff}.get(kind, _as_it_is)(
+        name, file, header
+    )
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
     """The orientation, 1 to 8, in a block of Exif, or else of XMP; 1, as stored, where there is none to be read."""
     exif = exif.removeprefix(b"Exif\0\0")
+    if place := _place_of_orientation(exif):
+        return int.from_bytes(exif[place : place + 2], "little" if exif[:2] == b"II" else "big")
+    found = re.search(rb'tiff:Orientation(?:="|>)([1-8])', xmp)
+    return int(found[1]) if found else 1
+
+
+def _place_of_orientation(exif: bytes) -> int:
+    """Where two bytes of the orientation are in a TIFF, as Exif is one; 0 if it has none."""
     with contextlib.suppress(struct.error, IndexError):
-        order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-        if order:
+        if order := {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4]):
             (begin,) = struct.unpack_from(f"{order}I", exif, 4)
             (count,) = struct.unpack_from(f"{order}H", exif, begin)
             for entry in range(begin + 2, begin + 2 + 12 * count, 12):
-                tag, kind, _ = struct.unpack_from(f"{order}HHI", exif, entry)
-                if tag == 0x112 and kind in (3, 4):
-                    return struct.unpack_from(order + {3: "H", 4: "I"}[kind], exif, entry + 8)[0]
-    found = re.search(rb'tiff:Orientation(?:="|>)([1-8])', xmp)
-    return int(found[1]) if found else 1
+                tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
+                if tag == 0x112 and kind in (3, 4):  # of 16 or 32 bits
+                    return entry + (10 if kind == 4 and order == ">" else 8)
+    return 0
+
+
+def _tiff(name: str, file: Any, header: bool) -> tuple[bytes, int]:
+    """With the orientation 1, by which Pillow would turn it."""
+    content = _content(name, file)
+    turn = orientation(content)
+    if turn != 1:
+        place, order = _place_of_orientation(content), "little" if content[:2] == b"II" else "big"
+        content = content[:place] + (1).to_bytes(2, order) + content[place + 2 :]
+    return content, turn
 
 
 def _as_it_is(name: str, file: Any, header: bool) -> tuple[bytes, int]:

@@ -84,7 +84,7 @@ def read_header(path: str | os.PathLike, max_pixels: int | None = None) -> Heade
     with _opened(path) as (name, file), _damage(name, "cannot be read as an image"):
         image, turn, kind, _ = _begin(name, file, max_pixels, header=True)
         size = image.size if turn >= 5 else image.size[::-1]
-        return Header(size, image.mode not in ("1", "L", "LA", "I", "F") and image.mode[:2] != "I;", _wide(image), kind)
+        return Header(size, image.mode not in ("1", "L", "LA") and not _has_numbers(image), _wide(image), kind)
 
 
 def read_picture(source: Any, max_pixels: int | None = None) -> Picture:
@@ -100,6 +100,8 @@ def read_picture(source: Any, max_pixels: int | None = None) -> Picture:
     if isinstance(source, Image.Image):
         if 0 in source.size:
             raise DataError(f"a Pillow image has no pixels: its size is {source.size}")
+        if _wide(source) and not _has_numbers(source):
+            raise DataError("a Pillow image of 16 bits a colour, of which Pillow keeps 8; pass its file")
         with _damage("a Pillow image", "broken or truncated image"):
             return _decoded("a Pillow image", source, _orientation_of(source))
     with _opened(source) as (name, file):
@@ -155,6 +157,8 @@ def _begin(name: str, file: Any, max_pixels: int | None, header: bool = False) -
     Image.init()
     image = Image.OPEN[kind][0](io.BytesIO(content), "")  # without Image.open's limit, which cannot be raised
     most = MAX_PIXELS if max_pixels is None else check_number("max_pixels", max_pixels, 1, whole=True)
+    if _wide(image) and not _has_numbers(image):
+        most //= 4  # colours of 16 bits take so much more memory on their way
     pixels = f"{name}: {image.width}x{image.height}"
     if image.width * image.height > most:
         advice = "shrink it, or raise max_pixels (--max-pixels)"
@@ -163,11 +167,11 @@ def _begin(name: str, file: Any, max_pixels: int | None, header: bool = False) -
         raise DataError(f"{pixels}: a side is longer than {MAX_SIDE:,} pixels")
     slow = {"BMP": content[30:31] in (b"\1", b"\2"), "PPM": content[1:2] in b"123"}.get(kind)
     if slow and max(image.width * image.height, len(content) // 2) > SLOW_PIXELS:
-        raise DataError(f"{pixels} is more than {SLOW_PIXELS / 1e6:g} million pixels for such a {kind}; make it a PNG")
+        raise DataError(f"{pixels}: a {kind} of this kind takes long to decode when it is large; make it a PNG")
     if kind == "TIFF":
-        turn, bits = image.tag_v2.get(274, 1), max(image.tag_v2.get(258, (1,)))
+        bits = max(image.tag_v2.get(258, (1,)))
         image.load_end = lambda: None  # which would read its metadata
-        if bits > 8 and image.mode not in ("I", "F") and not image.mode.startswith("I;"):
+        if bits > 8 and not _has_numbers(image):
             raise DataError(f"{name}: a TIFF of {bits} bits a colour, which is read only from PNG; convert it")
     return image, turn if turn in TURNS else 1, kind, content
 
@@ -179,13 +183,11 @@ def _decoded(name: str, image: Image.Image, turn: int, kind: str = "", content: 
         if full < 256:
             pixels = np.rint(values * (255 / full)).astype(np.uint8)
             image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    elif kind == "PNG" and _wide(image) and image.mode[:2] != "I;":
+    elif kind == "PNG" and _wide(image) and not _has_numbers(image):
         import tensorflow as tf  # Pillow keeps 8 of the 16 bits of colours
 
         values, full = tf.io.decode_png(content, dtype=tf.uint16).numpy().astype(np.float32), 65535.0
     elif _wide(image):
-        if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
-            raise DataError(f"{name}: 16 bits a colour, of which Pillow keeps 8; pass its file")
         values, full = np.asarray(image).astype(np.float32)[..., None], 1.0 if image.mode == "F" else 65535.0
     if not _wide(image):
         image.load()
@@ -214,9 +216,14 @@ def _ppm(image: Image.Image, content: bytes) -> tuple[np.ndarray, float]:
     return numbers.reshape(shape).astype(np.float32), float(most)
 
 
+def _has_numbers(image: Image.Image) -> bool:
+    """Whether a Pillow image holds all bits of one number a pixel."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;")
+
+
 def _wide(image: Image.Image) -> bool:
     """Whether pixels have more than 8 bits."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+    if _has_numbers(image):
         return True
     tiles = getattr(image, "tile", ())  # of what is not read yet: what is there, and not what Pillow makes of it
     return any(";16" in str(how) or (kind == "ppm" and how[1] > 255) for kind, _, _, how in tiles)

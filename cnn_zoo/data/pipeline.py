@@ -15,6 +15,7 @@ import tensorflow as tf
 from ..core.errors import UsageError, check_choice, check_flag, check_number, check_seed
 from . import transforms
 from .augment import Augment
+from .duplicates import near_duplicates
 from .images import FITS, check_range
 from .source import ALIGNMENT, MEMORY_LIMIT, Source
 from .sources import read_source
@@ -144,6 +145,22 @@ class Data:
         mean, square = sums / (len(train) * height * width)
         return {"mean": mean.tolist(), "std": np.sqrt(square - mean**2).tolist()}
 
+    @functools.cached_property
+    def duplicates(self) -> list[tuple[int, int]]:
+        """Pairs of images, by their places among all, that are nearly the same; see near_duplicates."""
+        used = self.indices("all")
+        return [(int(used[i]), int(used[j])) for i, j in near_duplicates(self._images[used])]
+
+    def leaks(self) -> list[str]:
+        """A line on images that are nearly the same and in two splits, if there are."""
+        split_of = {int(place): split for split, places in self.splits.items() for place in places}
+        pairs = [pair for pair in self.duplicates if split_of[pair[0]] != split_of[pair[1]]]
+        if not pairs:
+            return []
+        one, other = (f"{self.files[i] if self.files else i} ({split_of[i]})" for i in pairs[0])
+        count = f"{len(pairs):,} pairs of images that are" if len(pairs) > 1 else "a pair of images that is"
+        return [f"{count} nearly the same and in two splits, such as {one} and {other}: the score will flatter"]
+
     def class_counts(self, split: str) -> list[int]:
         """Images of each class in a split, by number; of masks, pixels of each class."""
         if not self.class_names:
@@ -269,7 +286,10 @@ def load_data(
     general = reading | {"class_names": class_names, "memory_limit": memory_limit, "progress": progress}
     source = read_source(name, target, own=source_options, **general)
     options = {"validation": validation, "fold": fold, "value_range": value_range, "class_names": class_names}
-    return Data(source, {"target": source.target, **options, **reading, **source_options})
+    data = Data(source, {"target": source.target, **options, **reading, **source_options})
+    if data.files:  # of a person's own, in which nobody has looked for them
+        data.notes += data.leaks()
+    return data
 
 
 def _check_fold(value: Any) -> tuple[int, int] | None:

@@ -63,6 +63,7 @@ class Source:
         self.class_names = list(map(printable, self.class_names))  # as config.json, tables and figures will hold them
         images, targets = self.images, self.targets
         shapes = {"labels": images.shape[:1], "masks": images.shape[:-1]}
+        shapes["multi_hot"] = (len(images), len(self.class_names))
         kind = np.uint8 if self.values is None else np.float32
         if images.dtype != kind or targets.shape != shapes.get(self.target, (len(images), *targets.shape[1:])):
             found = f"{self.name}: {self.target} {targets.dtype} {targets.shape}, images {images.dtype} {images.shape}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError, MissingError, UsageError, reason
+from .files import image_files
 from .folder import SPLIT_WORDS
 from .listing import Listing
 
@@ -77,6 +78,27 @@ def table_files(table: Any, columns: dict[str, str] | None = None) -> list[str]:
     if "file" not in named:
         raise DataError(_no_column(title, "file", values))
     return _paths(folder, values[named["file"]])
+
+
+def all_files(names: list[str]) -> tuple[list[str], list[str]]:
+    """The files that folders, tables and names of files stand for, and lines on what was left out; for predict.
+
+    A file that is there twice is a UsageError.
+    """
+    paths, notes, seen = [], [], set()
+    for name in names:
+        if os.path.isdir(name):
+            found, left = image_files(name)
+            notes += [f"{name}: {line}" for line in left]
+        else:
+            found = table_files(name) if is_table(name) else [name]
+        paths += map(os.fspath, found)
+    for path in paths:
+        place = os.path.abspath(path)
+        if place in seen:
+            raise UsageError(f"{path} is given twice")
+        seen.add(place)
+    return paths, notes
 
 
 def read(target: str, *, name, groups, class_names, columns=None) -> Listing:

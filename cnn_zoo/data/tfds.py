@@ -37,8 +37,9 @@ def read(target: str, *, name, image_size, channels, memory_limit, progress) -> 
     fixed = feature.shape[:2] if None not in feature.shape[:2] else None
     own = fixed if fixed and max(fixed) <= LARGEST_DEFAULT else (DEFAULT_SIDE, DEFAULT_SIDE)
     size, channels = image_size or own, channels or feature.shape[2] or 3
-    ours = {"train": "train", "test": next((s for s in ("test", "validation") if s in builder.info.splits), None)}
-    counts = {split: builder.info.splits[theirs].num_examples for split, theirs in ours.items() if theirs}
+    there = [split for split in ("test", "validation", "val") if split in builder.info.splits]
+    ours = {"train": "train", **dict(zip(("test", "validation"), there, strict=False))}
+    counts = {split: builder.info.splits[theirs].num_examples for split, theirs in ours.items()}
     images = empty(sum(counts.values()), size, channels, memory_limit)
     labels = np.empty(len(images), np.int64)
     order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)  # one file after another: always alike

@@ -6,7 +6,7 @@ import os
 import threading
 
 from ..core.errors import UsageError, unknown
-from ..core.machine import BFLOAT16_FLAGS, processor_flags
+from ..core.machine import BFLOAT16_FLAGS, processor_flags, quiet_import
 
 _LOCK, _INSIDE = threading.Lock(), []  # what Keras was set to when each came that is inside `policy`
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -56,7 +56,8 @@ def policy(dtype: str | None = None):
     None leaves Keras' global policy, but one that keeps weights in 16 bits, of which there is none in this package. The
     policy is of this thread; the other two are of the process, and as they were when the last thread has left.
     """
-    import keras
+    with quiet_import():
+        import keras
 
     config, before = keras.config, keras.config.dtype_policy()
     if dtype is None:

@@ -92,7 +92,7 @@ class Task:
         activation: "softmax" or "sigmoid": what its nets end in, if not in logits; "" for a task that takes any.
         text: (prediction, class names) -> a line for the terminal.
         record: (prediction, class names) -> {name: value}, its part of a table of predictions; a value may be a text, a
-            number, or a dictionary by class, which is a column for each class.
+            number, a list of texts, or a dictionary by class, which is a column for each class.
         draw: (image, prediction, class names) -> a figure for `predict --draw`; None: there is none.
         encode: (model) -> a function of a batch's (inputs, targets) that gives what the loss compares; None: they
             are compared as they are.

@@ -86,7 +86,7 @@ def said(pairs, class_names: list[str]) -> str:
 
 def record(pairs, class_names: list[str]) -> dict[str, Any]:
     """The classes of at least 0.5, and the probability of each that is known."""
-    named = "; ".join(name for name, probability in pairs if probability >= THRESHOLD)
+    named = [name for name, probability in pairs if probability >= THRESHOLD]
     found = dict(pairs)
     return {"classes": named, "probability_of": {name: found.get(name) for name in class_names}}
 
