@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -355,6 +356,40 @@ def test_every_net_takes_free_sides_or_says_that_it_must_know_them():
     with shapes_only():
         assert build_model("resnet18", (None, 3), compile=False).output_shape == (None, 10)
         assert build_model("vgg11", (None, None, 1), include_top=False, pooling="avg", compile=False)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "conv_stack", "zoonet", "vgg_slim", "resnet20"])
+def test_the_steps_of_grad_cam_as_keras_shows_it_work_on_chains_and_graphs(name):
+    model = build_model(name, (32, 32, 3), filters=[4] * {"vgg_slim": 5, "resnet20": 3}.get(name, 2))
+    assert isinstance(model, keras.Sequential) == (name != "resnet20")
+    image = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    layer = [layer.name for layer in model.layers if "conv" in layer.name][-1]
+    grad_model = keras.models.Model(model.inputs, [model.get_layer(layer).output, model.output])
+    with tf.GradientTape() as tape:
+        maps, found = grad_model(image)
+        score = tf.reduce_max(found, axis=1)
+    gradients = tape.gradient(score, maps)
+    assert np.abs(gradients).max() > 0
+    np.testing.assert_allclose(found, model(image), atol=1e-6)
+    assert model.input is model.inputs[0]
+    assert model.output_names == ["predictions"]
+    assert model.output is model.outputs[0]
+
+
+def test_a_chain_stays_one_that_keras_saves_nests_shows_and_changes(tmp_path):
+    model = build_model("lenet5")
+    nested = keras.Sequential([model, keras.layers.Dense(2)])
+    outer = keras.Model(inputs := keras.Input((28, 28, 1)), keras.layers.Dense(2)(model(inputs)))
+    for whole in (model, nested, outer, keras.models.clone_model(outer)):
+        whole.save(tmp_path / "model.keras")
+        image = np.random.default_rng(0).random((1, 28, 28, 1), np.float32)
+        again = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(again(image), whole(image))
+        whole.summary(print_fn=lambda text: None, expand_nested=True)
+    model.pop()
+    assert model.output.shape == (None, 84)
+    history = build_model("lenet5").fit(np.zeros((8, 28, 28, 1)), np.zeros(8), verbose=0).history
+    assert set(history) == {"accuracy", "loss"}
 
 
 MIRRORED = """
