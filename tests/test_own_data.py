@@ -275,15 +275,7 @@ def test_several_labels_an_image_are_multi_hot(flat):
             ("picture", "label"),
             r'no column file, filename.* picture, label; .*columns={"file"',
         ),
-<<<<<<< HEAD
         ([("images/0.png", "a"), ("images/1.png", "b")], ("file", "thing"), 'no column label, class.*columns={"label"'),
-=======
-        (
-            [("images/0.png", "a"), ("images/1.png", "b")],
-            ("file", "thing"),
-            'no column label, class .*columns={"label"',
-        ),
->>>>>>> robust
         ([("images/0.png", "a"), ("images/1.png", "")], ("file", "label"), "images/1.png has no label"),
         ([("images/0.png", "a"), ("none.png", "b")], ("file", "label"), r"none\.png: no such file"),
         ([("images/0.png", "a"), ("images/1.png",)], ("file", "label"), "line 3 has 1 columns, the first has 2"),
