@@ -5,7 +5,7 @@ import contextlib
 import inspect
 import numbers
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,20 @@ from .weights.transfer import ModelMismatch, copy_weights
 
 LARGEST_SIDE = 8192  # pixels or channels
 ACTIVATIONS = ("softmax", "sigmoid", None)  # of the classifier
+ANY_SIZE = (
+    "densenet",
+    "efficientnet",
+    "googlenet",
+    "inception",
+    "mobilenet",
+    "resnet",
+)  # which take any side of inputs
 MOST_BLOCKS = 400  # of `depths`, all stages together
 
 
 def build_model(
     name: str = "conv_stack",
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: tuple[int | None, ...] | None = None,
     num_classes: int = 10,
     *,
     layout: str = "auto",
@@ -52,7 +60,8 @@ def build_model(
     Args:
         name: one of list_models().
         input_shape: (height, width, channels); (length, channels) and (frames, height, width, channels) make nets of
-            1-D and 3-D kernels. None is that of the weights' images, or the usual one of the family and layout.
+            1-D and 3-D kernels. None is that of the weights' images, or the usual one of the family and layout. Sides
+            that are None are free, where the net ends in global pooling: (None, None, 3).
         num_classes: at least 2; 1 without softmax.
         layout: "paper" as published, "small" with a stem and head for small images, "auto": small where the shorter
             side is below 96 pixels. A family with one layout ignores it.
@@ -142,25 +151,32 @@ def _fill(model, record: dict[str, Any]) -> None:
 
 
 def _build(found: Entry, spec: Spec, options: dict[str, Any]):
-    """Call the builder, inside shapes_only; where the image is too small for it, say how large it must be."""
+    """Call the builder, inside shapes_only; a UsageError where it cannot, such as for small images."""
     try:
         return _not_empty(found.build(spec, **options))
     except ZooError:
         raise
-    except RecursionError:
-        raise UsageError(f"{spec.name} has too many layers with these options for Keras to connect") from None
-    except (TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise UsageError(f"{spec.name}: an option has a wrong value: {reason(error)}") from error
-    except ValueError as error:
-        if "negative" not in str(error) and "output size" not in str(error):
-            raise UsageError(f"{spec.name}: {reason(error)}") from error
-        minimum = _smallest_side(found, spec, options)
-        if minimum is None:
-            raise UsageError(f"{spec.name} has too many reductions for any image with these options") from error
-        least = f"{INPUTS[len(spec.sides)].partition(' ')[0]} of at least " + "x".join([str(minimum)] * len(spec.sides))
-        larger = (*(max(side, minimum) for side in spec.sides), spec.input_shape[-1])
-        needs = f"{spec.name} needs {least} with these options; input_shape is {spec.input_shape}"
-        raise UsageError(f"{needs}. Resize them to {larger}") from error
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise UsageError(_explained(error, found, spec, options)) from error
+
+
+def _explained(error: Exception, found: Entry, spec: Spec, options: dict[str, Any]) -> str:
+    if isinstance(error, RecursionError):
+        return f"{spec.name} has too many layers with these options for Keras to connect"
+    if None in spec.sides:
+        _build(found, replace(spec, input_shape=found.layouts[spec.layout]), options)  # unless the options are wrong
+        needs = f"{spec.name} must know the size of its inputs with these options; input_shape is {spec.input_shape}"
+        return f"{needs}; classifiers of the families {', '.join(ANY_SIZE)} take any size, in both layouts"
+    if not isinstance(error, ValueError):
+        return f"{spec.name}: an option has a wrong value: {reason(error)}"
+    if "negative" not in str(error) and "output size" not in str(error):
+        return f"{spec.name}: {reason(error)}"
+    minimum = _smallest_side(found, spec, options)
+    if minimum is None:
+        return f"{spec.name} has too many reductions for any image with these options"
+    least = f"{INPUTS[len(spec.sides)].partition(' ')[0]} of at least " + "x".join([str(minimum)] * len(spec.sides))
+    larger = (*(max(side, minimum) for side in spec.sides), spec.input_shape[-1])
+    return f"{spec.name} needs {least} with these options; input_shape is {spec.input_shape}. Resize them to {larger}"
 
 
 def _not_empty(model):
@@ -188,8 +204,9 @@ def _smallest_side(found: Entry, spec: Spec, options: dict[str, Any]) -> int | N
 
 
 def _check_input_shape(found: Entry, shape: Any) -> tuple[int, ...]:
-    sides = tuple(shape) if isinstance(shape, Iterable) else ()
-    whole = all(hasattr(side, "__index__") and 1 <= side <= LARGEST_SIDE for side in sides)
+    sides = tuple(shape) if isinstance(shape, Sequence) else ()
+    known = [side for side in sides[:-1] if side is not None] + list(sides[-1:])
+    whole = all(isinstance(side, numbers.Integral) and side is not True and 1 <= side <= LARGEST_SIDE for side in known)
     wanted = " or ".join(INPUTS[rank] for rank in found.ranks)
     if not whole or len(sides) - 1 not in INPUTS:
         raise UsageError(
@@ -198,7 +215,7 @@ def _check_input_shape(found: Entry, shape: Any) -> tuple[int, ...]:
     if len(sides) - 1 not in found.ranks:
         kernels = " or ".join(f"{rank}-D" for rank in found.ranks)
         raise UsageError(f"{found.name} has {kernels} kernels, for {wanted}; got input_shape={sides}")
-    return tuple(map(int, sides))
+    return tuple(side if side is None else int(side) for side in sides)
 
 
 def _check_trained(found: Entry, spec: Spec, family_options: dict[str, Any], config: dict[str, Any]) -> None:

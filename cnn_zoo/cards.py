@@ -123,6 +123,11 @@ def data_facts(data) -> list[tuple[str, str]]:
         facts.append(("formats", ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())))
     mean, deviation = (", ".join(f"{value:.4f}" for value in data.statistics[key]) for key in ("mean", "std"))
     facts.append(("values", f"training images in [0, 1]: mean {mean}, standard deviation {deviation}"))
+    if data.files and data.duplicates:
+        pairs = len(data.duplicates)
+        one, other = (data.files[place] for place in data.duplicates[0])
+        words = f"{pairs:,} pairs of images are" if pairs > 1 else "a pair of images is"
+        facts.append(("duplicates", f"{words} nearly the same, such as {one} and {other}"))
     return facts + [("note", note) for note in data.notes]
 
 

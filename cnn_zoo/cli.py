@@ -105,6 +105,8 @@ def _size(text: str) -> tuple[int, ...]:
 
 
 def _png(text: str) -> str:
+    if not os.path.isdir(os.path.dirname(text) or "."):  # before any work
+        raise argparse.ArgumentTypeError(f"{text}: there is no folder {os.path.dirname(text)}")
     return _matching(r".*\.png", text, "NAME.png")
 
 
@@ -195,7 +197,7 @@ COMMANDS = {
     commands.do_train: "model --data --out --resume --recipe --task --epochs --batch-size --learning-rate "
     f"--early-stopping --class-weight --folds --seed --precision --deterministic --tensorboard --set {DATA}",
     commands.do_reproduce: "model data --seed --out --resume",
-    commands.do_evaluate: "run_folder --data --split --specificity --json --skip-broken",
+    commands.do_evaluate: "run_folder --data --split --specificity --json --max-pixels --skip-broken",
     commands.do_predict: "run_folder images --csv --json --top --draw --invert --fit --max-pixels --skip-broken",
     commands.do_data: f"data --task {DATA} --draw",
 }

@@ -191,7 +191,8 @@ def do_evaluate(args) -> None:
     from .inference import SeenImages, evaluate, plain_result
     from .tasks import get_task
 
-    data = run.load_data(args.data, **{"skip_broken": True} if args.skip_broken else {})
+    options = {name: value for name, value in _named(args, "skip_broken", "max_pixels").items() if value}
+    data = run.load_data(args.data, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SeenImages)  # which is among the notes
         result = evaluate(run, data, args.split, specificity=args.specificity)
@@ -258,7 +259,7 @@ def do_predict(args) -> int:
         raise UsageError(f"--draw: there is nothing to draw of {task.name}")
     readable = [path for path in paths if path not in broken]
     options = dict(task.options)
-    if "top" in options and (args.top or tables):
+    if args.top or ("top" in options and tables):
         options["top"] = args.top or len(run.class_names)
     found_in = predictions(run, readable, **options, **_named(args, "invert", "fit", "max_pixels", "skip_broken"))
     longest, progress = max(len(printable(path)) for path in readable), _Progress(len(paths), "images")

@@ -133,7 +133,7 @@ def evaluate(
 
     Args:
         run_or_model: a Run, or a model of images.
-        data: what load_data returned; for a Run also what load_data takes, or None, the data set it was trained on.
+        data: what load_data returned, or takes; for a Run also None, the data set it was trained on.
         split: "train", "validation" or "test"; or "all", every image, for a data set that the net has not seen.
         specificity: at which the sensitivity of each class is given; None: 0.95.
 
@@ -154,8 +154,8 @@ def evaluate(
         UsageError: no such model, no data, targets of another kind, or no such split.
         DataError: an empty split, or images or classes that the model does not know.
     """
-    if hasattr(run_or_model, "load_data") and not hasattr(data, "indices"):
-        data = run_or_model.load_data(data)
+    if not hasattr(data, "splits"):
+        data = _loaded(run_or_model, data)
     result = judge_split(run_or_model, data, split, specificity=specificity).result()
     known = _cautions(run_or_model, data, split)
     seen = _seen_elsewhere(_trained_on(run_or_model), data.folder or data.name, split)
@@ -165,11 +165,23 @@ def evaluate(
     return result | {"judged": _in_words(result, data, split), "notes": notes}
 
 
+def _loaded(run_or_model: Any, data: Any):
+    """A data set as the model takes it."""
+    if hasattr(run_or_model, "load_data"):
+        return run_or_model.load_data(data)
+    if data is None:
+        raise UsageError("evaluate(model) needs a data set; only a run knows its own")
+    from .data.pipeline import load_data
+
+    height, width, channels = image_model(run_or_model).input_shape[1:]
+    names, size = known_names(run_or_model, image_model(run_or_model)), (height or None) and (height, width)
+    target = task_of(run_or_model).target
+    return load_data(data, target=target, image_size=size, channels=channels, class_names=names)
+
+
 def judge_split(run_or_model: Any, data: Any, split: str, judge: Any = None, *, specificity: float | None = None):
     """A Judge of the task, or the one given, which goes on counting, after a split of the data; see evaluate."""
     model = image_model(run_or_model)
-    if not hasattr(data, "indices"):
-        raise UsageError("evaluate(model) needs data from load_data; only a run knows its own")
     check_choice("split", split, (*data.splits, "all"))
     if not len(data.indices(split)):
         raise DataError(f"{data.name} has no images in its {split} split")

@@ -109,6 +109,7 @@ def test_info_draws_the_architecture(capsys, tmp_path):
 
 
 def test_training_from_start_to_end_on_a_folder_of_photos(photos, tmp_path, capsys):
+    (photos / "dim/.trash").mkdir()
     status, out, err = run_cli(
         "train", "lenet5", "--data", photos, "--image-size", 32, "--epochs", 3, "--batch-size", 8, "--out", "run",
         "--set", "batch_norm=True", cwd=tmp_path,
@@ -116,6 +117,8 @@ def test_training_from_start_to_end_on_a_folder_of_photos(photos, tmp_path, caps
     assert status == 0, err
     assert err == ""  # no log noise
     assert len(re.findall(r"^epoch \d+/3 ", out, re.M)) == 3
+    assert out.count("left out: 1 hidden or system folder\n") == 1
+    assert "- left out: 1 hidden or system folder\n" in (tmp_path / "run/report.md").read_text()
     assert re.search(r"^test accuracy +\d", out, re.M)
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["class_names"] == ["dark", "dim", "light"]
@@ -179,6 +182,8 @@ def test_predict_names_a_broken_file_or_skips_it(run, capsys, tmp_path):
         (["info", "lenet5", "--input-shape", "0x28x1"], 2, "input_shape must be positive integers"),
         (["evaluate", "nowhere"], 1, "nowhere: no such run folder"),
         (["evaluate", "."], 1, "not a run folder"),
+        (["evaluate", "lenet5-mnist5k", "--json", "no/out.json"], 1, "out.json: there is no folder no"),
+        (["data", "mnist5k", "--draw", "no/sheet.png"], 2, "no/sheet.png: there is no folder no"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_status(arguments, status, message, capsys, tmp_path, monkeypatch):
@@ -195,18 +200,19 @@ def test_what_train_is_told_it_passes_on(run, capsys, monkeypatch):
     monkeypatch.setattr(cnn_zoo, "train", lambda *given, **options: told.update(options, given=given) or run)
     status, out, _ = cli(
         capsys, *"""train zoonet --data mnist --out x --resume --recipe accurate --epochs 3 --batch-size 9 --seed 7
-        --learning-rate 0.5 --early-stopping 4 --class-weight cat=2,dog=0.5 --precision float32 --deterministic
-        --tensorboard --set dropout=0.5 --image-size 20x30 --channels 3 --skip-broken --validation 0.3 --fit pad --groups p. --max-pixels 99""".split(),
+        --learning-rate 0.5 --early-stopping 4 --precision float32 --deterministic --tensorboard --set dropout=0.5
+        --image-size 20x30 --channels 3 --skip-broken --validation 0.3 --fit pad --groups p. --max-pixels 99
+        --task multilabel --class-weight cat=2,dog=0.5""".split(),
     )  # fmt: skip
     assert (status, told) == (
         0,
         {
             "given": ("zoonet", "mnist"), "out": "x", "resume": True, "recipe": "accurate", "epochs": 3,
             "batch_size": 9, "seed": 7, "learning_rate": 0.5, "early_stopping": 4, "precision": "float32",
-            "deterministic": True, "tensorboard": True, "model_options": {"dropout": 0.5}, "task": None,
-            "class_weight": {"cat": 2.0, "dog": 0.5},
+            "deterministic": True, "tensorboard": True, "model_options": {"dropout": 0.5},
             "data_options": {"validation": 0.3, "image_size": (20, 30), "channels": 3, "skip_broken": True,
                              "fit": "pad", "groups": "p.", "max_pixels": 99},
+            "task": "multilabel", "class_weight": {"cat": 2, "dog": 0.5},
         },
     )  # fmt: skip
     assert "test accuracy" in out

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,17 +178,17 @@ def test_data_says_how_large_classes_and_images_are_and_what_was_left_out(photos
     for number in range(3, 12):
         next((photos / "dim").glob(f"{number}.*")).unlink()
     (photos / "dark/.trash").mkdir()
+    shutil.copy(photos / "light/1.png", photos / "light/copy.png")
     Image.fromarray(np.zeros((70, 300), np.uint16)).save(photos / "light/wide.png")
-    status, out, err = cli(capsys, "data", photos, "--draw", tmp_path / "sheet.png", "--fit", "pad")
+    status, out, err = cli(capsys, "data", photos, "--draw", tmp_path / "sheet.png")
     assert status == 0
-    assert "balance  4.3 to 1: light has 13 images, dim 3" in out
-    sides = re.search(
-        r"^sizes +\d+ to \d+ pixels high \(median \d+\), \d+ to (\d+) pixels wide .*; 28 sizes$", out, re.M
-    )
+    assert "balance     4.7 to 1: light has 14 images, dim 3" in out
+    sides = re.search(r"^sizes +\d+ to \d+ pixels high .*, \d+ to (\d+) pixels wide .*; 28 sizes$", out, re.M)
     assert sides[1] == "300"
     formats = re.search(r"^formats +(.*)$", out, re.M)[1].split(", ")
     assert "1 PNG 16-bit grey" in formats
-    assert sum(int(text.split()[0]) for text in formats) == 28
+    assert sum(int(text.split()[0]) for text in formats) == 29
+    assert "a pair of images is nearly the same, such as light/1.png and light/copy.png" in out
     assert re.search(r"^note +left out: 1 hidden or system folder$", out, re.M)
     assert "left out" not in err  # said once
     with Image.open(tmp_path / "sheet.png") as sheet:

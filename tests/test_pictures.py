@@ -63,7 +63,10 @@ def test_a_picture_has_one_way_in_whatever_holds_it(tmp_path):
         np.testing.assert_array_equal(read_image(file, (24, 24)), expected)
     batch = as_batch([path, data, Image.open(path), io.BytesIO(data)], (24, 24, 3))
     np.testing.assert_array_equal(batch, np.repeat(expected[None] / np.float32(255), 4, 0))
-    with open(path, encoding="latin-1") as file, pytest.raises(DataError, match='photo.jpg is opened as text; .* "rb"'):
+    with (
+        open(path, encoding="latin-1") as file,
+        pytest.raises(DataError, match=r'photo.jpg is opened as text; .* "rb"'),
+    ):
         read_image(file)
 
 
@@ -221,7 +224,7 @@ def test_sixteen_bits_of_colour_and_of_other_formats_are_read_whole():
                 np.testing.assert_array_equal(picture.values, part)
                 assert picture.full == most
             else:
-                np.testing.assert_array_equal(to_array(picture), np.rint(part * (255 / most)) * np.ones(3))
+                np.testing.assert_allclose(to_array(picture), part * (255 / most) * np.ones(3), atol=1)
     clear = png(2, 2, 16, 0, chunk(b"tRNS", b"\0\0"))
     assert (read_image(clear) == 255).all()  # zero is transparent, and so white
     with pytest.raises(DataError, match="TIFF of 16 bits a colour"):

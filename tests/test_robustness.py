@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -31,12 +32,13 @@ from cnn_zoo import (
     report,
     train,
 )
+from cnn_zoo.build import ANY_SIZE
 from cnn_zoo.cli import main
 from cnn_zoo.core import machine
 from cnn_zoo.core.errors import DataError, MissingError, RunError, ShortOfMemory, UsageError
 from cnn_zoo.core.files import write_json
 from cnn_zoo.core.text import markdown, printable, shell, shown
-from cnn_zoo.models.registry import entry
+from cnn_zoo.models.registry import catalogue, entry
 from cnn_zoo.nn.inspection import shapes_only
 from conftest import ROOT, run_cli
 
@@ -313,6 +315,81 @@ def test_nets_of_more_layers_than_keras_can_connect_are_refused_in_one_line():
         build_model("resnet20", filters=[4] * 64, compile=False)
     with shapes_only():
         assert build_model("densenet121", depths=[100] * 4, compile=False).count_params() == 222_848_922
+
+
+FREE = {
+    "densenet_bc_22_16": {}, "efficientnet_b0": {}, "googlenet": {}, "inception_v3": {},
+    "mobilenet_v1": {"width": 0.25}, "resnet20": {}, "vgg_slim": {}, "zoonet": {"filters": [16, 16]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), FREE.items())
+def test_a_net_whose_sides_are_free_computes_what_one_of_fixed_sides_does(name, options):
+    options = {"layout": "small", "num_classes": 3, "compile": False, **options}
+    free = build_model(name, (None, None, 3), **options)
+    for sides in ((64, 64), (75, 96)):
+        fixed = build_model(name, (*sides, 3), **options)
+        fixed.set_weights(free.get_weights())
+        image = np.random.default_rng(0).random((1, *sides, 3), np.float32)
+        np.testing.assert_allclose(predict_raw(free, image), predict_raw(fixed, image), atol=1e-6)
+
+
+def predict_raw(model, images):
+    return keras.ops.convert_to_numpy(model(images, training=False))
+
+
+def test_every_net_takes_free_sides_or_says_that_it_must_know_them():
+    takes = {}
+    smallest = sorted(catalogue(), key=lambda row: -int(row["parameters"]))
+    for row in {(row["family"], row["layout"]): row for row in smallest}.values():
+        found = takes.setdefault(row["family"], set())
+        with shapes_only():
+            try:
+                found.add(build_model(row["name"], (None, None, 3), layout=row["layout"], compile=False).output_shape)
+            except UsageError as error:
+                found.add(str(error).partition("; class")[0].partition(" ")[2])
+    refused = "must know the size of its inputs with these options; input_shape is (None, None, 3)"
+    assert {family for family, found in takes.items() if found == {(None, 10)}} == set(ANY_SIZE)
+    assert set.union(*takes.values()) == {(None, 10), refused}
+    with pytest.raises(UsageError, match="filters must have 4 entries"):  # what is wrong is not the size then
+        build_model("resnet18", (None, None, 3), filters=[4])
+    with shapes_only():
+        assert build_model("resnet18", (None, 3), compile=False).output_shape == (None, 10)
+        assert build_model("vgg11", (None, None, 1), include_top=False, pooling="avg", compile=False)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "conv_stack", "zoonet", "vgg_slim", "resnet20"])
+def test_the_steps_of_grad_cam_as_keras_shows_it_work_on_chains_and_graphs(name):
+    model = build_model(name, (32, 32, 3), filters=[4] * {"vgg_slim": 5, "resnet20": 3}.get(name, 2))
+    assert isinstance(model, keras.Sequential) == (name != "resnet20")
+    image = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    layer = [layer.name for layer in model.layers if "conv" in layer.name][-1]
+    grad_model = keras.models.Model(model.inputs, [model.get_layer(layer).output, model.output])
+    with tf.GradientTape() as tape:
+        maps, found = grad_model(image)
+        score = tf.reduce_max(found, axis=1)
+    gradients = tape.gradient(score, maps)
+    assert np.abs(gradients).max() > 0
+    np.testing.assert_allclose(found, model(image), atol=1e-6)
+    assert model.input is model.inputs[0]
+    assert model.output_names == ["predictions"]
+    assert model.output is model.outputs[0]
+
+
+def test_a_chain_stays_one_that_keras_saves_nests_shows_and_changes(tmp_path):
+    model = build_model("lenet5")
+    nested = keras.Sequential([model, keras.layers.Dense(2)])
+    outer = keras.Model(inputs := keras.Input((28, 28, 1)), keras.layers.Dense(2)(model(inputs)))
+    for whole in (model, nested, outer, keras.models.clone_model(outer)):
+        whole.save(tmp_path / "model.keras")
+        image = np.random.default_rng(0).random((1, 28, 28, 1), np.float32)
+        again = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(again(image), whole(image))
+        whole.summary(print_fn=lambda text: None, expand_nested=True)
+    model.pop()
+    assert model.output.shape == (None, 84)
+    history = build_model("lenet5").fit(np.zeros((8, 28, 28, 1)), np.zeros(8), verbose=0).history
+    assert set(history) == {"accuracy", "loss"}
 
 
 MIRRORED = """

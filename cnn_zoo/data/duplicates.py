@@ -30,7 +30,7 @@ def near_duplicates(images: np.ndarray, most: int = 100_000) -> list[tuple[int, 
         keys = signs[:, rng.choice(signs.shape[1], SIGNS, replace=False)] @ (1 << np.arange(SIGNS))
         order = np.flatnonzero(~flat)[np.argsort(keys[~flat], kind="stable")]
         for group in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
-            for some in np.array_split(group, -(-len(group) // MOST)):
+            for some in np.array_split(group, max(1, -(-len(group) // MOST))):
                 for i, j in np.argwhere(np.triu(coarse[some] @ coarse[some].T > ALIKE[COARSE], 1)):
                     found.add((int(min(some[i], some[j])), int(max(some[i], some[j]))))
     found = {pair for pair in found if fine[pair[0]] @ fine[pair[1]] > ALIKE[FINE]}

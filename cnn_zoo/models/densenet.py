@@ -34,7 +34,7 @@ def block(x, spec, growth, name):
 
 def transition(x, spec, compression, name):
     """Fewer channels, and half the height and width."""
-    padding = "valid" if min(x.shape[1:-1]) > 1 else "same"
+    padding = "same" if 1 in x.shape[1:-1] else "valid"
     steps = norm_act_conv(spec, int(x.shape[-1] * compression), 1, name=name)
     return apply(x, steps + pool(spec, "average", 2, padding=padding, name=f"{name}_pool"))
 

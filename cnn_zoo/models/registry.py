@@ -113,10 +113,11 @@ def entry(name: str) -> Entry:
     return _ENTRIES[check_model_name(name)]
 
 
-def choose_layout(layouts: Collection[str], layout: str, input_shape: tuple[int, ...]) -> str:
+def choose_layout(layouts: Collection[str], layout: str, input_shape: tuple[int | None, ...]) -> str:
     """Which of a model's layouts is meant: its only one, the one that is named, or with "auto" that for such images."""
     if len(layouts) == 1:
         return next(iter(layouts))
     if layout == "auto":
-        return "small" if min(input_shape[:-1]) < SMALL_BELOW else next(iter(layouts))
+        small = None not in input_shape and min(input_shape[:-1]) < SMALL_BELOW
+        return "small" if small else next(iter(layouts))
     return layout

@@ -42,6 +42,8 @@ def grouped_pointwise(x, spec, filters, groups, name, activate=True):
 def shuffle_channels(x, groups, name):
     """Channels of all groups in turn: ShuffleNet's transposition of (groups, channels a group)."""
     height, width, depth = x.shape[1:]
+    if height is width is None:
+        raise ValueError("only one side of what is reshaped can be free")
     x = layers.Reshape((height, width, groups, depth // groups), name=f"{name}_split")(x)
     x = layers.Permute((1, 2, 4, 3), name=f"{name}_transpose")(x)
     return layers.Reshape((height, width, depth), name=f"{name}_join")(x)

@@ -58,13 +58,12 @@ def zoonet(spec, *, filters=()):
         filters: of each stage; default: doubled from stage to stage up to 256, for as many as the image needs.
     """
     stem, first, convolutions, last = VARIANTS[spec.name]
-    stack, halvings = [], max(1, round(math.log2(min(spec.sides) / LAST_SIDE)))
-    if stem == "strided":
-        stack += conv_norm_act(spec, 16, 4, strides=2, name="stem_conv")
-        halvings -= 1
-    elif stem == "whitening":
+    stack = conv_norm_act(spec, 16, 4, strides=2, name="stem_conv") if stem == "strided" else []
+    if not filters:
+        halvings = max(1, round(math.log2(min(spec.sides) / LAST_SIDE))) - bool(stack)
+        filters = [min(first * 2**i, MOST_FILTERS) for i in range(max(1, halvings))]
+    if stem == "whitening":
         stack += [layers.Conv2D(4 * spec.input_shape[2], 2, trainable=False, name="stem_whitening")]
-    filters = filters or [min(first * 2**i, MOST_FILTERS) for i in range(max(1, halvings))]
     for stage, width in enumerate(filters, 1):
         name = f"stage{stage}_conv1"
         stack += conv(spec, width, 3, name=name) + pool(spec, "max", 2, name=f"stage{stage}_pool")

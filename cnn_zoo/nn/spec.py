@@ -9,7 +9,7 @@ class Spec:
     """What build_model was asked for, checked, with the family's defaults filled in. Builders read it."""
 
     name: str
-    input_shape: tuple[int, ...]  # the sides, and the channels
+    input_shape: tuple[int | None, ...]  # the sides, None where they are free, and the channels
     num_classes: int = 10
     layout: str = "small"
     include_top: bool = True
@@ -22,6 +22,6 @@ class Spec:
     batch_norm: bool = False
 
     @property
-    def sides(self) -> tuple[int, ...]:
+    def sides(self) -> tuple[int | None, ...]:
         """(length,), (height, width) or (frames, height, width)."""
         return self.input_shape[:-1]
