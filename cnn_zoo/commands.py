@@ -181,6 +181,8 @@ def do_evaluate(args) -> None:
         check_data_name(args.data)
     if args.json:
         check_new_file(args.json)
+    if args.specificity is not None:
+        check_number("specificity", args.specificity, most=1)
     from .runs import load_run, read_config
 
     read_config(Path(args.run_folder))  # what is no run is told before the framework is loaded
@@ -202,7 +204,11 @@ def do_evaluate(args) -> None:
     table = task.table(result)
     if table:
         rows = [tuple(map(printable, row)) for row in table.rows]
-        print("\n".join(["", text_table(table.heads, rows, right=range(1, len(table.heads))), table.text]))
+        print(
+            "\n".join(
+                ["", text_table(table.heads, rows, right=range(1, len(table.heads))), *filter(None, [table.text])]
+            )
+        )
     if args.json:
         write_text(args.json, json.dumps(plain_result(result), indent=2, allow_nan=False) + "\n")
 

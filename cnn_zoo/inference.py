@@ -2,14 +2,14 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
-from types import UnionType
 from typing import Any
 
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
+from .core.files import is_plain
 from .data.images import FITS, at_once, batches_of
-from .data.sources import training_images_of
+from .data.sources import SOURCES, training_images_of
 from .nn.calls import call
 from .nn.inspection import has_logits
 from .tasks import task_of
@@ -158,7 +158,7 @@ def evaluate(
         data = _loaded(run_or_model, data)
     result = judge_split(run_or_model, data, split, specificity=specificity).result()
     known = _cautions(run_or_model, data, split)
-    seen = _seen_elsewhere(_trained_on(run_or_model), data.name, split)
+    seen = _seen_elsewhere(_trained_on(run_or_model), data.folder or data.name, split)
     if seen:
         warnings.warn(seen, SeenImages, stacklevel=2)
     notes = [*filter(None, [seen]), *known, *result.get("notes", [])]
@@ -239,18 +239,19 @@ def _seen_elsewhere(trained: str, name: str, split: str) -> str | None:
 
 def _cautions(run_or_model: Any, data, split: str) -> list[str]:
     """Lines to stand beside the numbers: what of the data the net knows already, and what was not judged."""
-    trained, own = _trained_on(run_or_model), data.folder or data.name
-    if trained and trained == own:
+    known, config = bool(data.folder) or data.name in SOURCES, getattr(run_or_model, "config", None) or {}
+    same = _trained_on(run_or_model) == (data.folder or data.name)
+    if same and (known or config.get("images") == data.digest):
         if split == "validation":
             return [f"the validation split of {data.name} is what epochs and recipes are chosen by: no test of the net"]
         if split != "test":
             these = {"train": "these are", "all": "among these are"}[split]
             return [f"{these} the images that the net was trained on: the numbers say little of others"]
-        asked = getattr(run_or_model, "config", {}).get("data_options", {})
+        asked = config.get("data_options", data.options)
         splits = [[str(options.get("groups")), *(options.get("fold") or ())] for options in (asked, data.options)]
         if splits[0] != splits[1]:
             return [f"{data.name} is split otherwise than for the training: test images may have been trained on"]
-    elif data.folder and split != "all" and len(data.indices("all")) > len(data.indices(split)):
+    elif data.name not in SOURCES and split != "all" and len(data.indices("all")) > len(data.indices(split)):
         return [f'{data.name} has {len(data.indices("all")):,} images in all; split "all" judges every one']
     return []
 
@@ -259,12 +260,6 @@ def plain_result(result: dict[str, Any]) -> dict[str, Any]:
     """What of evaluate's result JSON can hold: all but images and the like; the confusion matrix as lists."""
     found = {key: value.tolist() if key == "confusion" else value for key, value in result.items()}
     return {key: value for key, value in found.items() if is_plain(value)}
-
-
-def is_plain(value: Any, kinds: type | UnionType = int | float | str | None) -> bool:
-    """Whether a value, or all in a list or dictionary of any depth, are of these kinds."""
-    values = value.values() if isinstance(value, dict) else value
-    return all(is_plain(item, kinds) for item in values) if isinstance(value, dict | list) else isinstance(value, kinds)
 
 
 def _numbers(run_or_model: Any, model, data) -> np.ndarray | None:

@@ -419,7 +419,7 @@ def test_tf_data_sets_are_trained_on_judged_and_predicted(tmp_path):
         load_data(dataset.map(lambda image, label: (image * 255, label)))
     with pytest.raises(DataError, match=r"has elements \(image, label\)"):
         load_data(dataset.map(lambda image, label: image))
-    with pytest.raises(UsageError, match="was trained on arrays|which it does not keep"):
+    with pytest.raises(UsageError, match=r"was trained on .*which it does not keep"):
         load_run(run.path).load_data()
 
 
@@ -460,6 +460,25 @@ def test_a_folder_of_one_class_judges_a_run(tmp_path):
     with pytest.raises(DataError, match="put the images of each class into a sub-folder"):
         evaluate(run, tmp_path / "none", split="all")
     assert scan(tmp_path / "one", ["cat", "dog"]).targets.tolist() == [1] * 5
+
+
+def test_class_names_that_cannot_be_printed_are_those_of_a_run_all_the_same(tmp_path):
+    for name in ("cat\x1b[2J", "d\u202eog"):
+        for i in range(8):
+            photo(tmp_path / "set" / name / f"{i}.png")
+    run = train(**SMALL, data=tmp_path / "set", epochs=1, out=tmp_path / "run")
+    assert run.class_names == [r"cat\x1b[2J", r"d\u202eog"]
+    assert evaluate(load_run(run.path), tmp_path / "set", split="all")["images"] == 16
+
+
+def test_eight_bits_for_a_net_of_more_and_dark_sixteen_bits_are_told(tmp_path):
+    run = train(**SMALL, data=folder_of(tmp_path / "set", cat=9, dog=9), epochs=1, out=tmp_path / "run")
+    deep(tmp_path / "dark.png", 300)
+    with pytest.warns(UserWarning, match="dark.png uses values up to 3.. of 65535, and so is nearly black here"):
+        predict(run, tmp_path / "dark.png")
+    run.config["data_options"]["value_range"] = [280, 390]
+    with pytest.warns(UserWarning, match="trained on images of more than 8 bits, .*; this has 8 bits"):
+        predict(run, tmp_path / "set/cat/00.png")
 
 
 def test_fit_is_kept_and_used_again(tmp_path):

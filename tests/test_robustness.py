@@ -2,6 +2,7 @@
 
 import configparser
 import html
+import io
 import json
 import os
 import pickle
@@ -9,13 +10,18 @@ import re
 import subprocess
 import sys
 import unicodedata
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import font_manager
 from PIL import Image
 
 from cnn_zoo import (
@@ -357,6 +363,40 @@ def test_every_net_takes_free_sides_or_says_that_it_must_know_them():
         assert build_model("vgg11", (None, None, 1), include_top=False, pooling="avg", compile=False)
 
 
+@pytest.mark.parametrize("name", ["lenet5", "conv_stack", "zoonet", "vgg_slim", "resnet20"])
+def test_the_steps_of_grad_cam_as_keras_shows_it_work_on_chains_and_graphs(name):
+    model = build_model(name, (32, 32, 3), filters=[4] * {"vgg_slim": 5, "resnet20": 3}.get(name, 2))
+    assert isinstance(model, keras.Sequential) == (name != "resnet20")
+    image = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    layer = [layer.name for layer in model.layers if "conv" in layer.name][-1]
+    grad_model = keras.models.Model(model.inputs, [model.get_layer(layer).output, model.output])
+    with tf.GradientTape() as tape:
+        maps, found = grad_model(image)
+        score = tf.reduce_max(found, axis=1)
+    gradients = tape.gradient(score, maps)
+    assert np.abs(gradients).max() > 0
+    np.testing.assert_allclose(found, model(image), atol=1e-6)
+    assert model.input is model.inputs[0]
+    assert model.output_names == ["predictions"]
+    assert model.output is model.outputs[0]
+
+
+def test_a_chain_stays_one_that_keras_saves_nests_shows_and_changes(tmp_path):
+    model = build_model("lenet5")
+    nested = keras.Sequential([model, keras.layers.Dense(2)])
+    outer = keras.Model(inputs := keras.Input((28, 28, 1)), keras.layers.Dense(2)(model(inputs)))
+    for whole in (model, nested, outer, keras.models.clone_model(outer)):
+        whole.save(tmp_path / "model.keras")
+        image = np.random.default_rng(0).random((1, 28, 28, 1), np.float32)
+        again = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(again(image), whole(image))
+        whole.summary(print_fn=lambda text: None, expand_nested=True)
+    model.pop()
+    assert model.output.shape == (None, 84)
+    history = build_model("lenet5").fit(np.zeros((8, 28, 28, 1)), np.zeros(8), verbose=0).history
+    assert set(history) == {"accuracy", "loss"}
+
+
 MIRRORED = """
 import sys, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -386,3 +426,66 @@ print(run.history["loss"][0] == whole.history["loss"][0], abs(run.history["loss"
 def test_training_inside_a_mirrored_strategy_and_going_on_outside_of_it(tmp_path):
     done = subprocess.run([sys.executable, "-c", MIRRORED], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == "6 2 6 1000\nTrue True\n", done.stderr
+
+
+HAN = "健康病害"
+
+
+def make_font(path, family, letters, style="Regular"):
+    """A font whose glyphs are bars, so that a test needs none installed."""
+    builder, pen = FontBuilder(1000, isTTF=True), TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for point in ((100, 800), (300, 800), (300, 0)):
+        pen.lineTo(point)
+    pen.closePath()
+    bar, names = pen.glyph(), [".notdef", *(f"u{ord(letter):X}" for letter in letters)]
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(letter): name for letter, name in zip(letters, names[1:], strict=True)})
+    builder.setupGlyf(dict.fromkeys(names, bar))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (1000, 100)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": family, "styleName": style})
+    builder.setupOS2(sTypoAscender=800, sTypoDescender=-200)
+    builder.setupPost()
+    builder.save(path)
+    font_manager.fontManager.addfont(path)
+
+
+@pytest.fixture
+def no_font_of_han(monkeypatch):
+    """As where no font of this script is installed; those that a test adds are forgotten after it."""
+    known = [font for font in font_manager.fontManager.ttflist if "DejaVu" in font.name]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", known)
+
+
+def drawn(names):
+    figure = plots.confusion(np.array([[5, 1], [0, 6]]), names)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pixels = figure._repr_png_()
+        figure.savefig(io.BytesIO())
+    return figure, pixels, [str(warning.message) for warning in caught]
+
+
+def test_letters_that_no_font_has_are_named_once_in_a_figure(no_font_of_han):
+    _, _, said = drawn(["健康", "病害"])
+    assert said == [
+        "no installed font has 健害康病 (CJK): the figure shows boxes for them; "
+        "install a font of that script, such as one of Noto's"
+    ]
+    assert drawn(["é ß ж ω", "→ ☃"])[2] == []  # which matplotlib's own font has
+
+
+def test_a_font_that_has_the_letters_is_taken_of_those_that_are_installed(no_font_of_han, tmp_path):
+    without = drawn(["健康", "病害"])[1]
+    make_font(tmp_path / "a.ttf", "Aaa Sans", "健康", style="Bold")
+    make_font(tmp_path / "b.ttf", "Bbb Serif", HAN)
+    make_font(tmp_path / "c.ttf", "Ccc Sans", HAN)
+    make_font(tmp_path / "d.ttf", "Ddd Sans", "abc")
+    figure, pixels, said = drawn(["健康", "病害"])
+    families = {tuple(text.get_fontfamily()) for text in figure.axes[0].get_xticklabels()}
+    assert families == {("sans-serif", "Ccc Sans")}
+    assert said == []
+    assert pixels != without
+    assert figure.axes[0].title.get_fontfamily() == ["sans-serif"]
+    assert drawn(["健の", "病"])[2][0].startswith("no installed font has の (HIRAGANA)")

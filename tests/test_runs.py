@@ -194,7 +194,7 @@ def test_a_run_of_a_folder_judges_others_by_the_names_of_classes_and_not_itself_
     judged = dict(zip(run.class_names, result["confusion"].sum(1).tolist(), strict=True))
     assert judged == {"dark": 0} | dict(zip(other.class_names, other.class_counts("test"), strict=True))
     (tmp_path / "two/dim").rename(tmp_path / "two/unheard")
-    with pytest.raises(DataError, match="a class .unheard., which is not known: known are dark, dim, light"):
+    with pytest.raises(DataError, match=r"a class .unheard., which is not known: known are dark, dim, light"):
         evaluate(run, tmp_path / "two")
     shutil.copy(photos / "dim/1.png", photos / "dim/new.png")
     with pytest.raises(DataError, match="has changed since"):

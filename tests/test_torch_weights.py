@@ -3,7 +3,7 @@ in test_authorities.py, where PyTorch is."""
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from cnn_zoo import build_model, load_torch_weights
 from cnn_zoo.core.errors import MissingError, RunError, UsageError
@@ -31,6 +31,12 @@ def test_what_does_not_fit_is_listed_and_the_model_left_alone(tmp_path):
     with pytest.raises(RunError, match='for images this small build it with layout="paper"'):
         small = build_model("resnet18", (64, 64, 3), num_classes=1000, compile=False)
         load_torch_weights(small, tmp_path / "resnet18.safetensors")
+    whole = load_file(tmp_path / "resnet18.safetensors")
+    renamed = {name.replace("fc.", "linear."): tensor for name, tensor in whole.items()}
+    for strange in (renamed, {f"module.{name}": tensor for name, tensor in whole.items()}):
+        with pytest.raises(RunError) as caught:  # the layout is not what is wrong with these
+            load_torch_weights(small, strange)
+        assert "layout" not in str(caught.value)
 
 
 def test_files_that_are_not_safetensors_are_refused(tmp_path):

@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: dict[str, Any]) -> None:
     """Write a JSON file atomically, with the SHA-256 of everything else in it as its last entry."""
     write_text(path, _sealed_json(value))
+
+
+def is_plain(value: Any, kinds: type | UnionType = int | float | str | None) -> bool:
+    """Whether a value, or all in a list or dictionary of any depth, are of these kinds."""
+    values = value.values() if isinstance(value, dict) else value
+    return all(is_plain(item, kinds) for item in values) if isinstance(value, dict | list) else isinstance(value, kinds)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import DataError
+from ..core.text import printable
 from .files import files_in, folders, ignored, words_for
 from .listing import Listing
 
@@ -45,11 +46,12 @@ def read(target: str, *, name, groups, class_names) -> Listing:
 def scan(root: Path, known: list[str] | None = None) -> Listing:
     """The files of every class and split, in an order that depends on the names alone."""
     split_roots, notes = _split_roots(root)
-    class_names = [folder.name for folder in folders(split_roots.get("train", root))]
+    names = {split: {printable(f.name): f for f in folders(split_root)} for split, split_root in split_roots.items()}
+    class_names = list(names.get("train", names[next(iter(names))]))
     if known is None and len(class_names) < 2:
         raise DataError(_too_few(root, split_roots, class_names))
     if known is not None:
-        inside = {folder.name for split_root in split_roots.values() for folder in folders(split_root)}
+        inside = set().union(*names.values())
         strange = sorted(inside - set(known))
         if strange:
             raise DataError(f"{root} has a class {strange[0]!r}, which is not known: known are {', '.join(known)}")
@@ -58,10 +60,10 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
         class_names = list(known)
     paths, labels, split_of, left = [], [], [], Counter()
     for split, split_root in split_roots.items():
-        inside = {folder.name for folder in folders(split_root)}
+        inside = names[split]
         if not inside:
             raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
-        for extra in sorted(inside - set(class_names)):
+        for extra in sorted(inside.keys() - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
         left.update(
             "hidden or system folders" if path.is_dir() else "hidden or system files"
@@ -69,7 +71,7 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
             if ignored(path.name)
         )
         for label, class_name in enumerate(class_names):
-            found = files_in(split_root / class_name, left) if class_name in inside else []
+            found = files_in(inside[class_name], left) if class_name in inside else []
             if not found and known is None and split in ("all", "train"):
                 raise DataError(f"{split_root / class_name}: no images; every class needs some")
             paths, labels = paths + found, labels + [label] * len(found)

@@ -6,6 +6,7 @@ stage1_pool … avg_pool, fc1, predictions. Nets are of the rank of spec.input_s
 images (height, width, channels) or videos (frames, height, width, channels).
 """
 
+import weakref
 from collections.abc import Callable, Iterable
 
 import keras
@@ -166,9 +167,25 @@ def split(x, parts: int, name: str) -> list:
     return split
 
 
+class _Ends:
+    """By which a keras.Sequential has `input` and `output` as a keras.Model has, which tools that explain nets ask for.
+
+    They are the tensors between its layers, and not those of a call of it, through which no gradient reaches a layer.
+    """
+
+    def __init__(self, model):
+        self.model = weakref.ref(model)
+
+    input_tensors = property(lambda self: list(self.model().inputs))
+    output_tensors = property(lambda self: list(self.model().outputs))
+
+
 def assemble(spec: Spec, steps: list[Callable]) -> keras.Model:
     """A keras.Sequential if every step is a layer, a functional keras.Model if some are functions."""
     inputs = keras.Input(spec.input_shape, name="image")
     if all(isinstance(step, layers.Layer) for step in steps):
-        return keras.Sequential([inputs, *steps], name=spec.name)
+        model = keras.Sequential([inputs, *steps], name=spec.name)
+        model._inbound_nodes.append(_Ends(model))  # there is no public name for it
+        model.output_names = [steps[-1].name]
+        return model
     return keras.Model(inputs, apply(inputs, steps), name=spec.name)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import MissingError, RunError, UsageError, reason
+from ..core.text import shown
 from ..models.registry import SMALL_BELOW, entry, list_models
 from ..nn.inspection import HEADS, block_of, whole_model
 
@@ -66,7 +67,8 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
     if problems:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         small = any(side and side < SMALL_BELOW for side in model.input_shape[1:3])
-        hint = '; for images this small build it with layout="paper"' * small
+        stem = small and wanted.keys() <= tensors.keys()  # the same net, but for the shapes of a few weights
+        hint = '; for images this small build it with layout="paper"' * stem
         raise RunError(f"these weights do not fit {model.name}: {'; '.join(problems[:10])}{more}{hint}")
     for variable, value in values:
         variable.assign(value)
@@ -93,9 +95,9 @@ def _other_classes(model, wanted, tensors) -> int | None:
 
 def _read(source: Any) -> dict[str, np.ndarray]:
     if isinstance(source, Mapping):
-        return {str(name): _floats(tensor, f"{name!r:.80}") for name, tensor in source.items()}
+        return {str(name): _floats(tensor, shown(name)) for name, tensor in source.items()}
     if not isinstance(source, str | os.PathLike):
-        raise UsageError(f"weights are a .safetensors file or a mapping of names to arrays; got {source!r:.80}")
+        raise UsageError(f"weights are a .safetensors file or a mapping of names to arrays; got {shown(source)}")
     path = Path(os.fspath(source))
     if path.suffix != ".safetensors":
         raise RunError(f"{path}: only .safetensors files are read; pickled ones could run code")
