@@ -300,7 +300,7 @@ def _broken_headers(paths: list[str], args) -> dict[str, Exception]:
         raise DataError(f"none of the files could be read: {broken[paths[0]]}")
     if broken and not (args.skip_broken and len(broken) < len(paths)):
         first, more = next(iter(broken.values())), f" (and {len(broken) - 1:,} more)" * (len(broken) > 1)
-        raise type(first)(f"{first}{more}")
+        raise type(first)(f"{first}{more}" + "; --skip-broken leaves such files out" * (len(paths) > 1))
     return broken
 
 
