@@ -16,7 +16,7 @@ from cnn_zoo import commands, inference
 from cnn_zoo.cli import main
 from cnn_zoo.core.files import csv_rows
 from cnn_zoo.data import images as images_module
-from conftest import run_cli
+from conftest import ROOT, run_cli
 
 
 def cli(capsys, *arguments):
@@ -236,3 +236,14 @@ def test_progress_is_told_now_and_then_and_on_a_terminal_in_one_line(monkeypatch
     for done in (1999, 2000):
         say(done)
     assert capsys.readouterr().err == "1,999 of 2,000 images\r2,000 of 2,000 images\n"
+
+
+def test_the_table_of_awkward_folders_says_what_happens(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import folders
+
+    rows = {row["folder"]: row["cnn_zoo"] for row in table(folders.RESULTS)}
+    assert rows.keys() == folders.CASES.keys()
+    for text, said in rows.items():
+        (found,) = folders.looked_at(text, folders.here)
+        assert found.split("(")[0] == said.split("(")[0], text  # in brackets: words of Pillow
