@@ -18,6 +18,11 @@ RUBBISH = re.compile(
     re.IGNORECASE,
 )
 
+TEXTS = (  # beside images they are about them
+    ".txt", ".csv", ".tsv", ".json", ".xml", ".xls", ".xlsx", ".ods", ".doc", ".docx", ".md", ".htm", ".html", ".url",
+    ".log", ".yaml", ".yml", ".py", ".ipynb",
+)  # fmt: skip
+
 
 def ignored(name: str) -> bool:
     """Whether a file or folder of that name is rubbish."""
@@ -58,6 +63,8 @@ def _walk(folder: Path, left: Counter, seen: set[tuple[int, int]]) -> Iterator[P
             left[kind_of(path)] += 1
         elif path.is_dir():
             yield from _walk(path, left, seen)
+        elif path.is_file() and path.suffix.lower() in TEXTS:
+            left["texts and tables"] += 1
         elif path.is_file():
             yield path
         else:
@@ -76,7 +83,7 @@ def words_for(left: Counter) -> list[str]:
 
 
 def _one(kind: str) -> str:
-    return re.sub(r"s\b", "", kind.replace("that were", "that was"), count=1)
+    return "text or table" if kind.startswith("texts") else re.sub(r"s\b", "", kind.replace("were", "was"), count=1)
 
 
 def image_files(folder: str | os.PathLike) -> tuple[list[Path], list[str]]:
