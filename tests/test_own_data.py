@@ -114,13 +114,14 @@ RUBBISH = (
 def test_what_programs_leave_behind_is_left_out_at_every_depth_and_counted(inside, tmp_path):
     folder_of(tmp_path, cat=6, dog=6)
     photo(tmp_path / "cat/deeper/7.png")
+    (tmp_path / "cat/labels.TXT").write_text("cats")
     for name in RUBBISH:
         path = tmp_path / inside / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((tmp_path / "dog/00.png").read_bytes())
     data = load_data(tmp_path)
     assert (data.class_names, data.class_counts("all")) == (["cat", "dog"], [7, 6])
-    assert data.notes == ["left out: 5 hidden or system files, 11 hidden or system folders"]
+    assert data.notes == ["left out: 5 hidden or system files, 11 hidden or system folders, 1 text or table"]
     assert not any(map(ignored, ("cat", "1.png", "5$ note", "@home", "test_tube", "lost", "photo 1.jpg")))
 
 
@@ -509,4 +510,7 @@ def test_bytes_of_an_upload_are_predicted(tmp_path):
     run = train(**SMALL, data=folder_of(tmp_path / "set", cat=20, dog=20), epochs=1, out=tmp_path / "run")
     path = tmp_path / "set/dog/00.png"
     upload = path.read_bytes()
-    assert predict(run, upload) == predict(run, path) == predict(run, io.BytesIO(upload)) == predict(run, [upload])
+    ((name, share),) = predict(run, path)
+    for holder in (upload, io.BytesIO(upload), [upload]):
+        ((same, of_it),) = predict(run, holder)
+        assert (same, of_it) == (name, pytest.approx(share, abs=1e-5))
