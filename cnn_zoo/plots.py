@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as PlainFigure
 from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.text import Text
 
 from .core.files import atomic
+from .core.fonts import choose_fonts, warn_of
 from .core.text import printable
 from .nn.inspection import block_of, stage_of, step_of
 
@@ -29,7 +32,20 @@ STYLE = {
 
 
 class Figure(PlainFigure):
-    """A figure that notebooks show as it is, whether or not pyplot was asked for one before."""
+    """A figure that notebooks show as it is, pyplot or not, and whose texts may be in any script."""
+
+    lacking = ""  # letters that no font has
+
+    def draw(self, renderer) -> None:
+        for axes in self.findobj(Axes):  # which make the texts of their ticks now
+            _ = axes.get_xticklabels(), axes.get_yticklabels()
+        lacking = choose_fonts(self.findobj(Text))
+        if lacking != self.lacking:  # once a figure, which is drawn twice for its layout
+            warn_of(lacking)
+            self.lacking = lacking
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # which has been said
+            super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -49,8 +65,7 @@ def new_figure(width: float, height: float, title: str | None = None) -> Iterato
 
 def save(figure: Figure, path) -> None:
     """Write a figure as PNG, whole or not at all."""
-    with atomic(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # class names may be in any script; a box stands for it
+    with atomic(path) as temporary:
         figure.savefig(temporary)
 
 

@@ -2,6 +2,7 @@
 
 import configparser
 import html
+import io
 import json
 import os
 import pickle
@@ -9,14 +10,18 @@ import re
 import subprocess
 import sys
 import unicodedata
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import font_manager
 from PIL import Image
 
 from cnn_zoo import (
@@ -421,3 +426,66 @@ print(run.history["loss"][0] == whole.history["loss"][0], abs(run.history["loss"
 def test_training_inside_a_mirrored_strategy_and_going_on_outside_of_it(tmp_path):
     done = subprocess.run([sys.executable, "-c", MIRRORED], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == "6 2 6 1000\nTrue True\n", done.stderr
+
+
+HAN = "健康病害"
+
+
+def make_font(path, family, letters, style="Regular"):
+    """A font whose glyphs are bars, so that a test needs none installed."""
+    builder, pen = FontBuilder(1000, isTTF=True), TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for point in ((100, 800), (300, 800), (300, 0)):
+        pen.lineTo(point)
+    pen.closePath()
+    bar, names = pen.glyph(), [".notdef", *(f"u{ord(letter):X}" for letter in letters)]
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(letter): name for letter, name in zip(letters, names[1:], strict=True)})
+    builder.setupGlyf(dict.fromkeys(names, bar))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (1000, 100)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": family, "styleName": style})
+    builder.setupOS2(sTypoAscender=800, sTypoDescender=-200)
+    builder.setupPost()
+    builder.save(path)
+    font_manager.fontManager.addfont(path)
+
+
+@pytest.fixture
+def no_font_of_han(monkeypatch):
+    """As where no font of this script is installed; those that a test adds are forgotten after it."""
+    known = [font for font in font_manager.fontManager.ttflist if "DejaVu" in font.name]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", known)
+
+
+def drawn(names):
+    figure = plots.confusion(np.array([[5, 1], [0, 6]]), names)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pixels = figure._repr_png_()
+        figure.savefig(io.BytesIO())
+    return figure, pixels, [str(warning.message) for warning in caught]
+
+
+def test_letters_that_no_font_has_are_named_once_in_a_figure(no_font_of_han):
+    _, _, said = drawn(["健康", "病害"])
+    assert said == [
+        "no installed font has 健害康病 (CJK): the figure shows boxes for them; "
+        "install a font of that script, such as one of Noto's"
+    ]
+    assert drawn(["é ß ж ω", "→ ☃"])[2] == []  # which matplotlib's own font has
+
+
+def test_a_font_that_has_the_letters_is_taken_of_those_that_are_installed(no_font_of_han, tmp_path):
+    without = drawn(["健康", "病害"])[1]
+    make_font(tmp_path / "a.ttf", "Aaa Sans", "健康", style="Bold")
+    make_font(tmp_path / "b.ttf", "Bbb Serif", HAN)
+    make_font(tmp_path / "c.ttf", "Ccc Sans", HAN)
+    make_font(tmp_path / "d.ttf", "Ddd Sans", "abc")
+    figure, pixels, said = drawn(["健康", "病害"])
+    families = {tuple(text.get_fontfamily()) for text in figure.axes[0].get_xticklabels()}
+    assert families == {("sans-serif", "Ccc Sans")}
+    assert said == []
+    assert pixels != without
+    assert figure.axes[0].title.get_fontfamily() == ["sans-serif"]
+    assert drawn(["健の", "病"])[2][0].startswith("no installed font has の (HIRAGANA)")

@@ -23,7 +23,7 @@ from .errors import MissingError, RunError, reason
 TEMPORARY = ".cnn_zoo-"  # how the names of half-written files begin: nobody else's, for they are removed
 CHECKSUM = "cnn_zoo_sha256"  # in the header, of everything else
 TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # a byte of a file name that is not UTF-8 is \udcXX
-MAX_RECORD = 50_000_000  # bytes of a JSON or CSV file
+MAX_RECORD = 10_000_000  # bytes of a JSON or CSV file
 
 
 @contextlib.contextmanager

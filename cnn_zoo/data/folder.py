@@ -9,7 +9,8 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..core.text import printable
-from .files import files_in, folders, ignored, words_for
+from . import files
+from .files import files_in, folders, ignored, kind_of, words_for
 from .listing import Listing
 
 SPLIT_WORDS = {  # in the names of folders
@@ -65,11 +66,7 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
             raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
         for extra in sorted(inside.keys() - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
-        left.update(
-            "hidden or system folders" if path.is_dir() else "hidden or system files"
-            for path in split_root.iterdir()
-            if ignored(path.name)
-        )
+        left.update(kind_of(path) for path in files.inside(split_root) if ignored(path.name))
         for label, class_name in enumerate(class_names):
             found = files_in(inside[class_name], left) if class_name in inside else []
             if not found and known is None and split in ("all", "train"):
@@ -124,7 +121,9 @@ def _split_roots(root: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in ENDINGS and path.is_file() for path in folder.iterdir() if not ignored(path.name))
+    return any(
+        path.suffix.lower() in ENDINGS and path.is_file() for path in files.inside(folder) if not ignored(path.name)
+    )
 
 
 def _too_few(root: Path, split_roots: dict[str, Path], class_names: list[str]) -> str:
@@ -139,7 +138,7 @@ def _too_few(root: Path, split_roots: dict[str, Path], class_names: list[str]) -
 
 
 def _what_is_in(folder: Path) -> str:
-    files = [path.name for path in folder.iterdir() if path.is_file() and not ignored(path.name)]
-    tables = [name for name in files if name.lower().endswith((".csv", ".tsv"))]
-    found = f", but {len(files):,} file{'s' * (len(files) > 1)}" if files else ""
+    names = [path.name for path in files.inside(folder) if path.is_file() and not ignored(path.name)]
+    tables = [name for name in names if name.lower().endswith((".csv", ".tsv"))]
+    found = f", but {len(names):,} file{'s' * (len(names) > 1)}" if names else ""
     return found + (f"; to read labels from a table, give {folder / tables[0]}" if tables else "")
