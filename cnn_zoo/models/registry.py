@@ -19,6 +19,7 @@ from ..core.errors import UsageError, unknown
 from ..core.machine import quiet_import
 
 BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most families
+SAME_FAMILIES = {"multilabel": "classification"}  # tasks that need another head alone
 LAYOUTS = ("auto", "paper", "small")
 SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
 INPUTS = {  # by the rank of the kernels
@@ -92,6 +93,7 @@ def catalogue() -> list[dict[str, str]]:
 def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
     """Names of the models that match a shell pattern such as "*resnet*", of one task or of all, sorted."""
     tasks = {row["name"]: row["task"] for row in catalogue()} | {e.name: e.task for e in _ENTRIES.values()}
+    task = SAME_FAMILIES.get(task, task)
     return sorted(name for name in fnmatch.filter(tasks, pattern) if task in (None, tasks[name]))
 
 
