@@ -17,12 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MissingError, RunError, reason
+from .errors import MissingError, RunError, UsageError, reason
+from .text import shown
 
 TEMPORARY = ".cnn_zoo-"  # how the names of half-written files begin: nobody else's, for they are removed
 CHECKSUM = "cnn_zoo_sha256"  # in the header, of everything else
 TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # a byte of a file name that is not UTF-8 is \udcXX
 MAX_RECORD = 50_000_000  # bytes of a JSON or CSV file
+
+
+def as_path(name: str, value: Any) -> Path:
+    """The value as a path that the system can take, whether or not something is there, else UsageError."""
+    try:
+        path = Path(value)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            os.lstat(path)
+    except (TypeError, ValueError, OSError) as error:  # of NUL, of other kinds; names of thousands of letters, loops
+        raise UsageError(f"{name} must be a path; got {shown(value)} ({reason(error, 60)})") from None
+    return path
 
 
 @contextlib.contextmanager
