@@ -122,7 +122,9 @@ def data_facts(data) -> list[tuple[str, str]]:
         kinds = Counter(f"{h.format} {'16-bit ' * h.wide}{'colour' if h.colour else 'grey'}" for h in headers)
         facts.append(("formats", ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())))
     mean, deviation = (", ".join(f"{value:.4f}" for value in data.statistics[key]) for key in ("mean", "std"))
-    facts.append(("values", f"training images in [0, 1]: mean {mean}, standard deviation {deviation}"))
+    some = data.sample(1000)
+    found = f"{some.min() / 255:.2f} to {some.max() / 255:.2f}, mean {mean}, standard deviation {deviation}"
+    facts.append(("values", f"training images {found}"))
     if data.files and data.duplicates:
         pairs = len(data.duplicates)
         one, other = (data.files[place] for place in data.duplicates[0])

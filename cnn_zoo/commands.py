@@ -181,6 +181,8 @@ def do_evaluate(args) -> None:
         check_data_name(args.data)
     if args.json:
         check_new_file(args.json)
+    if args.specificity is not None:
+        check_number("specificity", args.specificity, most=1)
     from .runs import load_run, read_config
 
     read_config(Path(args.run_folder))  # what is no run is told before the framework is loaded
@@ -202,7 +204,11 @@ def do_evaluate(args) -> None:
     table = task.table(result)
     if table:
         rows = [tuple(map(printable, row)) for row in table.rows]
-        print("\n".join(["", text_table(table.heads, rows, right=range(1, len(table.heads))), table.text]))
+        print(
+            "\n".join(
+                ["", text_table(table.heads, rows, right=range(1, len(table.heads))), *filter(None, [table.text])]
+            )
+        )
     if args.json:
         write_text(args.json, json.dumps(plain_result(result), indent=2, allow_nan=False) + "\n")
 
@@ -227,8 +233,6 @@ def do_predict(args) -> int:
     from .runs import load_run, read_config
 
     read_config(Path(args.run_folder))  # what is no run is told before thousands of files are looked at
-    from .data.images import for_each_file, read_image
-    from .data.pictures import read_header
     from .data.table import all_files
 
     paths, notes = all_files(args.images)
@@ -236,14 +240,7 @@ def do_predict(args) -> int:
         print(printable(note), file=sys.stderr)
     if args.draw and len(paths) > 1:
         raise UsageError(f"--draw is for one image; got {len(paths)}")
-    look = _Progress(len(paths), "files looked at")
-    headers = for_each_file(lambda _, path: read_header(path, args.max_pixels), paths, look)
-    broken = {path: found for path, found in zip(paths, headers, strict=True) if isinstance(found, Exception)}
-    if broken and not args.skip_broken:  # before the framework is loaded
-        first, more = next(iter(broken.values())), f" (and {len(broken) - 1:,} more)" * (len(broken) > 1)
-        raise type(first)(f"{first}{more}")
-    if len(broken) == len(paths):
-        raise DataError(f"none of the files could be read: {broken[paths[0]]}")
+    broken = _broken_headers(paths, args)  # before the framework is loaded
     run = load_run(args.run_folder)
     from .inference import predictions, reading_of
     from .tasks import get_task
@@ -272,8 +269,9 @@ def do_predict(args) -> int:
                 row |= task.record(found, run.class_names)
             else:
                 print(f"{printable(path):{longest}}  {printable(task.text(found, run.class_names))}")
-            if args.draw:
+            if args.draw and path not in broken:
                 from . import plots
+                from .data.images import read_image
 
                 options = {"max_pixels": args.max_pixels, "value_range": reading_of(run.config)["value_range"]}
                 plots.save(task.draw(read_image(path, **options), found, run.class_names), args.draw)
@@ -290,6 +288,22 @@ def do_predict(args) -> int:
     return int(bool(broken))
 
 
+def _broken_headers(paths: list[str], args) -> dict[str, Exception]:
+    """What is wrong with files, as far as their headers tell; raised, unless --skip-broken leaves some to be read."""
+    from .data.images import for_each_file
+    from .data.pictures import read_header
+
+    look = _Progress(len(paths), "files looked at")
+    headers = for_each_file(lambda _, path: read_header(path, args.max_pixels), paths, look)
+    broken = {path: found for path, found in zip(paths, headers, strict=True) if isinstance(found, Exception)}
+    if len(broken) == len(paths) > 1:
+        raise DataError(f"none of the files could be read: {broken[paths[0]]}")
+    if broken and not (args.skip_broken and len(broken) < len(paths)):
+        first, more = next(iter(broken.values())), f" (and {len(broken) - 1:,} more)" * (len(broken) > 1)
+        raise type(first)(f"{first}{more}")
+    return broken
+
+
 class _Progress:
     """How far the work is, on standard error: on a terminal in a line that changes, else a line every ten seconds."""
 
@@ -298,9 +312,10 @@ class _Progress:
         self.terminal = bool(sys.stderr and sys.stderr.isatty())
 
     def __call__(self, done: int) -> None:
-        late = time.monotonic() - self.since > (0.5 if self.terminal else 10)
+        now = time.monotonic()
+        late = now - self.since > (0.5 if self.terminal else 10)
         if late or (self.shown and self.terminal and done == self.total):
-            self.shown, self.since = True, time.monotonic()
+            self.shown, self.since = True, now
             end = "\r" if self.terminal and done < self.total else "\n"
             print(f"{done:,} of {self.total:,} {self.what}", end=end, file=sys.stderr, flush=True)
 

@@ -1,17 +1,16 @@
 """Using a trained model: predict what images show, evaluate on a data set. Both go batch by batch."""
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator
-from types import UnionType
 from typing import Any
 
 import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
+from .core.files import is_plain
 from .core.text import shown
 from .data.images import FITS, at_once, batches_of
-from .data.sources import training_images_of
+from .data.sources import SOURCES, training_images_of
 from .nn.calls import call
 from .nn.inspection import has_logits
 from .tasks import task_of
@@ -135,7 +134,7 @@ def evaluate(
 
     Args:
         run_or_model: a Run, or a model of images.
-        data: what load_data returned; for a Run also a name or a folder, or None, the data set it was trained on.
+        data: what load_data returned, or takes; for a Run also None, the data set it was trained on.
         split: "train", "validation" or "test"; or "all", every image, for a data set that the net has not seen.
         specificity: at which the sensitivity of each class is given; None: 0.95.
 
@@ -156,22 +155,34 @@ def evaluate(
         UsageError: no such model, no data, targets of another kind, or no such split.
         DataError: an empty split, or images or classes that the model does not know.
     """
-    if hasattr(run_or_model, "load_data") and (data is None or isinstance(data, str | os.PathLike)):
-        data = run_or_model.load_data(data)
+    if not hasattr(data, "splits"):
+        data = _loaded(run_or_model, data)
     result = judge_split(run_or_model, data, split, specificity=specificity).result()
     known = _cautions(run_or_model, data, split)
-    seen = _seen_elsewhere(_trained_on(run_or_model), data.name, split)
+    seen = _seen_elsewhere(_trained_on(run_or_model), data.folder or data.name, split)
     if seen:
         warnings.warn(seen, SeenImages, stacklevel=2)
     notes = [*filter(None, [seen]), *known, *result.get("notes", [])]
     return result | {"judged": _in_words(result, data, split), "notes": notes}
 
 
+def _loaded(run_or_model: Any, data: Any):
+    """A data set as the model takes it."""
+    if hasattr(run_or_model, "load_data"):
+        return run_or_model.load_data(data)
+    if data is None:
+        raise UsageError("evaluate(model) needs a data set; only a run knows its own")
+    from .data.pipeline import load_data
+
+    height, width, channels = image_model(run_or_model).input_shape[1:]
+    names, size = known_names(run_or_model, image_model(run_or_model)), (height or None) and (height, width)
+    target = task_of(run_or_model).target
+    return load_data(data, target=target, image_size=size, channels=channels, class_names=names)
+
+
 def judge_split(run_or_model: Any, data: Any, split: str, judge: Any = None, *, specificity: float | None = None):
     """A Judge of the task, or the one given, which goes on counting, after a split of the data; see evaluate."""
     model = image_model(run_or_model)
-    if not hasattr(data, "splits"):
-        raise UsageError("evaluate(model) needs data from load_data; only a run knows its own")
     check_choice("split", split, (*data.splits, "all"))
     if not len(data.indices(split)):
         raise DataError(f"{data.name} has no images in its {split} split")
@@ -229,18 +240,19 @@ def _seen_elsewhere(trained: str, name: str, split: str) -> str | None:
 
 def _cautions(run_or_model: Any, data, split: str) -> list[str]:
     """Lines to stand beside the numbers: what of the data the net knows already, and what was not judged."""
-    trained, own = _trained_on(run_or_model), data.folder or data.name
-    if trained and trained == own:
+    known, config = bool(data.folder) or data.name in SOURCES, getattr(run_or_model, "config", None) or {}
+    same = _trained_on(run_or_model) == (data.folder or data.name)
+    if same and (known or config.get("images") == data.digest):
         if split == "validation":
             return [f"the validation split of {data.name} is what epochs and recipes are chosen by: no test of the net"]
         if split != "test":
             these = {"train": "these are", "all": "among these are"}[split]
             return [f"{these} the images that the net was trained on: the numbers say little of others"]
-        asked = getattr(run_or_model, "config", {}).get("data_options", {})
+        asked = config.get("data_options", data.options)
         splits = [[str(options.get("groups")), *(options.get("fold") or ())] for options in (asked, data.options)]
         if splits[0] != splits[1]:
             return [f"{data.name} is split otherwise than for the training: test images may have been trained on"]
-    elif data.folder and split != "all" and len(data.indices("all")) > len(data.indices(split)):
+    elif data.name not in SOURCES and split != "all" and len(data.indices("all")) > len(data.indices(split)):
         return [f'{data.name} has {len(data.indices("all")):,} images in all; split "all" judges every one']
     return []
 
@@ -249,12 +261,6 @@ def plain_result(result: dict[str, Any]) -> dict[str, Any]:
     """What of evaluate's result JSON can hold: all but images and the like; the confusion matrix as lists."""
     found = {key: value.tolist() if key == "confusion" else value for key, value in result.items()}
     return {key: value for key, value in found.items() if is_plain(value)}
-
-
-def is_plain(value: Any, kinds: type | UnionType = int | float | str | None) -> bool:
-    """Whether a value, or all in a list or dictionary of any depth, are of these kinds."""
-    values = value.values() if isinstance(value, dict) else value
-    return all(is_plain(item, kinds) for item in values) if isinstance(value, dict | list) else isinstance(value, kinds)
 
 
 def _numbers(run_or_model: Any, model, data) -> np.ndarray | None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from .core.errors import RunError, reason
 from .core.files import write_text
 from .core.text import markdown, shell
-from .runs import Run
+from .runs import METRICS, Run
 from .tasks import Table, Task, get_task
 
 FOUND = ("images", "least", "most")  # of a recipe, which the number of epochs follows from
@@ -24,7 +25,11 @@ def summary(run: Run) -> list[tuple[str, str]]:
     result = {key.removeprefix("test_"): value for key, value in metrics.items() if key.startswith("test_")}
     weights = [f"{name} {weight:.3g}" for name, weight in zip(run.class_names, config["class_weight"], strict=False)]
     facts += [("class weights", ", ".join(weights))] * bool(weights)
-    return facts + [(f"test {name}", text) for name, text in task.lines(result)] * bool(result)
+    try:
+        said = task.lines(result) if result else []
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise RunError(f"{run.path / METRICS} does not hold what {task.name} is judged by: {reason(error)}") from None
+    return facts + [(f"test {name}", text) for name, text in said]
 
 
 def _facts(facts: list[tuple[str, str]]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .build import LARGEST_SIDE, build_model
 from .core.errors import DataError, MissingError, RunError, UsageError
-from .core.files import as_path, checksum, read_json, read_text
+from .core.files import as_path, checksum, is_plain, read_json, read_text
 from .core.machine import BFLOAT16_FLAGS, cores, processor_flags
 from .core.text import printable, shown
 from .models.registry import check_model_name
@@ -182,6 +182,7 @@ def read_config(path: Path) -> dict[str, Any]:
     check(config["precision"] in PRECISIONS, f"'precision' must be one of {', '.join(PRECISIONS)}")
     names = config["class_names"]
     check(all(isinstance(name, str) and name == printable(name) for name in names), "'class_names' must be printable")
+    check(all(type(weight) in (int, float) for weight in config["class_weight"]), "'class_weight' must be numbers")
     check(all(isinstance(text, str) for text in config["versions"].values()), "'versions' must be texts")
     strange = config["data_options"].keys() & {"memory_limit", "progress"} | config["model_options"].keys() & RESERVED
     check(not strange, f"has {', '.join(sorted(strange))}, an option that train does not write")
@@ -240,8 +241,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
     for key, value in metrics.items():
         if key in METRICS_TYPES and value < 0:
             raise RunError(f"{path / METRICS}: {key!r} is {value}")
-        if key.startswith("test_") and not isinstance(value, int | float | list | dict | None):
-            raise RunError(f"{path / METRICS}: {key!r} is not a number")
+        if key.startswith("test_") and not is_plain(value, int | float | None):
+            raise RunError(f"{path / METRICS}: {key!r} is not a number, nor numbers alone")
     return metrics
 
 

@@ -18,13 +18,13 @@ from . import report, runs
 from .build import build_model
 from .checkpoints import Diverged, Keeper, State, finite, interruptible
 from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_number, check_seed, unknown
-from .core.files import checksum, only_writer, write_csv, write_json
+from .core.files import checksum, is_plain, only_writer, write_csv, write_json
 from .core.machine import check_memory, lacks_kernels
 from .core.text import printable, shell, shown
 from .data.augment import Augment
 from .data.images import at_once
 from .data.pipeline import Data, load_data
-from .inference import evaluate, is_plain
+from .inference import evaluate
 from .models.registry import check_model_name, entry
 from .nn.costs import layer_rows, macs_if_known
 from .nn.fast import fast_layers

@@ -29,15 +29,18 @@ def main() -> None:
         assert np.allclose(outputs.sum(-1), 1, atol=1e-5), name
     with tempfile.TemporaryDirectory() as folder:
         run = train(
-            "conv_stack", epochs=3, batch_size=100, verbose=0, out=f"{folder}/run", model_options={"batch_norm": True}
-        )
+            "conv_stack", epochs=3, batch_size=100, verbose=0, out=f"{folder}/run", model_options={"batch_norm": True},
+            class_weight={"3": 1.5},
+        )  # fmt: skip
         accuracy, named = run.metrics["test_accuracy"], predict(run, run.load_data().images("test")[:3])
         small = {"model_options": {"filters": [2, 4]}, "data_options": {"counts": [64, 32, 32]}, "verbose": 0}
         masks = train("unet", "scenes", epochs=1, out=f"{folder}/masks", **small)
         assert 0 <= masks.metrics["test_mean_iou"] <= 1
+        several = train("conv_stack", "scenes", task="multilabel", epochs=1, out=f"{folder}/several", **small)
+        assert 0 <= several.metrics["test_average_precision"] <= 1
     assert accuracy > 0.8, accuracy
     assert len(named) == 3
-    print(f"{backend}: {len(families)} builders and two trainings ({time.perf_counter() - begun:.0f} s)")
+    print(f"{backend}: {len(families)} builders and three trainings ({time.perf_counter() - begun:.0f} s)")
 
 
 if __name__ == "__main__":

@@ -5,17 +5,18 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnn_zoo import inference
+from cnn_zoo import commands, inference
 from cnn_zoo.cli import main
 from cnn_zoo.core.files import csv_rows
 from cnn_zoo.data import images as images_module
-from conftest import run_cli
+from conftest import ROOT, run_cli
 
 
 def cli(capsys, *arguments):
@@ -118,7 +119,7 @@ def test_an_interruption_leaves_no_table(run, pages, capsys, monkeypatch):
         (["there.csv", "pages"], 1, "there.csv"),
         (["empty"], 1, "empty: no images"),
         (["pages", "--max-pixels", "0"], 2, "--max-pixels must be an integer of at least 1"),
-        (["pages", "--max-pixels", "99"], 1, "pages/a.png: 28x28 is more than"),
+        (["pages", "--max-pixels", "99"], 1, "none of the files could be read: pages/a.png: 28x28 is more than"),
         (["pages", "--top", "0"], 2, "--top must be an integer of at least 1"),
         (["pages", "--draw", "out.png"], 2, "--draw is for one image; got 3"),
         (["nowhere", "pages"], 1, "nowhere: no such file"),
@@ -221,3 +222,28 @@ def test_what_a_run_was_trained_with_is_what_predict_does(photos, tmp_path, caps
     Image.new("L", (100, 100)).save(photos / "dark/large.png")
     assert "large.png: 100x100 is more than" in cli(capsys, "data", photos, "--max-pixels", "8000")[1]
     assert cli(capsys, "data", photos)[0] == 0
+
+
+def test_progress_is_told_now_and_then_and_on_a_terminal_in_one_line(monkeypatch, capsys):
+    clock = iter(range(0, 100, 3))
+    monkeypatch.setattr(commands.time, "monotonic", lambda: next(clock))
+    say = commands._Progress(2000, "images")
+    for done in range(1, 9):
+        say(done)
+    assert capsys.readouterr().err == "4 of 2,000 images\n8 of 2,000 images\n"  # every ten seconds
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    say = commands._Progress(2000, "images")
+    for done in (1999, 2000):
+        say(done)
+    assert capsys.readouterr().err == "1,999 of 2,000 images\r2,000 of 2,000 images\n"
+
+
+def test_the_table_of_awkward_folders_says_what_happens(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import folders
+
+    rows = {row["folder"]: row["cnn_zoo"] for row in table(folders.RESULTS)}
+    assert rows.keys() == folders.CASES.keys()
+    for text, said in rows.items():
+        (found,) = folders.looked_at(text, folders.here)
+        assert found.split("(")[0] == said.split("(")[0], text  # in brackets: words of Pillow

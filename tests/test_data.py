@@ -579,7 +579,7 @@ def test_the_names_of_tfds_sets_are_known_to_tfds():
     assert set(tfds.list_builders()) >= TFDS
 
 
-@pytest.mark.parametrize("name", ["kmnist", "rock_paper_scissors"])
+@pytest.mark.parametrize("name", ["kmnist", "rock_paper_scissors", "pneumonia_mnist"])
 def test_a_set_of_tfds_is_read_split_by_split(name, tmp_path):
     """Twelve images in the place of a set that is not prepared here."""
     import tensorflow_datasets as tfds
@@ -589,7 +589,8 @@ def test_a_set_of_tfds_is_read_split_by_split(name, tmp_path):
         pytest.skip(f"{name} is prepared in TFDS_DATA_DIR")
     shape, names = known.info.features["image"].shape, known.info.features["label"].names
     rng, rows = np.random.default_rng(0), {}
-    for split, count in (("train", 8), ("test", 4)):
+    counts = {"train": 8, "test": 4} | ({"val": 3} if name == "pneumonia_mnist" else {})
+    for split, count in counts.items():
         images = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
         rows[split] = [{"image": image, "label": i % len(names)} for i, image in enumerate(images)]
     tfds.dataset_builders.store_as_tfds_dataset(
@@ -603,9 +604,9 @@ def test_a_set_of_tfds_is_read_split_by_split(name, tmp_path):
     tfds.core.add_data_dir(tmp_path)
     told = []
     data = load_data(name, validation=0, image_size=shape[:2], progress=told.append)
-    assert told == [f"reading {name}: train, 8 images", f"reading {name}: test, 4 images"]
+    assert told == [f"reading {name}: {split}, {count} images" for split, count in counts.items()]
     for split, examples in rows.items():
-        images, labels = in_source_order(data, split)
+        images, labels = in_source_order(data, {"val": "validation"}.get(split, split))
         assert np.array_equal(images, [row["image"] for row in examples])
         assert labels.tolist() == [row["label"] for row in examples]
     assert data.class_names == names

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import warnings
 
 import keras
@@ -13,8 +14,10 @@ from PIL import Image
 from cnn_zoo import Source, build_model, cross_validate, evaluate, folds, load_data, load_run, predict, train
 from cnn_zoo.cli import main
 from cnn_zoo.core.errors import DataError, RunError, UsageError
+from cnn_zoo.core.files import read_json, write_json
 from cnn_zoo.core.intervals import mean_share, wilson
 from cnn_zoo.inference import plain_result
+from cnn_zoo.report import summary
 from cnn_zoo.tasks import CLASSIFICATION, MULTILABEL, SEGMENTATION, metrics
 from cnn_zoo.tasks.metrics import Scores
 from conftest import SMALL
@@ -296,6 +299,11 @@ def test_balanced_weights_find_more_of_a_rare_class(rare, tmp_path):
     run = train(out=tmp_path / "run", class_weight="balanced", **options)
     recalls = [evaluate(each, others, "all")["classes"]["1"]["recall"] for each in (plain, run)]
     assert recalls[1] > recalls[0] + 0.2
+    arrays = others.images("all"), others.targets("all")
+    result = evaluate(run, arrays, "all")
+    assert (result["classes"]["1"]["recall"], result["notes"]) == (recalls[1], [])
+    assert evaluate(run, arrays)["notes"] == ['arrays has 500 images in all; split "all" judges every one']
+    assert evaluate(run, load_data((images, labels)), "all")["notes"][0].startswith("among these are the images that")
     counts = load_data((images, labels)).class_counts("train")
     assert run.config["class_weight"] == pytest.approx([sum(counts) / (2 * count) for count in counts])
     assert plain.config["class_weight"] == []
@@ -512,6 +520,10 @@ def test_judging_on_the_command_line(folders, capsys, tmp_path, monkeypatch):
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["images"] == 40
     assert written["classes"]["digit 3"]["recall"] is None
+    assert main(["evaluate", str(run.path), "--json", "out.json"]) == 1
+    assert "out.json is there already" in capsys.readouterr().err
+    assert main(["evaluate", str(run.path), "--specificity", "95"]) == 2
+    assert "specificity must be a number of at least 0 and at most 1" in capsys.readouterr().err
     assert main(["evaluate", "lenet5-mnist", "--data", "mnist5k", "--specificity", "0.9"]) == 0
     out, errors = capsys.readouterr()
     assert out.count("training images of mnist, which the net was trained on") == 1
@@ -525,3 +537,33 @@ def test_judging_on_the_command_line(folders, capsys, tmp_path, monkeypatch):
     assert "test mean average precision" in capsys.readouterr().out
     assert main(["train", "--class-weight", "balanced", "--task", "multilabel", "--data", "scenes"]) == 2
     assert "class_weight is for labels; multilabel has multi_hot" in capsys.readouterr().err
+
+
+def test_classes_are_the_nets_whatever_numbers_and_columns_a_data_set_gives_them(several, digits):
+    run, data = several
+    order = [2, 0]  # of its classes, in another order
+    part = Source("part", data.images("test"), data.targets("test")[:, order], ["block", "bar"], "multi_hot")
+    result, whole = evaluate(run, load_data(part, validation=0), "all"), evaluate(run, data)
+    for name in part.class_names:
+        assert result["classes"][name] == whole["classes"][name]
+    assert result["classes"]["beam"]["support"] == 0
+    few = load_data((digits.images("test")[:60], np.arange(60) % 3))
+    result = evaluate(build_model("lenet5"), few, "all")  # of ten classes
+    assert result["confusion"].shape == (10, 10)
+    assert result["confusion"].sum(1).tolist() == [20] * 3 + [0] * 7
+    assert list(result["classes"]) == [str(number) for number in range(10)]
+    assert result["judged"] == "60 images of 3 classes, all of arrays"
+
+
+@pytest.mark.parametrize(
+    "change", [{"test_accuracy": None}, {"test_images": 0}, {"test_classes": {"0": {}}}, {"test_loss": 10**400}]
+)
+def test_numbers_that_no_judge_gave_are_told_when_a_run_is_summed_up(change, run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    metrics = read_json(run.path / "metrics.json") | change
+    write_json(tmp_path / "run/metrics.json", metrics)
+    with pytest.raises(RunError, match=r"metrics\.json does not hold what classification is judged by"):
+        summary(load_run(tmp_path / "run"))
+    write_json(tmp_path / "run/metrics.json", metrics | {"test_classes": {"0": {"recall": "high"}}})
+    with pytest.raises(RunError, match="'test_classes' is not a number, nor numbers alone"):
+        load_run(tmp_path / "run")

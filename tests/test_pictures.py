@@ -63,7 +63,10 @@ def test_a_picture_has_one_way_in_whatever_holds_it(tmp_path):
         np.testing.assert_array_equal(read_image(file, (24, 24)), expected)
     batch = as_batch([path, data, Image.open(path), io.BytesIO(data)], (24, 24, 3))
     np.testing.assert_array_equal(batch, np.repeat(expected[None] / np.float32(255), 4, 0))
-    with open(path, encoding="latin-1") as file, pytest.raises(DataError, match='photo.jpg is opened as text; .* "rb"'):
+    with (
+        open(path, encoding="latin-1") as file,
+        pytest.raises(DataError, match=r'photo.jpg is opened as text; .* "rb"'),
+    ):
         read_image(file)
 
 

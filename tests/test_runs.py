@@ -194,7 +194,7 @@ def test_a_run_of_a_folder_judges_others_by_the_names_of_classes_and_not_itself_
     judged = dict(zip(run.class_names, result["confusion"].sum(1).tolist(), strict=True))
     assert judged == {"dark": 0} | dict(zip(other.class_names, other.class_counts("test"), strict=True))
     (tmp_path / "two/dim").rename(tmp_path / "two/unheard")
-    with pytest.raises(DataError, match="a class 'unheard', which conv_stack does not know: it knows dark, dim, light"):
+    with pytest.raises(DataError, match=r"a class .unheard., which is not known: known are dark, dim, light"):
         evaluate(run, tmp_path / "two")
     shutil.copy(photos / "dim/1.png", photos / "dim/new.png")
     with pytest.raises(DataError, match="has changed since"):
@@ -238,15 +238,15 @@ def test_a_config_names_no_other_file(run, tmp_path):
     ("arguments", "message"),
     [
         ({"deterministic": 1}, "deterministic must be True or False; got 1"),
-        ({"data": [0, 1]}, "a data set is a name, a folder, a pair of arrays or a Source; got list"),
-        ({"data": None}, "a data set is a name, a folder, a pair of arrays or a Source; got NoneType"),
+        ({"data": [0, 1]}, r"images must be .*; got \(\)"),
+        ({"data": None}, "a data set is a name, a folder, .* or a Source; got NoneType"),
         ({"model": "conv_stack", "model_options": {"l2": math.inf}}, "must be finite numbers, texts and lists"),
         ({"model_options": {"activation": abs}}, "must be finite numbers, texts and lists"),
         ({"model_options": [1]}, r"model_options must be a dictionary of build_model's options; got \[1\]"),
     ],
 )
 def test_what_a_run_cannot_write_down_is_refused_before_there_is_a_folder(few, tmp_path, arguments, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises((UsageError, DataError), match=message):
         train(**{"data": few, "out": tmp_path / "run", **arguments})
     assert not (tmp_path / "run").exists()
 

@@ -6,6 +6,7 @@ read is checked as if it were hostile all the same.
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from .text import shown
 TEMPORARY = ".cnn_zoo-"  # how the names of half-written files begin: nobody else's, for they are removed
 CHECKSUM = "cnn_zoo_sha256"  # in the header, of everything else
 TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # a byte of a file name that is not UTF-8 is \udcXX
-MAX_RECORD = 50_000_000  # bytes of a JSON or CSV file
+MAX_RECORD = 10_000_000  # bytes of a JSON or CSV file
 
 
 def as_path(name: str, value: Any) -> Path:
@@ -73,6 +75,12 @@ def write_json(path: str | Path, value: dict[str, Any]) -> None:
     write_text(path, _sealed_json(value))
 
 
+def is_plain(value: Any, kinds: type | UnionType = int | float | str | None) -> bool:
+    """Whether a value, or all in a list or dictionary of any depth, are of these kinds."""
+    values = value.values() if isinstance(value, dict) else value
+    return all(is_plain(item, kinds) for item in values) if isinstance(value, dict | list) else isinstance(value, kinds)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read what write_json wrote; a RunError if that is not JSON, or was changed since."""
     text = read_text(path)
@@ -112,12 +120,16 @@ def checksum(path: str | Path) -> str:
 
 def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[str, str] | None = None) -> None:
     """Write arrays with names, and texts about them, as a .safetensors file with its own checksum, atomically."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = about or {}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, about | {CHECKSUM: digest(tensors, about)})
+        try:
+            save_file(tensors, temporary, about | {CHECKSUM: digest(tensors, about)})
+        except SafetensorError as error:  # a full disk, say: no OSError, and without the name of the file
+            raise OSError(errno.EIO, reason(error), str(path)) from None
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -73,7 +73,7 @@ def _place_of_orientation(exif: bytes) -> int:
             (begin,) = struct.unpack_from(f"{order}I", exif, 4)
             (count,) = struct.unpack_from(f"{order}H", exif, begin)
             for entry in range(begin + 2, begin + 2 + 12 * count, 12):
-                tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
+                tag, kind, *_ = struct.unpack_from(f"{order}HHIH", exif, entry)
                 if tag == 0x112 and kind in (3, 4):  # of 16 or 32 bits
                     return entry + (10 if kind == 4 and order == ">" else 8)
     return 0

@@ -13,13 +13,15 @@ PARTS, SIGNS = 24, 13
 MOST = 500  # images that agree in a choice of signs: more of them are compared so many at a time
 
 
-def near_duplicates(images: np.ndarray, most: int = 100_000) -> list[tuple[int, int]]:
+def near_duplicates(images: np.ndarray, among: np.ndarray | None = None, most: int = 100_000) -> list[tuple[int, int]]:
     """Pairs (i, j), i < j, of images, uint8 (n, height, width, channels), that are nearly the same.
 
     Args:
+        among: places of the images to look at; None: all.
         most: images at most, spread evenly; of larger sets the others are not looked at.
     """
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).astype(int))
+    among = np.arange(len(images)) if among is None else np.sort(among)
+    chosen = among[np.unique(np.linspace(0, len(among) - 1, min(most, len(among))).astype(int))]
     parts = [_grey(images[part]) for part in np.array_split(chosen, max(1, len(chosen) // 256))]
     coarse, fine = (np.concatenate([_small(part, side) for part in parts]) for side in (COARSE, FINE))
     flat = coarse.std((1, 2)) < 1
@@ -30,7 +32,7 @@ def near_duplicates(images: np.ndarray, most: int = 100_000) -> list[tuple[int, 
         keys = signs[:, rng.choice(signs.shape[1], SIGNS, replace=False)] @ (1 << np.arange(SIGNS))
         order = np.flatnonzero(~flat)[np.argsort(keys[~flat], kind="stable")]
         for group in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
-            for some in np.array_split(group, -(-len(group) // MOST)):
+            for some in np.array_split(group, max(1, -(-len(group) // MOST))):
                 for i, j in np.argwhere(np.triu(coarse[some] @ coarse[some].T > ALIKE[COARSE], 1)):
                     found.add((int(min(some[i], some[j])), int(max(some[i], some[j]))))
     found = {pair for pair in found if fine[pair[0]] @ fine[pair[1]] > ALIKE[FINE]}

@@ -18,6 +18,11 @@ RUBBISH = re.compile(
     re.IGNORECASE,
 )
 
+TEXTS = (  # beside images they are about them
+    ".txt", ".csv", ".tsv", ".json", ".xml", ".xls", ".xlsx", ".ods", ".doc", ".docx", ".md", ".htm", ".html", ".url",
+    ".log", ".yaml", ".yml", ".py", ".ipynb",
+)  # fmt: skip
+
 
 def ignored(name: str) -> bool:
     """Whether a file or folder of that name is rubbish."""
@@ -26,11 +31,15 @@ def ignored(name: str) -> bool:
 
 def folders(root: str | os.PathLike) -> list[Path]:
     """The folders in a folder that are not rubbish, by name; links to folders are folders."""
-    root = Path(root)
+    return [path for path in inside(root) if path.is_dir() and not ignored(path.name)]
+
+
+def inside(folder: str | os.PathLike) -> list[Path]:
+    """All that a folder holds, by name."""
     try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not ignored(path.name))
-    except PermissionError:
-        raise DataError(f"{root}: no permission to read this folder") from None
+        return sorted(Path(folder).iterdir())
+    except OSError as error:  # no permission, say
+        raise DataError(f"{os.fspath(folder)}: cannot be read ({error.strerror})") from None
 
 
 def files_in(root: str | os.PathLike, left: Counter | None = None) -> list[Path]:
@@ -49,21 +58,22 @@ def _walk(folder: Path, left: Counter, seen: set[tuple[int, int]]) -> Iterator[P
         left["linked folders that were read already"] += 1
         return
     seen.add((about.st_dev, about.st_ino))
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError:
-        raise DataError(f"{folder}: no permission to read this folder") from None
-    for entry in entries:
-        path = folder / entry.name
-        if ignored(entry.name):
-            kind = "hidden or system folders" if entry.is_dir() else "hidden or system files"
-            left[kind] += 1
-        elif entry.is_dir():
+    for path in inside(folder):
+        if ignored(path.name):
+            left[kind_of(path)] += 1
+        elif path.is_dir():
             yield from _walk(path, left, seen)
-        elif entry.is_file():
+        elif path.is_file() and path.suffix.lower() in TEXTS:
+            left["texts and tables"] += 1
+        elif path.is_file():
             yield path
         else:
-            left["links to nothing" if entry.is_symlink() else "devices"] += 1
+            left["links to nothing" if path.is_symlink() else "devices"] += 1
+
+
+def kind_of(path: Path) -> str:
+    """What rubbish is called in a line."""
+    return "hidden or system folders" if path.is_dir() else "hidden or system files"
 
 
 def words_for(left: Counter) -> list[str]:
@@ -73,7 +83,7 @@ def words_for(left: Counter) -> list[str]:
 
 
 def _one(kind: str) -> str:
-    return re.sub(r"s\b", "", kind.replace("that were", "that was"), count=1)
+    return "text or table" if kind.startswith("texts") else re.sub(r"s\b", "", kind.replace("were", "was"), count=1)
 
 
 def image_files(folder: str | os.PathLike) -> tuple[list[Path], list[str]]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import DataError
-from .files import files_in, folders, ignored, words_for
+from ..core.text import printable
+from . import files
+from .files import files_in, folders, ignored, kind_of, words_for
 from .listing import Listing
 
 SPLIT_WORDS = {  # in the names of folders
@@ -45,11 +47,12 @@ def read(target: str, *, name, groups, class_names) -> Listing:
 def scan(root: Path, known: list[str] | None = None) -> Listing:
     """The files of every class and split, in an order that depends on the names alone."""
     split_roots, notes = _split_roots(root)
-    class_names = [folder.name for folder in folders(split_roots.get("train", root))]
+    names = {split: {printable(f.name): f for f in folders(split_root)} for split, split_root in split_roots.items()}
+    class_names = list(names.get("train", names[next(iter(names))]))
     if known is None and len(class_names) < 2:
         raise DataError(_too_few(root, split_roots, class_names))
     if known is not None:
-        inside = {folder.name for split_root in split_roots.values() for folder in folders(split_root)}
+        inside = set().union(*names.values())
         strange = sorted(inside - set(known))
         if strange:
             raise DataError(f"{root} has a class {strange[0]!r}, which is not known: known are {', '.join(known)}")
@@ -58,18 +61,14 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
         class_names = list(known)
     paths, labels, split_of, left = [], [], [], Counter()
     for split, split_root in split_roots.items():
-        inside = {folder.name for folder in folders(split_root)}
+        inside = names[split]
         if not inside:
             raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
-        for extra in sorted(inside - set(class_names)):
+        for extra in sorted(inside.keys() - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
-        left.update(
-            "hidden or system folders" if path.is_dir() else "hidden or system files"
-            for path in split_root.iterdir()
-            if ignored(path.name)
-        )
+        left.update(kind_of(path) for path in files.inside(split_root) if ignored(path.name))
         for label, class_name in enumerate(class_names):
-            found = files_in(split_root / class_name, left) if class_name in inside else []
+            found = files_in(inside[class_name], left) if class_name in inside else []
             if not found and known is None and split in ("all", "train"):
                 raise DataError(f"{split_root / class_name}: no images; every class needs some")
             paths, labels = paths + found, labels + [label] * len(found)
@@ -122,7 +121,9 @@ def _split_roots(root: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in ENDINGS and path.is_file() for path in folder.iterdir() if not ignored(path.name))
+    return any(
+        path.suffix.lower() in ENDINGS and path.is_file() for path in files.inside(folder) if not ignored(path.name)
+    )
 
 
 def _too_few(root: Path, split_roots: dict[str, Path], class_names: list[str]) -> str:
@@ -137,7 +138,7 @@ def _too_few(root: Path, split_roots: dict[str, Path], class_names: list[str]) -
 
 
 def _what_is_in(folder: Path) -> str:
-    files = [path.name for path in folder.iterdir() if path.is_file() and not ignored(path.name)]
-    tables = [name for name in files if name.lower().endswith((".csv", ".tsv"))]
-    found = f", but {len(files):,} file{'s' * (len(files) > 1)}" if files else ""
+    names = [path.name for path in files.inside(folder) if path.is_file() and not ignored(path.name)]
+    tables = [name for name in names if name.lower().endswith((".csv", ".tsv"))]
+    found = f", but {len(names):,} file{'s' * (len(names) > 1)}" if names else ""
     return found + (f"; to read labels from a table, give {folder / tables[0]}" if tables else "")

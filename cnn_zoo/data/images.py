@@ -83,6 +83,9 @@ def usual_range(picture: Picture, name: str = "an image") -> tuple[float, float]
     if picture.least < 0 or picture.largest > picture.full:
         found = f"{name} has values from {picture.least:g} to {picture.largest:g}"
         raise DataError(f"{found}; which of them are black and white is not known: bring them to 0 … {picture.full:g}")
+    if 0 < picture.largest < picture.full / 16:  # such as 12 bits in 16
+        used = f"values up to {picture.largest:g} of {picture.full:g}"
+        warnings.warn(f"{name} uses {used}, and so is nearly black here; bring it to all of them", stacklevel=5)
     return 0.0, picture.full
 
 
@@ -189,6 +192,9 @@ def _one(image: Any, size: Size, channels: int, reading: dict[str, Any]) -> tupl
     if _is_picture(image):
         picture = read_picture(image, reading.get("max_pixels"))
         array = to_array(picture, size, channels, reading.get("fit") or "stretch")
+        if picture.image and reading.get("value_range"):
+            what = "the net was trained on images of more than 8 bits, brought to 8 by one range"
+            warnings.warn(f"{what}; this has 8 bits, which are taken as brought to it already", stacklevel=4)
         if not picture.image:
             array = to_8_bits(array, reading.get("value_range") or usual_range(picture, _name(image)))
         return array, picture.size

@@ -148,8 +148,7 @@ class Data:
     @functools.cached_property
     def duplicates(self) -> list[tuple[int, int]]:
         """Pairs of images, by their places among all, that are nearly the same; see near_duplicates."""
-        used = self.indices("all")
-        return [(int(used[i]), int(used[j])) for i, j in near_duplicates(self._images[used])]
+        return near_duplicates(self._images, self.indices("all"))
 
     def leaks(self) -> list[str]:
         """A line on images that are nearly the same and in two splits, if there are."""

@@ -1,6 +1,7 @@
 """Tables of image files: a CSV file or a DataFrame with a row an image, its labels, and perhaps its group and split."""
 
 import csv
+import io
 import os
 from collections import Counter
 from pathlib import Path
@@ -56,7 +57,7 @@ def read_table(table: Any) -> tuple[str, Path, dict[str, list[str]]]:
         text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # names of files may be of any bytes
         first = text.partition("\n")[0]
         separator = max(",;\t", key=first.count)
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=separator, strict=True) if row]
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if row]
     except csv.Error as error:
         raise DataError(f"{path}: not a CSV table ({reason(error)})") from None
     if len(rows) < 2:
