@@ -41,7 +41,7 @@ from cnn_zoo.build import ANY_SIZE
 from cnn_zoo.cli import main
 from cnn_zoo.core import machine
 from cnn_zoo.core.errors import DataError, MissingError, RunError, ShortOfMemory, UsageError
-from cnn_zoo.core.files import write_json
+from cnn_zoo.core.files import write_csv, write_json, write_tensors
 from cnn_zoo.core.text import markdown, printable, shell, shown
 from cnn_zoo.models.registry import catalogue, entry
 from cnn_zoo.nn.inspection import shapes_only
@@ -489,3 +489,29 @@ def test_a_font_that_has_the_letters_is_taken_of_those_that_are_installed(no_fon
     assert pixels != without
     assert figure.axes[0].title.get_fontfamily() == ["sans-serif"]
     assert drawn(["健の", "病"])[2][0].startswith("no installed font has の (HIRAGANA)")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.safetensors", lambda path: write_tensors(path, {"a": np.zeros(5000)})),
+        ("a.json", lambda path: write_json(path, {"a": "x" * 50_000})),
+        ("a.csv", lambda path: write_csv(path, {"a": list(range(50_000))})),
+        ("a.png", lambda path: plots.save(plots.tables({"x": np.eye(3)}), path)),
+    ],
+)
+def test_a_file_for_which_there_is_no_room_is_named_and_leaves_nothing(name, write, tmp_path):
+    import resource
+
+    (tmp_path / name).write_bytes(b"old")
+    before, limits = (tmp_path / name).read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large|too large") as caught:
+            write(tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+    assert (tmp_path / name).read_bytes() == before

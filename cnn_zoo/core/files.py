@@ -60,6 +60,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # which a full disk is told without
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -129,7 +132,7 @@ def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[
         try:
             save_file(tensors, temporary, about | {CHECKSUM: digest(tensors, about)})
         except SafetensorError as error:  # a full disk, say: no OSError, and without the name of the file
-            raise OSError(errno.EIO, reason(error), str(path)) from None
+            raise OSError(errno.EIO, reason(error)) from None
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
