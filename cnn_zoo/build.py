@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .core.errors import OptionError, UsageError, ZooError, check_choice, check_flag, check_number, reason, unknown
+from .core.text import shown
 from .models.registry import INPUTS, LAYOUTS, Entry, choose_layout, entry
 from .nn.inspection import fill, shapes_only
 from .nn.precision import choose_precision, policy
@@ -96,7 +97,7 @@ def build_model(
     check_flag("compile", compile)
     check_choice("layout", layout, LAYOUTS)
     if weights is not None and not isinstance(weights, str | os.PathLike):
-        raise UsageError(f"weights must be the name of a data set or a path; got {weights!r:.80}")
+        raise UsageError(f"weights must be the name of a data set or a path; got {shown(weights)}")
     record = pretrained.find_record(name, weights) if pretrained.names_data(weights) else None
     known, trained = found.options(), record["config"]["model_options"] if record else {}
     family_options = {option: trained[option] for option in known if option in trained} | family_options
@@ -156,7 +157,7 @@ def _build(found: Entry, spec: Spec, options: dict[str, Any]):
         return _not_empty(found.build(spec, **options))
     except ZooError:
         raise
-    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
         raise UsageError(_explained(error, found, spec, options)) from error
 
 
@@ -210,7 +211,7 @@ def _check_input_shape(found: Entry, shape: Any) -> tuple[int, ...]:
     wanted = " or ".join(INPUTS[rank] for rank in found.ranks)
     if not whole or len(sides) - 1 not in INPUTS:
         raise UsageError(
-            f"input_shape must be positive integers up to {LARGEST_SIDE:,}, of {wanted}; got {shape!r:.80}"
+            f"input_shape must be positive integers up to {LARGEST_SIDE:,}, of {wanted}; got {shown(shape)}"
         )
     if len(sides) - 1 not in found.ranks:
         kernels = " or ".join(f"{rank}-D" for rank in found.ranks)
@@ -235,7 +236,7 @@ def _check_trained(found: Entry, spec: Spec, family_options: dict[str, Any], con
         if value != wanted:
             value, wanted = (getattr(choice, "__name__", choice) for choice in (value, wanted))
             origin = f"the weights of {spec.name} for {config['data']}"
-            raise UsageError(f"{origin} are for {option}={wanted!r}; got {value!r:.80}")
+            raise UsageError(f"{origin} are for {option}={wanted!r}; got {shown(value)}")
 
 
 def _tuples(value: Any) -> Any:
@@ -247,13 +248,15 @@ def _check_family_option(name: str, option: str, value: Any, default: Any) -> An
     """A value of the kind of the option's default: widths are a tuple of positive integers, one stands for itself."""
     if isinstance(default, bool):
         return check_flag(option, value)
+    if any(isinstance(part, bool) for part in (value if isinstance(value, tuple | list) else [value])):
+        raise UsageError(f"{name}: {option} is not a flag; got {shown(value)}")
     widths = isinstance(default, tuple) and all(isinstance(number, int) for number in default)
     if widths or (option == "units" and value is not None):
         value = (value,) if isinstance(value, numbers.Integral) else value
         whole = isinstance(value, tuple | list) and len(value) <= 64
         if not whole or not all(isinstance(v, numbers.Integral) and v is not True and 1 <= v <= 65_536 for v in value):
             example = default or (32, 64)
-            raise UsageError(f"{name}: {option} must be positive integers such as {example}; got {value!r:.80}")
+            raise UsageError(f"{name}: {option} must be positive integers such as {example}; got {shown(value)}")
         if option == "depths" and sum(value) > MOST_BLOCKS:
             raise UsageError(f"{name}: depths must be {MOST_BLOCKS:,} blocks in all at most; got {sum(value):,}")
     return value
@@ -264,6 +267,6 @@ def _check_activation(activation: Any) -> Any:
 
     others = ("deserialize", "get", "serialize")
     names = [name for name in dir(keras.activations) if name[0].islower() and name not in others]
-    if not callable(activation) and activation not in names:
+    if not callable(activation) and not (isinstance(activation, str) and activation in names):
         raise UsageError(unknown("activation", activation, names))
     return activation

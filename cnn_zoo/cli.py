@@ -61,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         return int(args.command in ("train", "reproduce"))  # a listing has done its work then, a training has not
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
+        if isinstance(error, FileNotFoundError) and not where:
+            where = ": the folder in which this was started is gone"
         return fail(f"{error.strerror or error}{where}")
     except Exception as error:
         if type(error).__name__ not in ("MemoryError", "ResourceExhaustedError"):  # the second one is TensorFlow's

@@ -8,6 +8,7 @@ import numpy as np
 
 from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
 from .core.files import is_plain
+from .core.text import shown
 from .data.images import FITS, at_once, batches_of
 from .data.sources import SOURCES, training_images_of
 from .nn.calls import call
@@ -104,7 +105,7 @@ def image_model(run_or_model: Any):
     tensors = [getattr(model, name, None) or () for name in ("inputs", "outputs")]
     ranks = [[len(tensor.shape) for tensor in side] for side in tensors]
     if ranks[0] != [4] or ranks[1] not in ([2], [4]):
-        raise UsageError(f"needs a run or a model of images (height, width, channels); got {run_or_model!r:.100}")
+        raise UsageError(f"needs a run or a model of images (height, width, channels); got {shown(run_or_model)}")
     channels = model.inputs[0].shape[-1]
     if channels not in (1, 3, 4):
         raise UsageError(f"{model.name} takes {channels} channels; images have 1, 3 or 4")
@@ -118,8 +119,8 @@ def known_names(run_or_model: Any, model, given: Any = None) -> list[str] | None
     names = getattr(run_or_model, "class_names", None) if given is None else given
     if names is None or (given is None and not names):
         return None
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise UsageError(f"class_names must be a list of names; got {names!r:.80}")
+    if isinstance(names, str | dict) or not hasattr(names, "__getitem__") or not isinstance(names, Iterable):
+        raise UsageError(f"class_names must be a list of names, in the order of the classes; got {shown(names)}")
     names, classes = list(names), model.output_shape[-1]
     if len(names) != classes:
         raise UsageError(f"{model.name} has {classes} classes; class_names has {len(names)}")

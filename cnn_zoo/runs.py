@@ -12,9 +12,9 @@ from typing import Any
 
 from .build import LARGEST_SIDE, build_model
 from .core.errors import DataError, MissingError, RunError, UsageError
-from .core.files import checksum, is_plain, read_json, read_text
+from .core.files import as_path, checksum, is_plain, read_json, read_text
 from .core.machine import BFLOAT16_FLAGS, cores, processor_flags
-from .core.text import printable
+from .core.text import printable, shown
 from .models.registry import check_model_name
 from .nn.inspection import shapes_only
 from .nn.precision import PRECISIONS, policy
@@ -84,7 +84,7 @@ class Run:
         own = name is None
         for option in ("image_size", "channels", "fit", "value_range", *["validation"] * own):
             if option in options:
-                raise UsageError(f"{option} is the run's own; got {options[option]!r:.80}")
+                raise UsageError(f"{option} is the run's own; got {shown(options[option])}")
         if own:
             name = self.config["data"]
             if name in ("arrays", "dataset", "table"):  # which have no file
@@ -125,9 +125,7 @@ def load_run(path: str | Path) -> Run:
         RunError: a file is missing or damaged, or the weights are those of another model.
         UsageError: no path.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise UsageError(f"a run is given by its folder; got {path!r:.80}")
-    path = Path(path)
+    path = as_path("a run", path)
     config = read_config(path)
     if record := _published(path):
         model = build_model(
@@ -157,14 +155,14 @@ def load_run(path: str | Path) -> Run:
 
 def _published(path: Path) -> dict[str, Any] | None:
     """The record of published weights, if that is what is named and not a folder."""
-    return None if path.exists() else pretrained.records().get(str(path))
+    return None if os.path.exists(path) else pretrained.records().get(str(path))
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The checked config.json of a run folder, or the config of published weights."""
     if record := _published(path):
         return copy.deepcopy(record["config"])
-    if not path.exists():
+    if not os.path.exists(path):
         near = [name for name in pretrained.records() if name.startswith(f"{path}-")]
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise MissingError(f"{path}: no such run folder, and no published weights have that name{hint}")
@@ -208,7 +206,7 @@ def _check_types(found: dict[str, Any], types: dict[str, type], path: Path) -> N
 
 def check_folder(folder: str | Path, resume: bool, config: dict[str, Any] | None = None) -> None:
     """Refuse an output folder that holds something else or cannot be written, before any work is done."""
-    folder = Path(folder)
+    folder = as_path("out", folder)
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; a run needs a folder")
     present = folder.is_dir() and [path for path in folder.iterdir() if not path.name.startswith(".")]

@@ -20,7 +20,7 @@ from .checkpoints import Diverged, Keeper, State, finite, interruptible
 from .core.errors import TrainingError, UsageError, check_choice, check_flag, check_number, check_seed, unknown
 from .core.files import checksum, is_plain, only_writer, write_csv, write_json
 from .core.machine import check_memory, lacks_kernels
-from .core.text import printable, shell
+from .core.text import printable, shell, shown
 from .data.augment import Augment
 from .data.images import at_once
 from .data.pipeline import Data, load_data
@@ -94,7 +94,7 @@ def train(
     """
     check_model_name(model)
     found = entry(model)
-    task = get_task(task or found.task)
+    task = get_task(found.task if task is None else task)
     fitting = list_models(task=task.name)  # none for a task of one's own
     if fitting and model not in fitting:
         raise UsageError(f"{model} is for {found.task}; for {task.name} there are {', '.join(fitting)}")
@@ -104,7 +104,7 @@ def train(
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
     for name, options, function in (("data", data_options, "load_data"), ("model", model_options, "build_model")):
         if not isinstance(options, dict | None):
-            raise UsageError(f"{name}_options must be a dictionary of {function}'s options; got {options!r:.80}")
+            raise UsageError(f"{name}_options must be a dictionary of {function}'s options; got {shown(options)}")
     for option in model_options:
         if option in RESERVED:
             raise UsageError(f"model_options cannot hold {option}; {RESERVED[option]}")
@@ -355,11 +355,11 @@ def _class_weights(asked: Any, task: Task, data: Data) -> list[float]:
         return []
     if task.target != "labels":
         raise UsageError(f"class_weight is for labels; {task.name} has {task.target}")
-    if asked == "balanced":
+    if isinstance(asked, str) and asked == "balanced":
         counts = data.class_counts("train")
         return [len(data.splits["train"]) / (len(counts) * count) if count else 1.0 for count in counts]
     if not isinstance(asked, dict):
-        raise UsageError(f'class_weight must be "balanced" or a dictionary of classes and numbers; got {asked!r:.80}')
+        raise UsageError(f'class_weight must be "balanced" or a dictionary of classes and numbers; got {shown(asked)}')
     weights = dict.fromkeys(range(data.num_classes), 1.0)
     for name, weight in asked.items():
         number = data.class_names.index(name) if name in data.class_names else name
@@ -378,7 +378,7 @@ def _config(data: Data, recipe: Recipe, **asked: Any) -> dict[str, Any]:
         return json.loads(json.dumps(config, default=np.generic.item, allow_nan=False))
     except (TypeError, ValueError):
         options = asked["model_options"]
-        raise UsageError(f"model_options must be finite numbers, texts and lists; got {options!r:.200}") from None
+        raise UsageError(f"model_options must be finite numbers, texts and lists; got {shown(options)}") from None
 
 
 def make_folder(out: str | Path | None, model: str, data: str) -> Path:

@@ -3,15 +3,20 @@
 benchmarks/damage.py tries thousands of damaged files; here are a few of each kind, the same ones on every machine.
 """
 
+import inspect
 import io
+import shutil
 import string
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import cnn_zoo
+import cnn_zoo.training
 from cnn_zoo import ZooError, build_model, list_models, load_data, load_run, predict
 from cnn_zoo.core.errors import DataError, OptionError, RunError, UsageError
 from cnn_zoo.nn.inspection import shapes_only
@@ -167,3 +172,84 @@ def test_predict_answers_or_says_what_is_wrong(run, tmp_path_factory, content, a
         chances = [chance for _, chance in answer] if isinstance(answer, list) else [answer[1]]
         assert all(0 <= chance <= 1 + 1e-6 for chance in chances)
     assert good
+
+
+class WithoutText:
+    """Something whose repr fails, as of a half-made object."""
+
+    def __repr__(self):
+        raise RuntimeError("no text")
+
+
+STRANGE = st.sampled_from([
+    None, True, False, 0, -1, 3, 2**70, 10**400, 10**5000, float("nan"), float("inf"), 1j, "", "x" * 5000, "a\0b",
+    "\ud800", "\x1b[2J\n", b"x", bytearray(b"x"), [], [[]], [1, [2, 3]], (True, True), {"a": 1}, {1, 2}, {"b", "a"},
+    np.zeros(3), np.zeros((2, 2)), np.array(["a", "b"]), np.array([object(), None]), np.float32(1), np.bool_(True),
+    np.zeros((0, 5)), object(), WithoutText(), int, range(3), iter([1]), slice(1), [None], (10**10,) * 3, (True, 28, 1),
+    [float("nan")] * 3, {"filters": True}, {1: 2}, {"x": object()}, keras.layers.Dense(2), lambda *_: 1 / 0,
+])  # fmt: skip
+OPTIONS = {  # of families, by one of each
+    "conv_stack": ("filters", "kernel_size", "padding", "pool_kind", "pool_size", "units"),
+    "unet": ("backbone", "filters"),
+    "densenet_bc_22_16": ("growth", "compression", "depths"), "mobilenet_v2": ("width",),
+    "resnet20": ("filters", "residual"),
+    "alexnet": ("groups",), "shufflenet_v1": ("groups",), "squeezenet1_1": ("squeeze",), "zoonet": ("filters",),
+}  # fmt: skip
+
+
+def parameters(function):
+    return [name for name, one in inspect.signature(function).parameters.items() if one.kind is not one.VAR_KEYWORD]
+
+
+def survives(function, arguments):
+    """Whether a call works or says in one line what is wrong with its arguments."""
+    try:
+        return function(**arguments) is not ZooError
+    except ZooError as error:
+        event(type(error).__name__)
+        return said_well(error, ZooError)
+
+
+@settings(max_examples=400, **ONCE)
+@given(st.sampled_from([("lenet5", name) for name in parameters(build_model) if name != "compile"] + [
+    (name, option) for name, options in OPTIONS.items() for option in options]), STRANGE)  # fmt: skip
+def test_no_argument_of_build_model_is_a_raw_error(place, value):
+    name, option = place
+    with shapes_only():
+        assert survives(build_model, {"name": name, "compile": False, option: value})
+
+
+@settings(max_examples=500, suppress_health_check=KEPT, **ONCE)
+@given(st.data(), STRANGE)
+def test_no_argument_of_what_is_public_is_a_raw_error(run, few, tmp_path_factory, data, value):
+    folder = tmp_path_factory.getbasetemp()
+    good = {
+        cnn_zoo.model_card: {"model": "lenet5"},
+        load_run: {"path": "no run"},
+        list_models: {},
+        predict: {"run_or_model": run, "images": np.zeros((28, 28))},
+        cnn_zoo.evaluate: {"run_or_model": run, "data": few},
+        cnn_zoo.feature_extractor: {"model": run},
+        cnn_zoo.save_weights: {"model": run, "path": folder / "weights.safetensors"},
+        cnn_zoo.load_torch_weights: {"model": run, "source": {}},
+        cnn_zoo.interval: {"values": [1, 2]},
+        cnn_zoo.fast_layers: {"model": run},
+        cnn_zoo.Recipe: {},
+        cnn_zoo.train: {"data": few, "model_options": {"filters": [2]}, "out": folder / "fuzz", "verbose": 0},
+    }  # fmt: skip
+    function = data.draw(st.sampled_from(list(good)))
+    option = data.draw(st.sampled_from(parameters(function)))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        for step in ("fit", "finish"):  # what comes before them looks at the arguments
+            patched.setattr(cnn_zoo.training.Training, step, lambda *_: None)
+        shutil.rmtree(folder / "fuzz", ignore_errors=True)
+        assert survives(function, good[function] | {option: value}), (function, option)
+
+
+def test_flags_and_sets_are_not_taken_for_numbers_and_names(run):
+    for option in ({"kernel_size": True}, {"filters": (True, True)}, {"pool_size": [2, False]}):
+        with pytest.raises(UsageError, match="is not a flag; got"):
+            build_model("conv_stack", **option)
+    with pytest.raises(UsageError, match="a list of names, in the order of the classes"):
+        predict(run, np.zeros((28, 28)), class_names={str(i) for i in range(10)})

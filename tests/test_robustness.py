@@ -31,6 +31,7 @@ from cnn_zoo import (
     list_models,
     load_data,
     load_run,
+    load_torch_weights,
     model_card,
     plots,
     predict,
@@ -41,7 +42,7 @@ from cnn_zoo.build import ANY_SIZE
 from cnn_zoo.cli import main
 from cnn_zoo.core import machine
 from cnn_zoo.core.errors import DataError, MissingError, RunError, ShortOfMemory, UsageError
-from cnn_zoo.core.files import write_json
+from cnn_zoo.core.files import only_writer, write_csv, write_json, write_tensors
 from cnn_zoo.core.text import markdown, printable, shell, shown
 from cnn_zoo.models.registry import catalogue, entry
 from cnn_zoo.nn.inspection import shapes_only
@@ -60,6 +61,7 @@ KEPT = "健康　病害 é e\u0301 نعم می\u200cخواهم क्\u200dष �
         ("a\u200bb\u200dc\u2060d\ufeff\u3164", r"a\u200bb\u200dc\u2060d\ufeff\u3164"),
         ("x\u2028y\u2029z", r"x\u2028y\u2029z"),
         (os.fsdecode(b"caf\xe9"), r"caf\xe9"),
+        ("\udcc3\udca4 \udce7\udc8c\udcab", "ä 猫"),  # of UTF-8, read by a Python that is told ASCII
         ("\ud800 \U000e0041", r"\ud800 \U000e0041"),
         (KEPT, KEPT),
     ],
@@ -266,6 +268,36 @@ def test_the_installed_command_is_the_one_that_can_be_interrupted_from_the_first
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     assert setup["options.entry_points"]["console_scripts"].strip() == "cnn-zoo = cnn_zoo.__main__:main"
+
+
+def test_a_start_in_a_folder_that_is_gone_says_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["train", "--out", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("the folder in which this was started is gone")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+def test_the_lock_of_a_folder_touches_nothing_that_is_in_it(tmp_path):
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/.lock").symlink_to(tmp_path / "outside")
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe/.lock")
+    for folder in ("link", "pipe"):
+        with only_writer(tmp_path / folder), pytest.raises(RunError, match="another process"):
+            only_writer(tmp_path / folder).__enter__()
+        assert os.listdir(tmp_path / folder) == [".lock"]
+    assert not (tmp_path / "outside").exists()
+
+
+def test_weights_beyond_float32_are_refused(tmp_path):
+    write_tensors(tmp_path / "w.safetensors", {"predictions/bias": np.full(10, 1e300)})
+    with pytest.raises(RunError, match="predictions/bias holds something other than finite numbers of 16 or 32 bits"):
+        build_model("lenet5", weights=tmp_path / "w.safetensors")
+    with pytest.raises(RunError, match="not finite"):
+        load_torch_weights(build_model("resnet18", (32, 32, 3)), {"fc.bias": np.full(10, 1e300)})
 
 
 def test_an_interruption_while_the_report_is_drawn_says_how_to_go_on(tmp_path, capsys, monkeypatch):
@@ -489,3 +521,29 @@ def test_a_font_that_has_the_letters_is_taken_of_those_that_are_installed(no_fon
     assert pixels != without
     assert figure.axes[0].title.get_fontfamily() == ["sans-serif"]
     assert drawn(["健の", "病"])[2][0].startswith("no installed font has の (HIRAGANA)")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.safetensors", lambda path: write_tensors(path, {"a": np.zeros(5000)})),
+        ("a.json", lambda path: write_json(path, {"a": "x" * 50_000})),
+        ("a.csv", lambda path: write_csv(path, {"a": list(range(50_000))})),
+        ("a.png", lambda path: plots.save(plots.tables({"x": np.eye(3)}), path)),
+    ],
+)
+def test_a_file_for_which_there_is_no_room_is_named_and_leaves_nothing(name, write, tmp_path):
+    import resource
+
+    (tmp_path / name).write_bytes(b"old")
+    before, limits = (tmp_path / name).read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large|too large") as caught:
+            write(tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+    assert (tmp_path / name).read_bytes() == before

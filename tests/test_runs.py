@@ -61,7 +61,7 @@ def test_a_run_stands_for_its_model(run):
 
 
 def test_what_is_no_path_is_no_run():
-    with pytest.raises(UsageError, match="a run is given by its folder; got None"):
+    with pytest.raises(UsageError, match="a run must be a path; got None"):
         load_run(None)
 
 

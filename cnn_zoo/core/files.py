@@ -6,6 +6,7 @@ read is checked as if it were hostile all the same.
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -18,12 +19,24 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MissingError, RunError, reason
+from .errors import MissingError, RunError, UsageError, reason
+from .text import shown
 
 TEMPORARY = ".cnn_zoo-"  # how the names of half-written files begin: nobody else's, for they are removed
 CHECKSUM = "cnn_zoo_sha256"  # in the header, of everything else
 TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # a byte of a file name that is not UTF-8 is \udcXX
 MAX_RECORD = 10_000_000  # bytes of a JSON or CSV file
+
+
+def as_path(name: str, value: Any) -> Path:
+    """The value as a path that the system can take, whether or not something is there, else UsageError."""
+    try:
+        path = Path(value)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            os.lstat(path)
+    except (TypeError, ValueError, OSError) as error:  # of NUL, of other kinds; names of thousands of letters, loops
+        raise UsageError(f"{name} must be a path; got {shown(value)} ({reason(error, 60)})") from None
+    return path
 
 
 @contextlib.contextmanager
@@ -47,6 +60,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # which a full disk is told without
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -107,12 +123,16 @@ def checksum(path: str | Path) -> str:
 
 def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[str, str] | None = None) -> None:
     """Write arrays with names, and texts about them, as a .safetensors file with its own checksum, atomically."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = about or {}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, about | {CHECKSUM: digest(tensors, about)})
+        try:
+            save_file(tensors, temporary, about | {CHECKSUM: digest(tensors, about)})
+        except SafetensorError as error:  # a full disk, say: no OSError, and without the name of the file
+            raise OSError(errno.EIO, reason(error)) from None
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -5,13 +5,18 @@ import statistics
 from collections.abc import Sequence
 
 from .errors import UsageError
+from .text import shown
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Mean of two measurements or more, and half the width of its 95 % interval (Student's t, n - 1 degrees)."""
-    values = [float(value) for value in values]
-    if len(values) < 2:
-        raise UsageError(f"an interval needs at least two values; got {len(values)}")
+    given = values
+    try:
+        values = [float(value) for value in given]
+    except (TypeError, ValueError, OverflowError):
+        values = []
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        raise UsageError(f"an interval needs at least two values, which are finite numbers; got {shown(given)}")
     return statistics.mean(values), _t(0.95, len(values)) * statistics.stdev(values) / math.sqrt(len(values))
 
 

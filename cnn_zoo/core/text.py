@@ -1,5 +1,6 @@
 """Text that came from files, folders and arguments, made safe to show: on a terminal, in Markdown, to a shell."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -21,6 +22,8 @@ def printable(text: Any, most: int | None = None) -> str:
     """
     text = str(text) if most is None else str(text)[: most + 1]  # escapes are not shorter
     if not text.isprintable() or not set(BLANK).isdisjoint(text):
+        with contextlib.suppress(UnicodeEncodeError):  # names that are UTF-8 where Python took them for ASCII
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
         text = "".join(_escaped(text, i) for i in range(len(text)))
     return text if most is None or len(text) <= most else text[: most - 1] + "…"
 

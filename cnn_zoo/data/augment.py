@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Self
 
 from ..core.errors import UsageError, check_flag, check_number, unknown
+from ..core.text import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Augment:
         """An Augment, or one from a dict of its attributes; None: no augmentation."""
         if isinstance(value, cls):
             return value
-        value = value or {}
+        value = {} if value is None else value
         if not isinstance(value, dict):
-            raise UsageError(f"augment must be a dict such as {{'flip': True}}; got {value!r:.80}")
+            raise UsageError(f"augment must be a dict such as {{'flip': True}}; got {shown(value)}")
         names = [field.name for field in dataclasses.fields(cls)]
         for name in value.keys() - names:
             raise UsageError(unknown("augmentation", name, names))

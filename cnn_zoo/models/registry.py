@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core.errors import UsageError, unknown
 from ..core.machine import quiet_import
+from ..core.text import shown
 
 BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most families
 SAME_FAMILIES = {"multilabel": "classification"}  # tasks that need another head alone
@@ -92,6 +93,9 @@ def catalogue() -> list[dict[str, str]]:
 
 def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
     """Names of the models that match a shell pattern such as "*resnet*", of one task or of all, sorted."""
+    for name, value in (("pattern", pattern), ("task", task)):
+        if not isinstance(value, str) and not (value is None and name == "task"):
+            raise UsageError(f"{name} must be a text; got {shown(value)}")
     tasks = {row["name"]: row["task"] for row in catalogue()} | {e.name: e.task for e in _ENTRIES.values()}
     task = SAME_FAMILIES.get(task, task)
     return sorted(name for name in fnmatch.filter(tasks, pattern) if task in (None, tasks[name]))

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from .inspection import whole_model
 from .precision import processor_is_fast
 
 AT_ONCE = {"float32": 4, "bfloat16": 16, "float16": 16}  # channels that the kernel of batch normalisation takes
@@ -27,6 +28,7 @@ def fast_layers(model: keras.Model):
     is a plain Keras model. fit, evaluate and predict trace the model anew inside the block and after it. Layers of
     models inside the model are included; other classes and backends stay as they are.
     """
+    model = whole_model(model)
     with exchanged(model):
         _forget_compiled(model)
         try:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.errors import UsageError, unknown
 from ..core.machine import check_memory, quiet_import
+from ..core.text import shown
 
 HEADS = ("predictions", "predictions_conv")  # layers whose weights depend on the number of classes
 _STAGE = re.compile(r"(stage\d+)_")
@@ -39,7 +40,7 @@ def whole_model(run_or_model: Any):
     """The model of a Run, or the one given, if it is a built Sequential or functional one, else UsageError."""
     model = getattr(run_or_model, "model", run_or_model)
     if not getattr(model, "layers", None) or not getattr(model, "inputs", None):
-        raise UsageError(f"needs a run or a built Sequential or functional model; got {run_or_model!r:.80}")
+        raise UsageError(f"needs a run or a built Sequential or functional model; got {shown(run_or_model)}")
     return model
 
 
@@ -139,9 +140,10 @@ def feature_extractor(model, layers: Iterable[str] | str | None = None):
     ends, by_name = stages(model), {layer.name: layer for layer in model.layers}
     if layers is None and not ends:
         raise UsageError(f"{model.name} has no layers named stage1_…; name the layers to return")
-    if not isinstance(layers, Iterable | None):
-        raise UsageError(f"layers are names of layers or stages; got {layers!r}")
-    wanted = [layers] if isinstance(layers, str) else list(ends if layers is None else layers)
+    names = list(layers) if isinstance(layers, Iterable) else [layers]
+    if layers is not None and not all(isinstance(name, str) for name in names):
+        raise UsageError(f"layers are names of layers or stages; got {shown(layers)}")
+    wanted = [layers] if isinstance(layers, str) else list(ends) if layers is None else names
     if not wanted:
         raise UsageError(f"name at least one layer or stage of {model.name}")
     outputs = []

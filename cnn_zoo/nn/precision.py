@@ -17,7 +17,7 @@ def choose_precision(precision: str = "auto") -> str:
     "mixed_float16", likewise, for GPUs such as the T4, which do not know the other; or for "auto" the faster of the
     first two on this machine.
     """
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise UsageError(unknown("precision", precision, PRECISIONS))
     if precision != "auto":
         return precision

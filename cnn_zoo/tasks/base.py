@@ -145,7 +145,7 @@ def get_task(task: str | Task) -> Task:
     """A task by its name, or the one given."""
     if isinstance(task, Task):
         return task
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise UsageError(unknown("task", task, TASKS))
     return TASKS[task]
 

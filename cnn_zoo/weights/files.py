@@ -1,12 +1,12 @@
 """Weights files: a tensor for every variable, named by its layer, such as stage1_conv1/kernel."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import MissingError, RunError, UsageError, check_choice
-from ..core.files import read_tensors, write_tensors
+from ..core.files import as_path, read_tensors, write_tensors
+from ..core.text import shown
 from ..nn.inspection import whole_model
 
 SUFFIX = ".safetensors"
@@ -35,8 +35,8 @@ def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
     """
     model = whole_model(model)
     check_choice("dtype", dtype, ("float32", "float16"))
-    if not str(path).endswith(SUFFIX):
-        raise UsageError(f"a weights file is called *{SUFFIX} (Keras' own: model.save_weights); got {str(path)!r}")
+    if not str(as_path("path", path)).endswith(SUFFIX):
+        raise UsageError(f"a weights file is called *{SUFFIX} (Keras' own: model.save_weights); got {shown(path)}")
     arrays = {name: np.asarray(variable, np.float32) for name, variable in named_weights(model).items()}
     kind = np.float16 if dtype == "float16" else np.float32
     write_tensors(path, {name: array.astype(kind) if array.ndim > 1 else array for name, array in arrays.items()})
@@ -44,7 +44,7 @@ def save_weights(model, path: str | Path, *, dtype: str = "float32") -> None:
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     """The weights in a file of save_weights, as float32, by name; RunError if it is damaged or another's."""
-    path = Path(os.fspath(path))
+    path = as_path("weights", path)
     if not path.exists():
         raise MissingError(f"{path}: no such weights file (and no published weights have that name)")
     if path.suffix != SUFFIX:

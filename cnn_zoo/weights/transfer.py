@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import RunError, UsageError, reason, unknown
+from ..core.text import shown
 from ..nn.inspection import HEADS, stage_of, stages, whole_model
 from .files import named_weights
 
@@ -84,7 +85,7 @@ def freeze(model, until: str | None = None):
     """
     model = whole_model(model)
     if until is not None and not isinstance(until, str):
-        raise UsageError(f"until must be the name of a stage or layer; got {until!r:.80}")
+        raise UsageError(f"until must be the name of a stage or layer; got {shown(until)}")
     names = [layer.name for layer in model.layers]
     if until is None:
         weighty = [number for number, layer in enumerate(model.layers) if layer.weights]
