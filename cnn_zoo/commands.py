@@ -300,7 +300,7 @@ def _broken_headers(paths: list[str], args) -> dict[str, Exception]:
         raise DataError(f"none of the files could be read: {broken[paths[0]]}")
     if broken and not (args.skip_broken and len(broken) < len(paths)):
         first, more = next(iter(broken.values())), f" (and {len(broken) - 1:,} more)" * (len(broken) > 1)
-        raise type(first)(f"{first}{more}")
+        raise type(first)(f"{first}{more}" + "; --skip-broken leaves such files out" * (len(paths) > 1))
     return broken
 
 
@@ -360,7 +360,9 @@ def do_data(args) -> int:
         unit = "images" if data.target != "masks" else "pixels"
         counts = dict(zip(data.class_names, data.class_counts("all"), strict=True)) if data.class_names else {}
         examples = list(data.examples(6).items())[:MOST_ROWS]
-        rows = [(f"{name}: {counts[name]:,} {unit}" if counts else name, images) for name, images in examples]
+        rows = [
+            (f"{printable(name, 40)}: {counts[name]:,} {unit}" if counts else name, some) for name, some in examples
+        ]
         plots.save(plots.sheet(rows), args.draw)
         print(f"drawn in {printable(args.draw)}")
     for line in data.skipped:

@@ -25,7 +25,7 @@ from .data.augment import Augment
 from .data.images import at_once
 from .data.pipeline import Data, load_data
 from .inference import evaluate
-from .models.registry import check_model_name, entry
+from .models.registry import check_model_name, entry, list_models
 from .nn.costs import layer_rows, macs_if_known
 from .nn.fast import fast_layers
 from .nn.precision import choose_precision, policy, set_precision
@@ -95,6 +95,9 @@ def train(
     check_model_name(model)
     found = entry(model)
     task = get_task(found.task if task is None else task)
+    fitting = list_models(task=task.name)  # none for a task of one's own
+    if fitting and model not in fitting:
+        raise UsageError(f"{model} is for {found.task}; for {task.name} there are {', '.join(fitting)}")
     seed, model_options = check_seed(seed), {} if model_options is None else model_options
     for flag, value in (("resume", resume), ("tensorboard", tensorboard), ("deterministic", deterministic)):
         check_flag(flag, value)

@@ -86,6 +86,7 @@ def test_a_broken_file_is_a_row_with_its_error_or_stops_before_any_work(run, pag
     assert [row["class"] != "" for row in table("out.csv")] == [True, False, True, True, False]
     status, _, err = cli(capsys, "predict", run.path, pages, "--csv", "other.csv")
     assert (status, len(err.splitlines())) == (1, 1)
+    assert "--skip-broken leaves such files out" in err
     (pages / "deep/none.png").unlink()
     assert cli(capsys, "predict", run.path, pages, "--csv", "other.csv")[0] == 1  # found when it is decoded
     assert os.listdir() == ["out.csv"]

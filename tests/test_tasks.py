@@ -187,6 +187,20 @@ def test_models_are_listed_by_task():
     assert "unet" in list_models(task="segmentation")
     assert "unet" not in list_models(task="classification")
     assert set(list_models(task="segmentation")) < set(list_models())
+    assert list_models(task="multilabel") == list_models(task="classification")
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "message"),
+    [
+        ("unet", "multilabel", "unet is for segmentation; for multilabel there are alexnet, "),
+        ("unet", "classification", "unet is for segmentation; for classification there are alexnet, "),
+        ("conv_stack", "segmentation", "conv_stack is for classification; for segmentation there are unet"),
+    ],
+)
+def test_a_model_of_another_task_is_named_before_the_data_is_read(model, task, message):
+    with pytest.raises(UsageError, match=message):
+        train(model, "nowhere", task=task)
 
 
 def test_segmentation_on_the_command_line(tmp_path, monkeypatch, capsys):

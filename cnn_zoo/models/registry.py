@@ -20,6 +20,7 @@ from ..core.machine import quiet_import
 from ..core.text import shown
 
 BOTH_LAYOUTS = {"paper": (224, 224, 3), "small": (32, 32, 3)}  # of most families
+SAME_FAMILIES = {"multilabel": "classification"}  # tasks that need another head alone
 LAYOUTS = ("auto", "paper", "small")
 SMALL_BELOW = 96  # pixels: the shorter side below which layout="auto" means "small"
 INPUTS = {  # by the rank of the kernels
@@ -96,6 +97,7 @@ def list_models(pattern: str = "*", task: str | None = None) -> list[str]:
         if not isinstance(value, str) and not (value is None and name == "task"):
             raise UsageError(f"{name} must be a text; got {shown(value)}")
     tasks = {row["name"]: row["task"] for row in catalogue()} | {e.name: e.task for e in _ENTRIES.values()}
+    task = SAME_FAMILIES.get(task, task)
     return sorted(name for name in fnmatch.filter(tasks, pattern) if task in (None, tasks[name]))
 
 

@@ -55,7 +55,7 @@ def class_table(classes: dict[str, dict[str, Any]], columns: dict[str, str], wor
     """
     words, names = "", list(classes)
     if len(names) > LONGEST:
-        words = f"The {LONGEST} of {len(names)} classes with the lowest {worst}."
+        words = f"The {LONGEST} of {len(names):,} classes with the lowest {worst}."
         places = {name: classes[name].get(columns[worst]) for name in names}
         names = sorted(names, key=lambda name: np.inf if places[name] is None else places[name])[:LONGEST]
     rows = [(name, *(_cell(classes[name], key) for key in columns.values())) for name in names]
