@@ -69,7 +69,7 @@ def test_a_record_larger_than_any_is_refused(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "copy")
     with open(tmp_path / "copy/config.json", "ab") as file:
         file.truncate(MAX_RECORD + 1)
-    with pytest.raises(RunError, match=r"config\.json is damaged \(larger than 50 MB\)"):
+    with pytest.raises(RunError, match=r"config\.json is damaged \(larger than 10 MB\)"):
         load_run(tmp_path / "copy")
 
 
