@@ -194,6 +194,10 @@ def test_a_changed_manifest_is_refused(copies):
             {"name": "lenet5", "weights": "mnist", "input_shape": (40, 40, 1)},
             r"\(400, 120\) fc1/kernel for the \(784, 120\)",
         ),
+        (
+            {"name": "lenet5", "weights": "mnist", "classifier_activation": "sigmoid"},
+            "are for classifier_activation=.softmax.; got .sigmoid",
+        ),
         ({"name": "lenet5", "weights": "mnist", "activation": "tanh"}, "mnist are for activation='relu'; got 'tanh'"),
         ({"name": "lenet5", "weights": "mnist", "pool_kind": "max"}, "are for pool_kind='average'; got 'max'"),
         ({"name": "lenet5", "weights": "mnist", "units": (120,)}, r"are for units=\(120, 84\); got \(120,\)"),
