@@ -46,6 +46,7 @@ from cnn_zoo.core.files import only_writer, write_csv, write_json, write_tensors
 from cnn_zoo.core.text import markdown, printable, shell, shown
 from cnn_zoo.models.registry import catalogue, entry
 from cnn_zoo.nn.inspection import shapes_only
+from cnn_zoo.nn.precision import policy
 from conftest import ROOT, run_cli
 
 ONCE = {"derandomize": True, "deadline": None, "database": None}
@@ -226,6 +227,10 @@ def test_building_in_threads_leaves_keras_as_it_was(other_settings):
     with ThreadPoolExecutor(8) as threads:
         kernels = threads.map(lambda number: build_model("lenet5").layers[0].kernel.shape, range(40))
     assert set(kernels) == {(5, 5, 1, 6)}
+    with policy():
+        with policy():  # as of another thread
+            pass
+        assert (keras.config.image_data_format(), keras.config.floatx()) == ("channels_last", "float32")
 
 
 def test_training_and_all_that_follows_it_do_not_depend_on_what_keras_is_set_to(few, tmp_path, request):
@@ -243,7 +248,8 @@ def test_training_and_all_that_follows_it_do_not_depend_on_what_keras_is_set_to(
     run = trained()
     assert run.metrics["fingerprint"] == wanted.metrics["fingerprint"]
     assert judged(run) == answers
-    assert {weight.dtype for weight in load_run(run.path).model.weights} == {"float32"}
+    again = load_run(run.path).model
+    assert {weight.dtype for weight in again.weights} | {again.loss.dtype} == {"float32"}
 
 
 @pytest.mark.parametrize("module", ["cnn_zoo.cli", "argparse", "cnn_zoo.recipes"])
