@@ -112,6 +112,11 @@ def _png(text: str) -> str:
     return _matching(r".*\.png", text, "NAME.png")
 
 
+def _columns(text: str) -> dict[str, str]:
+    pairs = _matching(r"\w+=[^,=]+(,\w+=[^,=]+)*", text, "file=NAME,label=NAME").split(",")
+    return dict(pair.split("=") for pair in pairs)
+
+
 def _setting(text: str) -> tuple[str, Any]:
     """filters=32,64 -> ("filters", (32, 64)); what is not a Python literal is text."""
     name, _, value = _matching(r"[^\W\d]\w*=.*", text, "OPTION=VALUE").partition("=")
@@ -179,6 +184,10 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--skip-broken": {**FLAG, "help": "leave out files that cannot be read"},
     "--fit": {"choices": FITS, "default": "stretch", "help": "what to do with other proportions"},
     "predict --fit": {"choices": FITS, "help": "what to do with other proportions (default: as in the training)"},
+    "--columns": {
+        "metavar": "ROLE=NAME,…", "type": _columns,
+        "help": "columns of a CSV file: file=…, label=…, group=…, split=…; those with usual names are found",
+    },
     "--groups": {
         "metavar": "PATTERN",
         "help": "a regular expression that finds in a path what must not be divided between splits, such as a patient; "
@@ -192,7 +201,7 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--draw": {"metavar": "FILE", "type": _png, "help": "draw what was found in the image into a PNG file"},
     "--invert": {**FLAG, "help": "exchange black and white first"},
 }  # fmt: skip
-DATA = "--validation --image-size --channels --fit --groups --max-pixels --skip-broken"
+DATA = "--validation --image-size --channels --fit --columns --groups --max-pixels --skip-broken"
 COMMANDS = {
     commands.do_list: "pattern --task",
     commands.do_info: "model --input-shape --num-classes --layout --plot --set",

@@ -88,6 +88,11 @@ def _classes(args) -> int:
     return published[choose_layout(published, args.layout, args.input_shape)]
 
 
+def _data_options(args) -> dict[str, Any]:
+    """What the options say of how a data set is read."""
+    return _named(args, *DATA_OPTIONS) | ({"columns": args.columns} if args.columns else {})
+
+
 def _named(args, *names: str) -> dict[str, Any]:
     """Some of the arguments of a command, which are called as those of the function that it calls."""
     return {name: getattr(args, name) for name in names}
@@ -120,7 +125,7 @@ def do_train(args) -> None:
     from . import train
 
     named = ("recipe", "task", "out", "resume", "seed", "class_weight", "precision", "tensorboard", "deterministic")
-    options = _named(args, *named) | {"model_options": dict(args.settings), "data_options": _named(args, *DATA_OPTIONS)}
+    options = _named(args, *named) | {"model_options": dict(args.settings), "data_options": _data_options(args)}
     if args.folds is not None:
         return _cross_validate(args, options | changes)
     run = train(args.model, args.data, **options, **changes)
@@ -342,7 +347,7 @@ def do_data(args) -> int:
     from .tasks import get_task
 
     target = get_task(args.task).target if args.task else None
-    options = _named(args, *DATA_OPTIONS) | {"skip_broken": True}  # to name every file that cannot be read
+    options = _data_options(args) | {"skip_broken": True}  # to name every file that cannot be read
     data = load_data(args.data, target=target, **options, progress=lambda line: print(printable(line), file=sys.stderr))
     from .cards import data_facts, shape_text, text_table
 

@@ -76,10 +76,40 @@ def test_folders_that_are_splits_by_their_names_are_no_classes(training, other, 
 def test_folders_without_images_that_hold_the_same_folders_are_refused(tops, tmp_path):
     for top in tops:
         folder_of(tmp_path, **{f"{top}__cat": 3, f"{top}__dog": 3})
-    with pytest.raises(
-        DataError, match=r"no images of their own and the same sub-folders \(cat, dog\); are they splits"
-    ):
+    why = r"hold folders of the same names \(cat, dog\) .*; are they splits|by their names these are splits"
+    with pytest.raises(DataError, match=why):
         load_data(tmp_path)
+    photo(tmp_path / tops[0] / "sample.png")  # one of their own does not make a class
+    (tmp_path / tops[1] / "LICENSE").write_text("free")
+    with pytest.raises(DataError, match=why):
+        load_data(tmp_path)
+
+
+def test_splits_of_one_kind_and_what_is_none_beside_them_are_refused(tmp_path):
+    for top in ("trainA", "trainB", "testA", "testB"):
+        photo(tmp_path / "gan" / top / "1.png")
+    with pytest.raises(DataError, match=r"these are splits, one of each kind at most, .*trainA \(train\), trainB"):
+        load_data(tmp_path / "gan")
+    folder_of(tmp_path / "kaggle", **{f"seg_{s}__seg_{s}__{c}": 3 for s in ("train", "test") for c in ("cat", "dog")})
+    with pytest.raises(DataError, match=r"only one, 'seg_train'; is .*seg_train, with cat, dog, the folder of classes"):
+        load_data(tmp_path / "kaggle")
+    photo(tmp_path / "kaggle/seg_pred/seg_pred/1.png")
+    with pytest.raises(DataError, match=r"seg_pred \(none\), seg_test \(test\), seg_train \(train\)"):
+        load_data(tmp_path / "kaggle")
+    for hospital, other in (("A", "dog"), ("B", "bird")):
+        folder_of(tmp_path / "clinics", **{f"hospital_{hospital}__cat": 3, f"hospital_{hospital}__{other}": 3})
+    with pytest.raises(DataError, match=r"hold folders of the same names \(cat\)"):
+        load_data(tmp_path / "clinics")
+    for top in ("images", "masks"):
+        photo(tmp_path / "pairs" / top / "1.png")
+    with pytest.raises(DataError, match="images and masks are images and what belongs to them, and no classes"):
+        load_data(tmp_path / "pairs")
+    folder_of(tmp_path / "shop", car=3)
+    for i in range(3):
+        photo(tmp_path / "shop/train" / f"{i}.png")  # a class of this name
+    photo(tmp_path / "shop/runs/conv_stack-shop/curves.png")
+    (tmp_path / "shop/runs/conv_stack-shop/config.json").write_text("{}")
+    assert load_data(tmp_path / "shop").class_names == ["car", "train"]
 
 
 def test_one_level_too_high_and_images_beside_their_masks_are_told(tmp_path):
@@ -87,11 +117,11 @@ def test_one_level_too_high_and_images_beside_their_masks_are_told(tmp_path):
     with pytest.raises(DataError, match=r"only one, 'dataset'; is .*dataset, with cat, dog, the folder of classes"):
         load_data(tmp_path / "zip")
     folder_of(tmp_path / "lungs", ill__images=3, ill__masks=3, well__images=3, well__masks=3)
-    with pytest.raises(DataError, match=r"the same sub-folders \(images, masks\)"):
+    with pytest.raises(DataError, match=r"folders of the same names \(images, masks\)"):
         load_data(tmp_path / "lungs")
     folder_of(tmp_path / "more", training_set__cat=3, training_set__dog=3, test_set__cat=3, test_set__dog=3)
     photo(tmp_path / "more/single_prediction/1.png")
-    with pytest.raises(DataError, match="are they splits"):
+    with pytest.raises(DataError, match="these are splits"):
         load_data(tmp_path / "more")
     folder_of(tmp_path / "dates", **{"cat__2022": 3, "cat__2023": 3, "dog__2023": 4})  # as it comes from a camera
     assert load_data(tmp_path / "dates").class_counts("all") == [6, 4]
@@ -229,6 +259,10 @@ def test_a_table_of_files_is_a_data_set(flat):
     assert load_data(semicolons).class_counts("all") == [20, 20]
     without = table(flat / "ham.csv", [(f"images/{i}", ("nv", "mel")[i % 2]) for i in range(40)], ("image_id", "dx"))
     assert load_data(without).class_names == ["mel", "nv"]
+    rows_of_lines = "sep=;\r\n file ;label;;\r\n" + "".join(f"images/{i}.png; {'ab'[i % 2]};;\r\n" for i in range(40))
+    for encoding in ("utf-8", "utf-16"):
+        (flat / "sheet.csv").write_bytes((rows_of_lines + " ; ;;\r\n").encode(encoding))
+        assert load_data(flat / "sheet.csv").class_counts("all") == [20, 20]
     named = table(flat / "named.csv", [(row[1], row[0]) for row in rows], ("what", "which"))
     assert load_data(named, columns={"file": "which", "label": "what"}).class_counts("all") == [20, 20]
     split = [(*row[:2], ("train", "train", "val", "test")[i % 4]) for i, row in enumerate(rows)]
@@ -263,20 +297,40 @@ def test_several_labels_an_image_are_multi_hot(flat):
     with pytest.raises(DataError, match=r"images/1.png has 2 labels \(bright\|round\), and there is one an image"):
         load_data(path)
     columns = [(f"images/{i}.png", i % 2, 1.0) for i in range(40)]
+    commas = table(flat / "commas.csv", [(f"images/{i}.png", ("a, b", "b")[i % 2]) for i in range(40)])
+    assert load_data(commas, target="multi_hot").class_counts("all") == [20, 40]
     wide = load_data(table(flat / "wide.csv", columns, ("image", "odd", "all")), target="multi_hot")
+    assert wide.notes == ["columns: image (file), odd, all (a class each)"]
     assert (wide.class_names, wide.targets("all")[:2].tolist()) == (["all", "odd"], [[1, 0], [1, 1]])
 
 
 @pytest.mark.parametrize(
     ("rows", "head", "message"),
     [
-        ([("images/0.png", "a"), ("images/0.png", "b")], ("file", "label"), "images/0.png is there twice"),
+        ([("images/0.png", "a"), ("./images/0.png", "b")], ("file", "label"), "images/0.png is there twice"),
+        ([("images/0.png", "a"), ("images/1.png", "nan")], ("file", "label"), "images/1.png has no label"),
+        (
+            [("images/0.png", "a", "x"), ("images/1.png", "b", "")],
+            ("file", "label", "patient"),
+            "images/1.png has no group in patient",
+        ),
+        (
+            [("images/0.png", "a", "Training set"), ("images/1.png", "b", "Test set")],
+            ("file", "label", "set"),
+            "class 'b' has no image of the split train",
+        ),
+        (
+            [("images/0.png", 0, 1, 1), ("images/1.png", 1, 0, -1), ("images/2.png", 1, 0, 0)],
+            ("file", "cat", "dog", "bird"),
+            "the column bird has '-1' beside 0 and 1, and so is no class",
+        ),
+        ([("images/0.png", "a", "trn"), ("images/1.png", "b", "tst")], ("file", "label", "split"), "'trn' is no split"),
         (
             [("images/0.png", "a")] * 2,
             ("picture", "label"),
-            r'no column file, filename.* picture, label; .*columns={"file"',
+            r"no column file, filename.* picture, label; .*columns={.file",
         ),
-        ([("images/0.png", "a"), ("images/1.png", "b")], ("file", "thing"), 'no column label, class.*columns={"label"'),
+        ([("images/0.png", "a"), ("images/1.png", "b")], ("file", "thing"), "no column label, class.*columns={.label"),
         ([("images/0.png", "a"), ("images/1.png", "")], ("file", "label"), "images/1.png has no label"),
         ([("images/0.png", "a"), ("none.png", "b")], ("file", "label"), r"none\.png: no such file"),
         ([("images/0.png", "a"), ("images/1.png",)], ("file", "label"), "line 3 has 1 columns, the first has 2"),

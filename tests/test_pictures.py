@@ -85,6 +85,7 @@ def test_every_orientation_is_turned_upright(kind, orientation):
     tagged.getexif()[0x112] = orientation
     np.testing.assert_array_equal(read_image(data), np.asarray(ImageOps.exif_transpose(tagged)))
     assert read_header(io.BytesIO(data)).size == read_image(data).shape[:2]
+    np.testing.assert_array_equal(read_image(Image.open(io.BytesIO(data))), read_image(data))  # as its owner opens it
     deep = content(Image.fromarray(DEEP), "TIFF", tiffinfo={274: orientation})
     tagged = Image.fromarray(np.arange(600, dtype=np.int32).reshape(20, 30))
     tagged.getexif()[0x112] = orientation
@@ -161,6 +162,10 @@ def test_every_mode_of_pillow_is_the_same_picture_or_one_line():
         read_image(Image.fromarray(np.int32([[0, 70000]])))
     with pytest.raises(DataError, match="not finite"):
         read_image(Image.fromarray(np.float32([[np.nan, 0.5]])))
+    odd = Image.fromarray(grey[..., 0])
+    odd.info["transparency"] = "x"
+    with pytest.raises(DataError, match="mode L is not read"):
+        read_image(odd)
     with pytest.raises(DataError, match=r"no pixels: its size is \(0, 4\)"):
         read_image(Image.new("L", (0, 4)))
 
@@ -177,6 +182,7 @@ def test_every_mode_of_pillow_is_the_same_picture_or_one_line():
         (np.zeros((20, 20), object), (20, 20, 1), "an array of images is"),
         (np.zeros((20, 20), "datetime64[s]"), (20, 20, 1), "holds numbers; got datetime64"),
         (np.ma.masked_array(np.zeros((20, 20)), True), (20, 20, 1), "masked array"),
+        ({"a": np.zeros((20, 20))}, (20, 20, 1), "not a dictionary of 1; pass its values"),
         ([np.zeros((20, 20)), [[1, 2], [3]]], (20, 20, 1), "list is not an array of images of one size"),
     ],
 )
@@ -191,6 +197,10 @@ def test_arrays_of_any_type_mean_what_files_of_the_same_pixels_mean():
     for same in (eight, eight / 255, (eight / 255).astype(np.float16), eight.astype(np.uint16) * 257, list(eight)):
         np.testing.assert_allclose(as_batch(same, (16, 16, 1)), expected, atol=1e-3)
     np.testing.assert_array_equal(as_batch(eight > 99, (16, 16, 1))[..., 0], eight > 99)
+    import tensorflow as tf
+
+    for same in (tf.cast(eight, tf.bfloat16) / 255, tf.data.Dataset.from_tensor_slices({"image": eight[..., None]})):
+        np.testing.assert_allclose(as_batch(same, (16, 16, 1)), expected, atol=4e-3)
     with pytest.warns(UserWarning, match="taken as 3 grey images; if the channels come first"):
         assert as_batch(np.zeros((3, 9, 9), np.uint8), (8, 8, 1)).shape == (3, 8, 8, 1)
     assert as_batch(np.zeros((1, 9, 9), np.uint8), (8, 8, 3)).shape == (1, 8, 8, 3)
@@ -203,6 +213,8 @@ def test_sixteen_bits_keep_their_differences_by_the_range_of_the_training():
     assert read_image(Image.fromarray(twelve), channels=1)[..., 0].tolist() == [[1, 1], [1, 2]]
     array = as_batch(twelve[None, ..., None], (2, 2, 1), value_range=(300, 420))[0, ..., 0]
     np.testing.assert_array_equal(array, found / np.float32(255))
+    with pytest.warns(UserWarning, match="an array uses values up to 420 of 65535"):
+        as_batch(twelve[None, ..., None], (2, 2, 1))
     beyond = read_image(Image.fromarray(np.uint16([[0, 65535]])), channels=1, value_range=(300, 420))
     assert beyond[..., 0].tolist() == [[0, 255]]
 

@@ -31,7 +31,12 @@ def ignored(name: str) -> bool:
 
 def folders(root: str | os.PathLike) -> list[Path]:
     """The folders in a folder that are not rubbish, by name; links to folders are folders."""
-    return [path for path in inside(root) if path.is_dir() and not ignored(path.name)]
+    return [path for path in inside(root) if path.is_dir() and not ignored(path.name) and not _of_runs(path)]
+
+
+def _of_runs(folder: Path) -> bool:
+    """Whether it is where `train` writes, begun in a folder of images."""
+    return folder.name == "runs" and any(folder.glob("*/config.json"))
 
 
 def inside(folder: str | os.PathLike) -> list[Path]:

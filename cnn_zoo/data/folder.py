@@ -1,5 +1,6 @@
 """Folders of images: a sub-folder a class, or such folders under train, test and perhaps validation."""
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -18,23 +19,8 @@ SPLIT_WORDS = {  # in the names of folders
     "evaluation": "test", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "validate": "validation",
 }  # fmt: skip
+PAIRS = [{a, b} for a in ("images", "imgs", "image") for b in ("masks", "mask", "labels", "annotations")]
 SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val")  # names of folders, without more
-ENDINGS = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jfif",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".heic",
-    "",
-)
 
 
 def read(target: str, *, name, groups, class_names) -> Listing:
@@ -103,27 +89,33 @@ def _split_roots(root: Path) -> tuple[dict[str, Path], list[str]]:
             raise DataError(f"{root}: two folders for one split among {', '.join(top.name for top in tops)}")
         return split_roots, []
     words = [split_word(top.name) for top in tops]
-    if "train" in words and None not in words and len(set(words)) == len(words) > 1:
-        told = ", ".join(f"{top.name} ({word})" for top, word in zip(tops, words, strict=True))
+    known = [word for word in words if word]
+    if "train" in known and len(known) > 1:
+        told = ", ".join(f"{top.name} ({word or 'none'})" for top, word in zip(tops, words, strict=True))
+        if None in words or len(set(words)) < len(words):
+            raise DataError(
+                f"{root}: by their names these are splits, one of each kind at most, and no classes: {told}"
+            )
         return dict(zip(words, tops, strict=True)), [f"taken as splits: {told}"]
-    inside = {top.name: {sub.name for sub in folders(top)} for top in tops if not _has_images(top)}
+    if {top.name.lower() for top in tops} in PAIRS:
+        raise DataError(
+            f"{root}: {tops[0].name} and {tops[1].name} are images and what belongs to them, and no classes"
+        )
+    inside = {top.name: {sub.name for sub in folders(top)} for top in tops if _holds_folders(top)}
     names = sorted(inside)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            if len(shared := inside[first] & inside[second]) > 1:
-                same = ", ".join(sorted(shared)[:3]) + " …" * (len(shared) > 3)
-                found = (
-                    f"{root}: {first!r} and {second!r} have no images of their own and the same sub-folders ({same})"
-                )
-                advice = "are they splits (name them train, test, validation), or is this folder one level too high"
-                raise DataError(f"{found}; {advice}? Or list files and labels in a CSV file")
+    for first, second in itertools.combinations(names, 2):
+        if min(len(inside[first]), len(inside[second])) > 1 and (shared := inside[first] & inside[second]):
+            same = ", ".join(sorted(shared)[:3]) + " …" * (len(shared) > 3)
+            found = f"{root}: {first!r} and {second!r} hold folders of the same names ({same}) in place of images"
+            advice = "are they splits (name them train, test, validation), or is this folder one level too high"
+            raise DataError(f"{found}; {advice}? Or list files and labels in a CSV file")
     return {"all": root}, []
 
 
-def _has_images(folder: Path) -> bool:
-    return any(
-        path.suffix.lower() in ENDINGS and path.is_file() for path in files.inside(folder) if not ignored(path.name)
-    )
+def _holds_folders(folder: Path) -> bool:
+    """Whether there are more files in its folders than in itself."""
+    below = files_in(folder)
+    return sum(path.parent == folder for path in below) < len(below) / 2
 
 
 def _too_few(root: Path, split_roots: dict[str, Path], class_names: list[str]) -> str:

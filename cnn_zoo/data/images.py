@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,7 +40,7 @@ def to_array(picture: Picture | Image.Image, size: Size = None, channels: int = 
             ground.paste(image, mask=image.getchannel("A"))
             image = ground
         image = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
-    except ValueError as error:  # LAB
+    except (ValueError, TypeError) as error:  # LAB; a transparency that is none
         raise DataError(f"an image of mode {image.mode} is not read ({reason(error)}); convert it to RGB") from None
     array = np.asarray(_resized(image, size, fit, 2.0), dtype=np.uint8)
     return array[..., None] if channels == 1 else array
@@ -83,10 +83,14 @@ def usual_range(picture: Picture, name: str = "an image") -> tuple[float, float]
     if picture.least < 0 or picture.largest > picture.full:
         found = f"{name} has values from {picture.least:g} to {picture.largest:g}"
         raise DataError(f"{found}; which of them are black and white is not known: bring them to 0 … {picture.full:g}")
-    if 0 < picture.largest < picture.full / 16:  # such as 12 bits in 16
-        used = f"values up to {picture.largest:g} of {picture.full:g}"
-        warnings.warn(f"{name} uses {used}, and so is nearly black here; bring it to all of them", stacklevel=5)
+    _tell_if_dark(name, picture.largest, picture.full)
     return 0.0, picture.full
+
+
+def _tell_if_dark(name: str, largest: float, full: float) -> None:
+    if 0 < largest < full / 16:  # such as 12 bits in 16
+        used = f"{name} uses values up to {largest:g} of {full:g}, and so is nearly black here"
+        warnings.warn(f"{used}; bring it to all of them", stacklevel=6)
 
 
 def read_image(source: Any, size: Size = None, channels: int = 3, fit: str = "stretch", **options: Any) -> np.ndarray:
@@ -147,10 +151,17 @@ def batches_of(
     if hasattr(images, "element_spec"):  # a tf.data.Dataset, of images or of images and targets
         for element in images:
             inputs = element[0] if isinstance(element, tuple | list) else element
-            yield from batches_of(inputs, input_shape, batch_size, **reading)
+            inputs = inputs.get("image") if isinstance(inputs, dict) else inputs
+            if inputs is None:
+                raise UsageError("a tf.data.Dataset of dictionaries needs the images under 'image'; map it to images")
+            if getattr(inputs, "dtype", None) == "string":  # paths
+                inputs = [os.fsdecode(path) for path in np.ravel(as_numpy(inputs)).tolist()]
+            yield from batches_of(inputs, input_shape, batch_size, skip_broken=skip_broken, **reading)
         return
     if hasattr(images, "columns"):  # a DataFrame
         raise UsageError("a DataFrame has columns; pass the one with the paths, such as frame['file']")
+    if isinstance(images, Mapping):
+        raise UsageError(f"images are a list or an array, not a dictionary of {len(images)}; pass its values")
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):
         images = as_numpy(images)
         if images.dtype.kind not in "OU":
@@ -209,7 +220,8 @@ def as_numpy(array: Any) -> np.ndarray:
     if isinstance(array, np.ma.MaskedArray):
         raise DataError("a masked array hides pixels, and a net sees all; fill them with .filled(0)")
     try:
-        return np.asarray(array)
+        array = np.asarray(array)
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # which NumPy itself has not
     except Exception as error:  # ragged lists; tensors elsewhere or with gradients, whose libraries say what to do
         raise DataError(f"{type(array).__name__} is not an array of images of one size: {reason(error)}") from None
 
@@ -241,6 +253,8 @@ def _fitted(stack: np.ndarray, size: Size, channels: int, reading: dict[str, Any
     if fits and stack.dtype.kind == "f":
         return check_floats(stack).astype(np.float32, copy=False)
     if stack.dtype == np.uint16:
+        if not reading.get("value_range"):
+            _tell_if_dark("an array", stack.max(), 65535)
         stack = to_8_bits(stack, reading.get("value_range") or (0, 65535))
     pixels = as_uint8(stack)  # what must be changed is changed as a file of the same pixels would be
     if not fits:

@@ -103,6 +103,7 @@ def read_picture(source: Any, max_pixels: int | None = None) -> Picture:
         if _wide(source) and not _has_numbers(source):
             raise DataError("a Pillow image of 16 bits a colour, of which Pillow keeps 8; pass its file")
         with _damage("a Pillow image", "broken or truncated image"):
+            source.load()  # first: it turns a TIFF, and reads the orientation of others
             return _decoded("a Pillow image", source, _orientation_of(source))
     with _opened(source) as (name, file):
         with _damage(name, "cannot be read as an image"):

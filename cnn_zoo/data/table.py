@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,28 +13,21 @@ import numpy as np
 from ..core.errors import DataError, MissingError, UsageError, reason
 from ..core.text import shown
 from .files import image_files
-from .folder import SPLIT_WORDS
+from .folder import split_word
 from .listing import Listing
 
 MAX_TABLE = 500_000_000  # bytes
 COLUMNS = {  # what a column is, by its name
-    "file": (
-        "file",
-        "filename",
-        "file_name",
-        "path",
-        "filepath",
-        "file_path",
-        "image",
-        "image_path",
-        "img",
-        "image_id",
-    ),
-    "label": ("label", "class", "labels", "classes", "class_name", "category", "diagnosis", "dx", "target", "tags"),
-    "group": ("group", "patient", "patient_id", "subject", "subject_id", "group_id", "lesion_id", "video", "place"),
+    "file": ("file", "filename", "file_name", "path", "filepath", "file_path", "image", "image_path", "img", "image_id",
+             "image index"),
+    "label": ("label", "class", "labels", "classes", "class_name", "category", "diagnosis", "dx", "target", "tags",
+              "finding labels"),
+    "group": ("group", "patient", "patient_id", "patient id", "subject", "subject_id", "group_id", "lesion_id", "video",
+              "place"),
     "split": ("split", "subset", "set", "partition", "fold"),
-}
-ENDINGS = ("", ".jpg", ".png", ".jpeg", ".tif", ".JPG", ".PNG")  # of files that a table names without one
+}  # fmt: skip
+ENDINGS = (".jpg", ".png", ".jpeg", ".tif", ".JPG", ".PNG")  # of files that a table names without one
+MISSING = ("", "nan", "n/a", "#n/a", "null", "<na>")  # labels that are none
 NUMBERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
 
 
@@ -54,22 +48,28 @@ def read_table(table: Any) -> tuple[str, Path, dict[str, list[str]]]:
         raise MissingError(f"{path}: no such file")
     if path.stat().st_size > MAX_TABLE:
         raise DataError(f"{path}: larger than {MAX_TABLE // 10**6} MB")
+    content = path.read_bytes()
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # as a spreadsheet's "Unicode text"
     try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # names of files may be of any bytes
-        first = text.partition("\n")[0]
-        separator = max(",;\t", key=first.count)
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if row]
-    except csv.Error as error:
+        text = content.decode(*(("utf-16",) if wide else ("utf-8-sig", "surrogateescape")))  # names are of any bytes
+        told = re.match(r"sep=(.)\r?\n", text)
+        text = text[told.end() :] if told else text
+        separator = told[1] if told else max(",;\t|", key=text.partition("\n")[0].count)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+        rows = [[cell.strip() for cell in row] for row in lines]
+    except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a CSV table ({reason(error)})") from None
+    rows = [row for row in rows if any(row)]
     if len(rows) < 2:
         raise DataError(f"{path}: needs a line of column names and a line for each image")
-    head = [name.strip() for name in rows[0]]
+    head = rows[0]
     for number, row in enumerate(rows, 1):
         if len(row) != len(head):
             raise DataError(f"{path}: line {number} has {len(row)} columns, the first has {len(head)}")
-    if len(set(head)) < len(head):
-        raise DataError(f"{path}: the column {Counter(head).most_common(1)[0][0]!r} is there twice")
-    columns = {name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(head)}
+    twice = [name for name, count in Counter(filter(None, head)).items() if count > 1]
+    if twice:
+        raise DataError(f"{path}: the column {twice[0]!r} is there twice")
+    columns = {name: [row[i] for row in rows[1:]] for i, name in enumerate(head) if name}
     return str(path), path.parent, columns
 
 
@@ -120,24 +120,34 @@ def read(target: str, *, name, groups, class_names, columns=None) -> Listing:
     if "file" not in named:
         raise DataError(_no_column(title, "file", values))
     texts = values[named["file"]]
-    twice = [text for text, count in Counter(texts).items() if count > 1]
+    paths = _paths(folder, texts)
+    twice = [path for path, count in Counter(map(os.path.normpath, paths)).items() if count > 1]
     if twice:
         raise DataError(f"{title}: {twice[0]} is there twice; for several labels of an image see multi_hot")
+    used = [f"{column} ({role})" for role, column in named.items()]
     if "label" in named:
         cells = values[named["label"]]
-        rows = [[part.strip() for part in cell.replace(";", "|").split("|") if part.strip()] for cell in cells]
+        parts = r"[|;]" if target == "labels" or any(re.search("[|;]", cell) for cell in cells) else "[|;,]"
+        rows = [[part.strip() for part in re.split(parts, cell)] for cell in cells]
+        rows = [[part for part in row if part.lower() not in MISSING] for row in rows]
     else:
-        rows = _one_hot(title, values, set(named.values()))
+        rows, classes = _one_hot(title, values, set(named.values()))
+        used.append(f"{', '.join(classes)} (a class each)")
     found = sorted({label for row in rows for label in row})
-    class_names, targets = _targets(title, texts, rows, target, found if class_names is None else list(class_names))
+    known = found if class_names is None else list(class_names)
+    class_names, targets = _targets(title, texts, rows, target, known)
     split_of = ["all"] * len(texts)
     if "split" in named:
         split_of = [_split(title, cell) for cell in values[named["split"]]]
         if "train" not in split_of:
             raise DataError(f"{title}: no image is of the split train; there are {', '.join(sorted(set(split_of)))}")
+        trained = {label for row, split in zip(rows, split_of, strict=True) if split == "train" for label in row}
+        if known == found and (untrained := sorted(set(found) - trained)):
+            raise DataError(f"{title}: class {untrained[0]!r} has no image of the split train")
     group_of = values[named["group"]] if "group" in named else []
-    paths = _paths(folder, texts)
-    notes = [f"columns: {', '.join(f'{column} ({role})' for role, column in named.items())}"]
+    if "" in group_of:
+        raise DataError(f"{title}: {texts[group_of.index('')]} has no group in {named['group']}; give each image one")
+    notes = [f"columns: {', '.join(used)}"]
     origin = os.path.abspath(name) if isinstance(name, str | os.PathLike) else ""
     root = os.path.abspath(folder)
     return Listing(title, origin, root, target, class_names, paths, targets, split_of, group_of, notes)
@@ -163,12 +173,19 @@ def _targets(title, texts, rows, target, class_names) -> tuple[list[str], np.nda
     return class_names, targets
 
 
-def _one_hot(title: str, values: dict[str, list[str]], others: set[str]) -> list[list[str]]:
-    """The labels of each row where classes are columns of 0 and 1."""
-    classes = [name for name, column in values.items() if name not in others and set(column) <= NUMBERS.keys()]
+def _one_hot(title: str, values: dict[str, list[str]], others: set[str]) -> tuple[list[list[str]], list[str]]:
+    """The labels of each row where classes are columns of 0 and 1, and the names of these."""
+    classes = []
+    for name, column in values.items():
+        found = set(column) if name not in others else set()
+        if found & NUMBERS.keys() and (strange := sorted(found - NUMBERS.keys())) and len(found) < 6:
+            what = f"the column {name} has {strange[0]!r} beside 0 and 1, and so is no class"
+            raise DataError(f"{title}: {what}; change it, or leave the column out")
+        if found and found <= NUMBERS.keys():
+            classes.append(name)
     if len(classes) < 2:
         raise DataError(_no_column(title, "label", values))
-    return [[name for name in classes if NUMBERS[values[name][i]]] for i in range(len(values[classes[0]]))]
+    return [[name for name in classes if NUMBERS[values[name][i]]] for i in range(len(values[classes[0]]))], classes
 
 
 def _roles(title: str, values: dict[str, list[str]], columns: dict[str, str] | None) -> dict[str, str]:
@@ -184,27 +201,32 @@ def _roles(title: str, values: dict[str, list[str]], columns: dict[str, str] | N
             continue
         by_name = {name.lower(): name for name in values}
         found = [by_name[name] for name in usual if name in by_name]
-        if found and (role != "split" or any(SPLIT_WORDS.get(cell.lower()) for cell in values[found[0]])):
-            named[role] = found[0]  # a column of numbers that is called fold is none of splits
+        if found and (role != "split" or found[0].lower() != "fold" or any(map(split_word, values[found[0]]))):
+            named[role] = found[0]  # numbers of folds are no splits
     return named
 
 
 def _no_column(title: str, role: str, values: dict[str, list[str]]) -> str:
     usual = ", ".join(COLUMNS[role][:4])
-    return f'{title} has no column {usual} …, but {", ".join(values)}; say which is meant: columns={{"{role}": …}}'
+    what = f"say which is meant with columns={{{role!r}: …}} (--columns {role}=…)"
+    return f"{title} has no column {usual} …, but {', '.join(values)}; {what}"
 
 
 def _split(title: str, cell: str) -> str:
-    if cell.lower() not in SPLIT_WORDS:
-        raise DataError(f"{title}: {shown(cell)} is no split; there are train, validation and test")
-    return SPLIT_WORDS[cell.lower()]
+    found = split_word(cell)
+    if found is None:
+        advice = "rename the column if it is about something else"
+        raise DataError(f"{title}: {shown(cell)} is no split; there are train, validation and test; {advice}")
+    return found
 
 
 def _paths(folder: Path, texts: list[str]) -> list[str]:
-    """Paths relative to the table's folder; a missing ending is found by the first file."""
+    """Paths relative to the table's folder; of a name without an ending, the first of ENDINGS that is there."""
     paths = [os.path.join(folder, text.replace("\\", "/") if os.sep == "/" else text) for text in texts]
-    ending = next((end for end in ENDINGS if paths and os.path.exists(paths[0] + end)), "")
-    return [path + ending for path in paths]
+    for i, path in enumerate(paths):
+        if not os.path.splitext(path)[1] and not os.path.exists(path):
+            paths[i] += next((ending for ending in ENDINGS if os.path.exists(path + ending)), "")
+    return paths
 
 
 def _text(value: Any) -> str:
