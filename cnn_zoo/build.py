@@ -227,6 +227,8 @@ def _check_trained(found: Entry, spec: Spec, family_options: dict[str, Any], con
     layout = choose_layout(found.layouts, trained.get("layout", "auto"), config["input_shape"])
     activations = map(keras.activations.get, (spec.activation, trained.get("activation", found.activation)))
     pairs = {"activation": activations, "layout": (spec.layout, layout)}
+    if spec.include_top and spec.num_classes == len(config["class_names"]) and spec.classifier_activation == "sigmoid":
+        pairs["classifier_activation"] = "sigmoid", trained.get("classifier_activation", "softmax")
     for option, value in family_options.items():
         if spec.include_top or option != "units":
             default = options[option]

@@ -280,6 +280,11 @@ def test_several_labels_an_image_are_multi_hot(flat):
         ([("images/0.png", "a"), ("images/1.png", "")], ("file", "label"), "images/1.png has no label"),
         ([("images/0.png", "a"), ("none.png", "b")], ("file", "label"), r"none\.png: no such file"),
         ([("images/0.png", "a"), ("images/1.png",)], ("file", "label"), "line 3 has 1 columns, the first has 2"),
+        (
+            [("images/0.png", "a", "train"), ("images/1.png", "a", "extra")],
+            ("file", "label", "split"),
+            "'extra' is no split; there are train, validation and test",
+        ),
         ([("images/0.png", "a", "x")] * 2, ("file", "label", "label"), "the column 'label' is there twice"),
         ([], ("file", "label"), "needs a line of column names and a line for each image"),
     ],

@@ -194,6 +194,10 @@ def test_a_changed_manifest_is_refused(copies):
             {"name": "lenet5", "weights": "mnist", "input_shape": (40, 40, 1)},
             r"\(400, 120\) fc1/kernel for the \(784, 120\)",
         ),
+        (
+            {"name": "lenet5", "weights": "mnist", "classifier_activation": "sigmoid"},
+            "are for classifier_activation=.softmax.; got .sigmoid",
+        ),
         ({"name": "lenet5", "weights": "mnist", "activation": "tanh"}, "mnist are for activation='relu'; got 'tanh'"),
         ({"name": "lenet5", "weights": "mnist", "pool_kind": "max"}, "are for pool_kind='average'; got 'max'"),
         ({"name": "lenet5", "weights": "mnist", "units": (120,)}, r"are for units=\(120, 84\); got \(120,\)"),
@@ -370,10 +374,11 @@ def test_the_command_line_takes_the_name_of_weights(capsys, tmp_path):
     from PIL import Image
 
     assert main(["evaluate", "lenet5-mnist", "--data", "mnist5k"]) == 0
-    assert "lenet5-mnist.safetensors on mnist5k" in capsys.readouterr().out
-    Image.fromarray(load_data("mnist5k").images("test")[0, ..., 0]).save(tmp_path / "0.png")
+    assert "lenet5-mnist.safetensors: 1,000 images of 10 classes" in capsys.readouterr().out
+    data = load_data("mnist5k")
+    Image.fromarray(data.images("test")[0, ..., 0]).save(tmp_path / "0.png")
     assert main(["predict", "lenet5-mnist", str(tmp_path / "0.png")]) == 0
-    assert capsys.readouterr().out.split()[1] == "0"
+    assert capsys.readouterr().out.split()[1] == str(data.targets("test")[0])
     assert main(["list", "lenet5"]) == 0
     assert "fashion_mnist, mnist" in capsys.readouterr().out
     assert main(["info", "zoonet_wide"]) == 0

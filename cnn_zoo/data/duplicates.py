@@ -5,6 +5,8 @@ pictures, are near-duplicates. Only those are compared that agree in one of PART
 neighbours (a difference hash).
 """
 
+import hashlib
+
 import numpy as np
 
 COARSE, FINE = 8, 16  # pixels of a side
@@ -22,6 +24,11 @@ def near_duplicates(images: np.ndarray, among: np.ndarray | None = None, most: i
     """
     among = np.arange(len(images)) if among is None else np.sort(among)
     chosen = among[np.unique(np.linspace(0, len(among) - 1, min(most, len(among))).astype(int))]
+    first_of = {}
+    for place in chosen:  # equal to the last bit: each with the first of them
+        first_of.setdefault(hashlib.sha256(images[place].tobytes()).digest(), []).append(int(place))
+    equal = [(places[0], other) for places in first_of.values() for other in places[1:]]
+    chosen = np.array(sorted(places[0] for places in first_of.values()))
     parts = [_grey(images[part]) for part in np.array_split(chosen, max(1, len(chosen) // 256))]
     coarse, fine = (np.concatenate([_small(part, side) for part in parts]) for side in (COARSE, FINE))
     flat = coarse.std((1, 2)) < 1
@@ -36,12 +43,7 @@ def near_duplicates(images: np.ndarray, among: np.ndarray | None = None, most: i
                 for i, j in np.argwhere(np.triu(coarse[some] @ coarse[some].T > ALIKE[COARSE], 1)):
                     found.add((int(min(some[i], some[j])), int(max(some[i], some[j]))))
     found = {pair for pair in found if fine[pair[0]] @ fine[pair[1]] > ALIKE[FINE]}
-    seen: dict[bytes, int] = {}
-    for i, place in enumerate(chosen):  # equal to the last bit, flat ones too
-        first = seen.setdefault(images[place].tobytes(), i)
-        if first != i:
-            found.add((first, i))
-    return sorted((int(chosen[i]), int(chosen[j])) for i, j in found)
+    return sorted([*equal, *((int(chosen[i]), int(chosen[j])) for i, j in found)])
 
 
 def _grey(images: np.ndarray) -> np.ndarray:
@@ -59,5 +61,7 @@ def _small(grey: np.ndarray, count: int) -> np.ndarray:
 
 
 def _directions(small: np.ndarray) -> np.ndarray:
+    """Vectors of length 1, without what all images share, such as borders."""
+    small = small - small.mean(0) if len(small) > 8 else small
     vectors = (small - small.mean((1, 2), keepdims=True)).reshape(len(small), -1)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError, MissingError, UsageError, reason
+from ..core.text import shown
 from .files import image_files
 from .folder import SPLIT_WORDS
 from .listing import Listing
@@ -183,8 +184,8 @@ def _roles(title: str, values: dict[str, list[str]], columns: dict[str, str] | N
             continue
         by_name = {name.lower(): name for name in values}
         found = [by_name[name] for name in usual if name in by_name]
-        if found and (role != "split" or all(_split_name(cell) for cell in values[found[0]])):
-            named[role] = found[0]
+        if found and (role != "split" or any(SPLIT_WORDS.get(cell.lower()) for cell in values[found[0]])):
+            named[role] = found[0]  # a column of numbers that is called fold is none of splits
     return named
 
 
@@ -193,15 +194,10 @@ def _no_column(title: str, role: str, values: dict[str, list[str]]) -> str:
     return f'{title} has no column {usual} …, but {", ".join(values)}; say which is meant: columns={{"{role}": …}}'
 
 
-def _split_name(cell: str) -> str | None:
-    return SPLIT_WORDS.get(cell.lower())
-
-
 def _split(title: str, cell: str) -> str:
-    found = _split_name(cell)
-    if not found:
-        raise DataError(f"{title}: {cell!r:.80} is no split; there are train, validation and test")
-    return found
+    if cell.lower() not in SPLIT_WORDS:
+        raise DataError(f"{title}: {shown(cell)} is no split; there are train, validation and test")
+    return SPLIT_WORDS[cell.lower()]
 
 
 def _paths(folder: Path, texts: list[str]) -> list[str]:
