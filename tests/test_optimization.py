@@ -47,7 +47,8 @@ def test_muon_in_16_bits_steps_nearly_as_in_32():
     assert found.dtype == np.float32
     cosine = np.vdot(found, expected) / np.linalg.norm(found) / np.linalg.norm(expected)
     assert 0.99 < cosine < 0.99999  # nearly; were they the same, it would not have been 16 bits
-    assert Recipe(optimizer="muon").make_optimizer(100, "bfloat16").iteration_dtype == "bfloat16"
+    for dtype, expected in (("bfloat16", "bfloat16"), ("float16", "float32")):
+        assert Recipe(optimizer="muon").make_optimizer(100, dtype).iteration_dtype == expected
 
 
 def test_muon_leaves_vectors_depthwise_kernels_and_the_last_layer_to_adam():

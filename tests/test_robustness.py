@@ -394,6 +394,8 @@ def test_every_net_takes_free_sides_or_says_that_it_must_know_them():
     refused = "must know the size of its inputs with these options; input_shape is (None, None, 3)"
     assert {family for family, found in takes.items() if found == {(None, 10)}} == set(ANY_SIZE)
     assert set.union(*takes.values()) == {(None, 10), refused}
+    with pytest.raises(UsageError, match="must know the size"):
+        build_model("shufflenet_v2", (None, None, 3))
     with pytest.raises(UsageError, match="filters must have 4 entries"):  # what is wrong is not the size then
         build_model("resnet18", (None, None, 3), filters=[4])
     with shapes_only():
@@ -517,7 +519,7 @@ def test_letters_that_no_font_has_are_named_once_in_a_figure(no_font_of_han):
 def test_a_font_that_has_the_letters_is_taken_of_those_that_are_installed(no_font_of_han, tmp_path):
     without = drawn(["健康", "病害"])[1]
     make_font(tmp_path / "a.ttf", "Aaa Sans", "健康", style="Bold")
-    make_font(tmp_path / "b.ttf", "Bbb Serif", HAN)
+    make_font(tmp_path / "b.ttf", "Zzz Serif", HAN)
     make_font(tmp_path / "c.ttf", "Ccc Sans", HAN)
     make_font(tmp_path / "d.ttf", "Ddd Sans", "abc")
     figure, pixels, said = drawn(["健康", "病害"])
