@@ -212,6 +212,41 @@ def test_values_of_twelve_bits_are_told_apart_in_training_and_in_predict(tmp_pat
     assert evaluate(again, tmp_path / "other", split="all")["accuracy"] == 1
 
 
+def test_values_that_a_range_does_not_fit_are_told(tmp_path):
+    run = train(**SMALL, data=folder_of(tmp_path / "set", cat=9, dog=9), epochs=1, out=tmp_path / "run")
+    for i in range(4):
+        deep(tmp_path / "deep/cat" / f"{i}.png", 300)
+    data = run.load_data(tmp_path / "deep")
+    assert data.options["value_range"] == (0, 65535)  # as predict takes it
+    assert data.notes[0].endswith("by one range, 0 … 65535")
+    assert "fit that range badly: much is black or white" in data.notes[1]
+    run.config["data_options"]["value_range"] = [30_000, 60_000]
+    assert "fit that range badly" in run.load_data(tmp_path / "deep").notes[1]
+    with pytest.warns(UserWarning, match=r"0.png has values from 2.. to 3.., all beyond 30000 … 60000 of the training"):
+        predict(run, tmp_path / "deep/cat/0.png")
+    assert run.load_data(tmp_path / "set").notes == [
+        "these images have 8 bits, and the range of values is one of more: 0 … 255 is taken as brought to it already"
+    ]
+
+
+def test_a_set_without_training_images_judges_a_run(tmp_path):
+    run = train(**SMALL, data=folder_of(tmp_path / "set", cat=9, dog=9), epochs=1, out=tmp_path / "run")
+    folder_of(tmp_path / "other", test__cat=5, test__dog=3)
+    for split in ("test", "all"):
+        assert evaluate(run, tmp_path / "other", split=split)["images"] == 8
+    rows = [(f"other/test/cat/{i:02}.png", "cat", "test") for i in range(5)]
+    path = table(tmp_path / "list.csv", rows, ("file", "label", "split"))
+    assert evaluate(run, path)["images"] == 5
+    with pytest.raises(DataError, match="no image is of the split train; there are test"):
+        load_data(path)
+
+
+def test_images_beside_the_folders_of_classes_are_counted(tmp_path):
+    folder_of(tmp_path, cat=5, dog=5)
+    photo(tmp_path / "loose.png")
+    assert load_data(tmp_path).notes == ["left out: 1 file beside the folders of classes"]
+
+
 def test_eight_and_more_bits_in_one_set(tmp_path):
     folder_of(tmp_path, cat=8, dog=8)
     deep(tmp_path / "dog/deep.png", 1000)
@@ -439,6 +474,20 @@ def test_what_is_wrong_with_arrays_is_said_in_one_line(name, message):
         load_data(name)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"target": np.zeros(3)}, {"target": 10**5000}, {"image_size": np.zeros(2)}, {"image_size": int},
+        {"image_size": ["a", "b"]}, {"progress": np.zeros(3)}, {"progress": 3}, {"class_names": True},
+        {"class_names": {"a", "b"}}, {"class_names": "cat"}, {"fold": 10**5000}, {"value_range": 10**5000},
+        {"max_pixels": "many"}, {"groups": 7}, {"fit": np.zeros(2)},
+    ],
+)  # fmt: skip
+def test_arguments_of_the_wrong_kind_are_named(arguments):
+    with pytest.raises((UsageError, DataError)):
+        load_data("mnist5k", **arguments)
+
+
 def archive(path, **arrays):
     np.savez(path, **arrays)
     return path
@@ -484,7 +533,7 @@ def test_tf_data_sets_are_trained_on_judged_and_predicted(tmp_path):
 
 
 def test_nearly_the_same_photo_in_two_splits_is_told(tmp_path):
-    noise = RNG.integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
+    noise = np.random.default_rng(1).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
     photos = [Image.fromarray(pixels).resize((96, 96), Image.BICUBIC) for pixels in noise]
     for i, image in enumerate(photos):
         path = tmp_path / ("cat", "dog")[i % 2] / f"{i}.png"
@@ -517,7 +566,7 @@ def test_a_folder_of_one_class_judges_a_run(tmp_path):
     with pytest.raises(DataError, match="has a class 'wolf', which is not known: known are cat, dog"):
         evaluate(run, tmp_path / "strange", split="all")
     photo(tmp_path / "none/1.png")
-    with pytest.raises(DataError, match="put the images of each class into a sub-folder"):
+    with pytest.raises(DataError, match="needs a sub-folder for each class, named as it; found none, but 1 file"):
         evaluate(run, tmp_path / "none", split="all")
     assert scan(tmp_path / "one", ["cat", "dog"]).targets.tolist() == [1] * 5
 

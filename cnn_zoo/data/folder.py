@@ -32,7 +32,7 @@ def read(target: str, *, name, groups, class_names) -> Listing:
 
 def scan(root: Path, known: list[str] | None = None) -> Listing:
     """The files of every class and split, in an order that depends on the names alone."""
-    split_roots, notes = _split_roots(root)
+    split_roots, notes = _split_roots(root, known is not None)
     names = {split: {printable(f.name): f for f in folders(split_root)} for split, split_root in split_roots.items()}
     class_names = list(names.get("train", names[next(iter(names))]))
     if known is None and len(class_names) < 2:
@@ -43,7 +43,7 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
         if strange:
             raise DataError(f"{root} has a class {strange[0]!r}, which is not known: known are {', '.join(known)}")
         if not inside:
-            raise DataError(f"{root}: put the images of each class into a sub-folder named as it; {_what_is_in(root)}")
+            raise DataError(f"{root}: needs a sub-folder for each class, named as it; found none{_what_is_in(root)}")
         class_names = list(known)
     paths, labels, split_of, left = [], [], [], Counter()
     for split, split_root in split_roots.items():
@@ -52,7 +52,11 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
             raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
         for extra in sorted(inside.keys() - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
-        left.update(kind_of(path) for path in files.inside(split_root) if ignored(path.name))
+        for path in files.inside(split_root):
+            if ignored(path.name):
+                left[kind_of(path)] += 1
+            elif path.is_file() and path.suffix.lower() not in files.TEXTS:
+                left["files beside the folders of classes"] += 1
         for label, class_name in enumerate(class_names):
             found = files_in(inside[class_name], left) if class_name in inside else []
             if not found and known is None and split in ("all", "train"):
@@ -73,7 +77,7 @@ def split_word(name: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _split_roots(root: Path) -> tuple[dict[str, Path], list[str]]:
+def _split_roots(root: Path, judging: bool) -> tuple[dict[str, Path], list[str]]:
     """The folder of each split, or {"all": root} where the sub-folders are classes; and what must be told of them.
 
     Names alone do not tell one from the other: folders that hold no images and the same sub-folders are no classes.
@@ -90,7 +94,7 @@ def _split_roots(root: Path) -> tuple[dict[str, Path], list[str]]:
         return split_roots, []
     words = [split_word(top.name) for top in tops]
     known = [word for word in words if word]
-    if "train" in known and len(known) > 1:
+    if ("train" in known and len(known) > 1) or (judging and known and None not in words):
         told = ", ".join(f"{top.name} ({word or 'none'})" for top, word in zip(tops, words, strict=True))
         if None in words or len(set(words)) < len(words):
             raise DataError(

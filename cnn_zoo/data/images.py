@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..core.errors import DataError, MissingError, UsageError, check_number, reason
 from ..core.machine import cores
+from ..core.text import shown
 from .pictures import Picture, read_picture
 from .source import empty, to_8_bits
 
@@ -207,7 +208,11 @@ def _one(image: Any, size: Size, channels: int, reading: dict[str, Any]) -> tupl
             what = "the net was trained on images of more than 8 bits, brought to 8 by one range"
             warnings.warn(f"{what}; this has 8 bits, which are taken as brought to it already", stacklevel=4)
         if not picture.image:
-            array = to_8_bits(array, reading.get("value_range") or usual_range(picture, _name(image)))
+            known = reading.get("value_range")
+            if known and (picture.largest <= known[0] or picture.least >= known[1]):
+                values = f"{_name(image)} has values from {picture.least:g} to {picture.largest:g}"
+                warnings.warn(f"{values}, all beyond {known[0]:g} … {known[1]:g} of the training", stacklevel=4)
+            array = to_8_bits(array, known or usual_range(picture, _name(image)))
         return array, picture.size
     stack = image_stack(as_numpy(image), channels)
     if len(stack) != 1:
@@ -312,7 +317,7 @@ def check_range(value: Any) -> tuple[float, float] | None:
     if value is None:
         return None
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise UsageError(f"value_range must be a pair (least, largest); got {value!r:.80}")
+        raise UsageError(f"value_range must be a pair (least, largest); got {shown(value)}")
     least = check_number("the least of value_range", value[0], -math.inf)
     return least, check_number("the largest of value_range", value[1], least)
 

@@ -84,6 +84,7 @@ def read(listing: Listing, *, image_size, channels, fit, skip_broken, max_pixels
         found = skipped[0] + (f" (and {len(skipped) - 1:,} more)" if len(skipped) > 1 else "")
         raise DataError(f"{found}; mend or remove it, or leave such files out with skip_broken (--skip-broken)")
     kept = np.array([result is None for result in results])
+    images[~kept] = 0  # there is nothing in their places
     split_of, targets = np.array(listing.split_of), listing.targets
     for label, class_name in enumerate(listing.class_names):
         of_class = targets[:, label] > 0 if targets.ndim == 2 else targets == label

@@ -189,7 +189,10 @@ def _decoded(name: str, image: Image.Image, turn: int, kind: str = "", content: 
 
         values, full = tf.io.decode_png(content, dtype=tf.uint16).numpy().astype(np.float32), 65535.0
     elif _wide(image):
-        values, full = np.asarray(image).astype(np.float32)[..., None], 1.0 if image.mode == "F" else 65535.0
+        values, full = np.asarray(image), 1.0 if image.mode == "F" else 65535.0
+        if kind == "TIFF" and image.mode == "I" and image.tag_v2.get(339, (1,))[0] == 1:
+            values = values.view(np.uint32)  # Pillow has signed integers alone
+        values = values.astype(np.float32)[..., None]
     if not _wide(image):
         image.load()
         return Picture(image.transpose(TURNS[turn]) if turn in TURNS else image)

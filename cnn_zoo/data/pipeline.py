@@ -6,13 +6,15 @@ known cardinality, because Keras takes an extra optimizer step an epoch for one 
 
 import functools
 import hashlib
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ..core.errors import UsageError, check_choice, check_flag, check_number, check_seed
+from ..core.text import printable, shown
 from . import transforms
 from .augment import Augment
 from .duplicates import near_duplicates
@@ -43,12 +45,11 @@ class Data:
     """
 
     def __init__(self, source: Source, options: dict[str, Any]):
-        self.splits = source.split(
-            options["validation"], options.get("fold"), lone=options.get("class_names") is not None
-        )
+        judging = options.get("class_names") is not None
+        self.splits = source.split(options["validation"], options.get("fold"), lone=judging)
         for split in ("validation", "test"):
             self.splits[split] = np.random.default_rng(0).permutation(self.splits[split])
-        value_range = source.in_8_bits(self.splits["train"], options.get("value_range"))
+        value_range = source.in_8_bits(self.splits["train"], options.get("value_range"), judging)
         self.name, self.folder, self.target = source.name, source.folder, source.target
         self.class_names, self.skipped, self.mirrored = source.class_names, source.skipped, source.mirrored
         self.notes, self.files, self.headers = list(source.notes), source.files, source.headers
@@ -282,6 +283,9 @@ def load_data(
         check_number("max_pixels", max_pixels, 1, whole=True)
     fold, value_range = _check_fold(fold), check_range(value_range)
     memory_limit = check_number("memory_limit", memory_limit)
+    if not (progress is None or callable(progress)):
+        raise UsageError(f"progress must be a function of a line of text; got {shown(progress)}")
+    class_names = _check_names(class_names)
     general = reading | {"class_names": class_names, "memory_limit": memory_limit, "progress": progress}
     source = read_source(name, target, own=source_options, **general)
     options = {"validation": validation, "fold": fold, "value_range": value_range, "class_names": class_names}
@@ -295,7 +299,7 @@ def _check_fold(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise UsageError(f"fold must be a pair (which, of how many); got {value!r:.80}")
+        raise UsageError(f"fold must be a pair (which, of how many); got {shown(value)}")
     count = check_number("the number of folds", value[1], 2, whole=True)
     return check_number("the fold", value[0], 1, most=count, whole=True), count
 
@@ -304,6 +308,13 @@ def _check_size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     sides = value if isinstance(value, tuple | list) else (value, value)
-    if len(sides) != 2 or not all(hasattr(s, "__index__") and s is not True and 1 <= s <= 4096 for s in sides):
-        raise UsageError(f"image_size must be a side or (height, width) from 1 to 4096 pixels; got {value!r}")
+    whole = all(isinstance(s, numbers.Integral) and not isinstance(s, bool) and 1 <= s <= 4096 for s in sides)
+    if len(sides) != 2 or not whole:
+        raise UsageError(f"image_size must be a side or (height, width) from 1 to 4096 pixels; got {shown(value)}")
     return int(sides[0]), int(sides[1])
+
+
+def _check_names(value: Any) -> list[str] | None:
+    if value is not None and (isinstance(value, str | set) or not isinstance(value, Collection)):
+        raise UsageError(f"class_names must be a list of names; got {shown(value)}")
+    return None if value is None else [printable(name) for name in value]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError
-from ..core.text import printable
+from ..core.text import printable, shown
 from .splits import folds, set_aside
 
 LARGEST_DEFAULT = 224  # pixels: images that are all of one size keep it up to here
@@ -60,8 +60,12 @@ class Source:
     headers: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.class_names = list(map(printable, self.class_names))  # as config.json, tables and figures will hold them
         images, targets = self.images, self.targets
+        if not (isinstance(images, np.ndarray) and isinstance(targets, np.ndarray) and images.ndim == 4):
+            raise DataError(f"images are an array (n, h, w, c), and targets one beside it; got {shown(images)}")
+        if not isinstance(self.target, str) or not all(isinstance(name, str) for name in self.class_names):
+            raise DataError(f"target and class_names are texts; got {shown(self.target)}, {shown(self.class_names)}")
+        self.class_names = list(map(printable, self.class_names))  # as config.json, tables and figures will hold them
         shapes = {"labels": images.shape[:1], "masks": images.shape[:-1]}
         shapes["multi_hot"] = (len(images), len(self.class_names))
         kind = np.uint8 if self.values is None else np.float32
@@ -79,7 +83,8 @@ class Source:
             fold: (i, k): the test set is the i-th, from 1, of k parts of what is for training; the set's own is unused.
             lone: let classes of one image have it in the test set, for a set that is not for training.
         """
-        train = self.splits.get("train", self.splits.get("all", np.arange(len(self.targets))))
+        everything = np.arange(len(self.targets))
+        train = self.splits.get("train", self.splits.get("all", everything[:0] if self.splits else everything))
         parts = {name: self.splits[name] for name in ("validation", "test") if name in self.splits}
         self._check_groups({"train": train, **parts})
         if fold is not None:
@@ -116,25 +121,39 @@ class Source:
                 names = f"{self.files[one]} and {self.files[other]}" if self.files else f"images {one} and {other}"
                 raise DataError(f"{self.name}: {names} are of one group, but one is in {first} and one in {second}")
 
-    def in_8_bits(self, train: np.ndarray, value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+    def in_8_bits(
+        self, train: np.ndarray, value_range: tuple[float, float] | None, judging: bool = False
+    ) -> tuple[float, float] | None:
         """Bring values of more than 8 bits to 0 … 255 by one linear range; returns it, None for a set of 8-bit images.
 
         Args:
             train: indices of the training images, whose least and largest values the range is.
             value_range: in place of theirs.
+            judging: whether they are for a net of 8-bit images, for which the range is that of the type, as in predict.
         """
+        given = value_range
         if self.values is None:
-            return value_range
+            if given is not None:
+                what = "these images have 8 bits, and the range of values is one of more"
+                self.notes.append(f"{what}: 0 … 255 is taken as brought to it already")
+            return given
         wide = ~np.isnan(self.values[:, 0])
         used = train[wide[train]] if wide[train].any() else np.flatnonzero(wide)
-        if value_range is None:
-            value_range = float(self.values[used, 0].min()), float(self.values[used, 1].max())
-        images = empty(*self.images.shape[:1], self.images.shape[1:3], self.images.shape[3], MEMORY_LIMIT)
+        of_training = float(self.values[used, 0].min()), float(self.values[used, 1].max())
+        lowest, highest = float(np.nanmin(self.values[:, 0])), float(np.nanmax(self.values[:, 1]))
+        if given is None:
+            value_range = (0.0, 1.0 if highest <= 1 else 65535.0) if judging else of_training
+        least, largest = value_range
+        images = empty(len(self.images), self.images.shape[1:3], self.images.shape[3], MEMORY_LIMIT)
         for i, image in enumerate(self.images):
             images[i] = to_8_bits(image, value_range) if wide[i] else image
-        told = f"of {value_range[0]:g} … {value_range[1]:g}, that of the training images"
         count = "images" if wide.all() else f"{wide.sum():,} of {len(wide):,} images"
-        self.notes.append(f"{count} have more than 8 bits: their values are brought to 0 … 255 by one range, {told}")
+        told = f"{count} have more than 8 bits: their values are brought to 0 … 255 by one range"
+        whose = ", that of the training images" if given is None and not judging and wide[train].any() else ""
+        self.notes.append(f"{told}, {least:g} … {largest:g}{whose}")
+        inside = min(highest, largest) - max(lowest, least)
+        if inside < (highest - lowest or 1) / 2 or highest - least < (largest - least) / 16:
+            self.notes.append(f"values from {lowest:g} to {highest:g} fit that range badly: much is black or white")
         self.images, self.values = images, None
         return value_range
 

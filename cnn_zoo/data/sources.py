@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.errors import DataError, MissingError, OptionError, UsageError, unknown
+from ..core.text import shown
 from . import arrays, folder, listing, scenes, table, tfds
 from .images import adapt, adapt_masks
 from .source import MEMORY_LIMIT, Source
@@ -54,6 +55,8 @@ def add_source(
         mirrored: whether an image is known to be of the same class when left and right are exchanged.
         training_images_of: other sets whose training images all its images are: evaluate says so.
     """
+    if not isinstance(name, str) or not callable(read):
+        raise UsageError(f"a data set has a text as its name and a function that reads it; got {shown((name, read))}")
     if name in SOURCES:
         raise UsageError(f"a data set named {name!r} is already there, read by {SOURCES[name].read.__module__}")
     SOURCES[name] = Reader(read, targets, mirrored, training_images_of)
@@ -118,10 +121,10 @@ def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | N
         kinds = "a name, a folder, a table of files, a pair of arrays, a tf.data.Dataset or a Source"
         raise UsageError(f"a data set is {kinds}; got {type(name).__name__}")
     target = found.targets[0] if target is None else target
-    if target not in found.targets:
-        others = sorted(other for other, reader in SOURCES.items() if target in reader.targets)
+    if not isinstance(target, str) or target not in found.targets:
+        others = sorted(other for other, reader in SOURCES.items() if shown(target).strip("'") in reader.targets)
         several = ", ".join(others) if len(others) < 6 else "most sets that cnn-zoo data lists"
-        hint = f"{target} are in: {several}" if others else f"no data set here has {target!r:.40}"
+        hint = f"{target} are in: {several}" if others else f"no data set here has {shown(target, 40)}"
         raise UsageError(f"{title} has {' and '.join(found.targets)}; {hint}")
     for option in own or {}:
         if option in BATCHING:

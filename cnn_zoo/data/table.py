@@ -134,15 +134,15 @@ def read(target: str, *, name, groups, class_names, columns=None) -> Listing:
         rows, classes = _one_hot(title, values, set(named.values()))
         used.append(f"{', '.join(classes)} (a class each)")
     found = sorted({label for row in rows for label in row})
-    known = found if class_names is None else list(class_names)
-    class_names, targets = _targets(title, texts, rows, target, known)
+    judging = class_names is not None
+    class_names, targets = _targets(title, texts, rows, target, list(class_names) if judging else found)
     split_of = ["all"] * len(texts)
     if "split" in named:
         split_of = [_split(title, cell) for cell in values[named["split"]]]
-        if "train" not in split_of:
+        if "train" not in split_of and not judging:
             raise DataError(f"{title}: no image is of the split train; there are {', '.join(sorted(set(split_of)))}")
         trained = {label for row, split in zip(rows, split_of, strict=True) if split == "train" for label in row}
-        if known == found and (untrained := sorted(set(found) - trained)):
+        if not judging and (untrained := sorted(set(found) - trained)):
             raise DataError(f"{title}: class {untrained[0]!r} has no image of the split train")
     group_of = values[named["group"]] if "group" in named else []
     if "" in group_of:

@@ -28,7 +28,7 @@ def fast_layers(model: keras.Model):
     is a plain Keras model. fit, evaluate and predict trace the model anew inside the block and after it. Layers of
     models inside the model are included; other classes and backends stay as they are.
     """
-    model = whole_model(model)
+    model = model if isinstance(model, keras.Model) else whole_model(model)  # of a run
     with exchanged(model):
         _forget_compiled(model)
         try:
