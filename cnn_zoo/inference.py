@@ -56,15 +56,7 @@ def predict(
 
 
 def predictions(
-    run_or_model: Any,
-    images: Any,
-    *,
-    top: int | None = None,
-    class_names: Any = None,
-    invert: bool = False,
-    fit: str | None = None,
-    max_pixels: int | None = None,
-    skip_broken: bool = False,
+    run_or_model, images, *, top=None, class_names=None, invert=False, fit=None, max_pixels=None, skip_broken=False
 ) -> Iterator:
     """What predict returns, one by one, with no more than a batch of images in memory.
 
@@ -158,11 +150,10 @@ def evaluate(
     if not hasattr(data, "splits"):
         data = _loaded(run_or_model, data)
     result = judge_split(run_or_model, data, split, specificity=specificity).result()
-    known = _cautions(run_or_model, data, split)
-    seen = _seen_elsewhere(_trained_on(run_or_model), data.folder or data.name, split)
-    if seen:
+    notes = [*_cautions(run_or_model, data, split), *result.get("notes", [])]
+    if seen := _seen_elsewhere(_trained_on(run_or_model), data.folder or data.name, split):
         warnings.warn(seen, SeenImages, stacklevel=2)
-    notes = [*filter(None, [seen]), *known, *result.get("notes", [])]
+        notes.insert(0, seen)
     return result | {"judged": _in_words(result, data, split), "notes": notes}
 
 
@@ -174,10 +165,11 @@ def _loaded(run_or_model: Any, data: Any):
         raise UsageError("evaluate(model) needs a data set; only a run knows its own")
     from .data.pipeline import load_data
 
-    height, width, channels = image_model(run_or_model).input_shape[1:]
-    names, size = known_names(run_or_model, image_model(run_or_model)), (height or None) and (height, width)
-    target = task_of(run_or_model).target
-    return load_data(data, target=target, image_size=size, channels=channels, class_names=names)
+    model = image_model(run_or_model)
+    height, width, channels = model.input_shape[1:]
+    options = {"image_size": height and (height, width), "channels": channels}
+    options |= {"target": task_of(run_or_model).target, "class_names": known_names(run_or_model, model)}
+    return load_data(data, **options)
 
 
 def judge_split(run_or_model: Any, data: Any, split: str, judge: Any = None, *, specificity: float | None = None):
@@ -190,10 +182,8 @@ def judge_split(run_or_model: Any, data: Any, split: str, judge: Any = None, *, 
     task.check_data(data)
     sides = zip(model.input_shape[1:], data.input_shape, strict=True)
     if any(wanted not in (None, found) for wanted, found in sides):  # None: a model that takes any
-        raise DataError(
-            f"{data.name} has images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}; "
-            "load them with that image_size and channels"
-        )
+        shapes = f"images of shape {data.input_shape}, {model.name} takes {tuple(model.input_shape[1:])}"
+        raise DataError(f"{data.name} has {shapes}; load them with that image_size and channels")
     numbers = _numbers(run_or_model, model, data)
     if judge is None:
         names = known_names(run_or_model, model) or data.class_names
@@ -216,8 +206,7 @@ def judge_split(run_or_model: Any, data: Any, split: str, judge: Any = None, *, 
 
 def _in_words(result: dict[str, Any], data, split: str) -> str:
     """How many images were judged, of how many classes, and which: "140 images of 2 classes, all of hospital2"."""
-    counts = [found.get("support") for found in result.get("classes", {}).values()]
-    there = len([count for count in counts if count])
+    there = sum(bool(found.get("support")) for found in result.get("classes", {}).values())
     words = f"{result['images']:,} image{'s' * (result['images'] > 1)}"
     words += f" of {there} class{'es' * (there > 1)}" if there else ""
     return f"{words}, {'all' if split == 'all' else f'the {split} split'} of {data.name}"
@@ -273,12 +262,11 @@ def _numbers(run_or_model: Any, model, data) -> np.ndarray | None:
     names = known_names(run_or_model, model)
     if not names or names == data.class_names:
         return None
-    strange = [name for name in data.class_names if name not in names]
-    if strange:
-        known = f"it knows {', '.join(names)}"
-        if not hasattr(run_or_model, "load_data"):  # a model, whose names are its owner's to change
-            known += "; if it was trained on others since, set model.class_names"
-        raise DataError(f"{data.name} has a class {strange[0]!r}, which {model.name} does not know: {known}")
+    for name in data.class_names:
+        if name not in names:
+            strange = f"{data.name} has a class {name!r}, which {model.name} does not know: it knows {', '.join(names)}"
+            own = not hasattr(run_or_model, "load_data")  # a model, whose names are its owner's to change
+            raise DataError(strange + "; if it was trained on others since, set model.class_names" * own)
     numbers = np.arange(max(256, classes))  # beyond the classes: pixels that are not judged
     numbers[: data.num_classes] = [names.index(name) for name in data.class_names]
     return numbers

@@ -8,14 +8,11 @@ import numpy as np
 from ..core.intervals import interval_text, mean_share, share_text
 from ..core.text import markdown
 from ..nn.inspection import has_logits, probabilities
-from .base import Section, Task, add_task, class_table
-from .metrics import SPECIFICITY, TOP, Kept, classes_of, in_top
+from .base import Section, Table, Task, add_task, class_table
+from .metrics import LEAST, SPECIFICITY, TOP, Kept, classes_of, in_top
 
 SHOWN = 24  # mistakes in the report
-LEAST = 1e-7  # of a probability in the loss, as Keras clips it
 UNBALANCED = 1.5  # times as many images of one class as of another, for which the balanced accuracy is named
-COLUMNS = {"precision": "precision", "recall": "recall", "F1": "f1", "images": "support"}
-SCORES = {"AUC": "auc", "AP": "average_precision"}  # of a table; where there are scores
 
 
 def losses(model, recipe=None) -> dict[str, Any]:
@@ -44,15 +41,12 @@ class Judge:
 
     def add(self, inputs, targets, outputs) -> None:
         found = probabilities(self.model, outputs)
-        predicted, rows = found.argmax(1), np.arange(len(targets))
+        predicted, right = found.argmax(1), found[np.arange(len(targets)), targets]
         np.add.at(self.confusion, (targets, predicted), 1)
-        self.loss -= float(np.log(np.maximum(found[rows, targets], LEAST), dtype=np.float64).sum())
+        self.loss -= float(np.log(np.maximum(right, LEAST), dtype=np.float64).sum())
         self.top += in_top(found, targets)
         self.kept.add(found, targets)
-        sure = found[rows, predicted]
-        wrong = np.flatnonzero(predicted != targets)
-        surest = wrong[np.argsort(-sure[wrong], kind="stable")][:SHOWN]
-        self.mistakes += [(inputs[i], int(targets[i]), found[i]) for i in surest]
+        self.mistakes += [(inputs[i], int(targets[i]), found[i]) for i in np.flatnonzero(predicted != targets)]
         self.mistakes = sorted(self.mistakes, key=lambda mistake: -mistake[2].max())[:SHOWN]
 
     def result(self) -> dict[str, Any]:
@@ -60,8 +54,8 @@ class Judge:
         there = support > 0
         balanced, *around = mean_share(np.diag(self.confusion)[there].tolist(), support[there].tolist())
         found = {"accuracy": right / images, "loss": self.loss / images, "images": images}
-        found |= {"majority_accuracy": int(support.max()) / images}
-        found |= {"balanced_accuracy": balanced, "balanced_accuracy_interval": around}
+        found |= {"majority_accuracy": int(support.max()) / images, "balanced_accuracy": balanced}
+        found["balanced_accuracy_interval"] = around
         if len(self.names) > TOP:
             found["top5"] = self.top / images
         classes = classes_of(self.names, self.confusion)
@@ -111,12 +105,11 @@ def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [*said, ("loss", f"{result['loss']:.4f}")]
 
 
-def table(result: dict[str, Any]):
-    """Precision, recall and F1 of each class with their intervals, and what its scores are worth."""
-    columns = dict(COLUMNS)
-    if result["auc"] is not None:
-        columns |= SCORES | {f"sens. at {result['specificity']:g}": "sensitivity"}
-    return class_table(result["classes"], columns, "F1")
+def table(result: dict[str, Any]) -> Table:
+    """Precision, recall and F1 of each class with their intervals, and what its scores are worth, if they are kept."""
+    scores = {"AUC": "auc", "AP": "average_precision", f"sens. at {result['specificity']:g}": "sensitivity"}
+    columns = {"precision": "precision", "recall": "recall", "F1": "f1", "images": "support"}
+    return class_table(result["classes"], columns | (scores if result["auc"] is not None else {}), "F1")
 
 
 def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
@@ -133,10 +126,9 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
     elif confused.any():
         words = "No class is taken for the same other one more than once."
     figure = plots.mistakes(**result["mistakes"], class_names=class_names)
+    matrix = plots.confusion(confusion, class_names)
     return [
-        Section(
-            "What it confuses", words, "confusion.png", plots.confusion(confusion, class_names), "Confusion matrix"
-        ),
+        Section("What it confuses", words, "confusion.png", matrix, "Confusion matrix"),
         Section("Where it is surest and wrong", "", "mistakes.png", figure, "Misclassified test images"),
     ]
 

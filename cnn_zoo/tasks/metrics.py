@@ -16,11 +16,7 @@ from ..core.intervals import share_interval
 KEPT = 50_000_000  # probabilities at most, for what needs all of them: 200 MB
 SPECIFICITY = 0.95  # at which the sensitivity is given
 TOP = 5
-
-
-def share(part: Any, whole: Any) -> float | None:
-    """part / whole as a float; None of nothing."""
-    return float(part) / float(whole) if whole else None
+LEAST = 1e-7  # of a probability in the cross-entropy, as Keras clips it
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -35,14 +31,10 @@ def from_counts(right: int, predicted: int, support: int, unit: str = "support")
     Args:
         right, predicted, support: images that are of the class and found to be, that are found to be, that are.
     """
-    return {
-        "precision": share(right, predicted),
-        "precision_interval": share_interval(right, predicted),
-        "recall": share(right, support),
-        "recall_interval": share_interval(right, support),
-        "f1": share(2 * right, predicted + support),
-        unit: int(support),
-    }
+    found = {}
+    for name, whole in (("precision", predicted), ("recall", support)):
+        found |= {name: right / whole if whole else None, f"{name}_interval": share_interval(right, whole)}
+    return found | {"f1": 2 * right / (predicted + support) if predicted + support else None, unit: support}
 
 
 def classes_of(class_names: list[str], confusion: np.ndarray, unit: str = "support") -> dict[str, dict[str, Any]]:

@@ -7,12 +7,11 @@ import numpy as np
 
 from ..core.intervals import share_text
 from ..nn.inspection import has_logits, probabilities
-from .base import Section, Task, add_task, class_table
-from .classification import COLUMNS, SCORES, text
-from .metrics import SPECIFICITY, Kept, from_counts, mean
+from .base import Section, Task, add_task
+from .classification import table, text
+from .metrics import LEAST, SPECIFICITY, Kept, from_counts, mean
 
 SHOWN = 16  # images in the report
-LEAST = 1e-7  # of a probability in the loss, as Keras clips it
 THRESHOLD = 0.5  # of the probability of a class that is said to be there
 
 
@@ -50,21 +49,20 @@ class Judge:
         self.loss -= float(np.log(np.maximum(np.where(there, scores, 1 - scores), LEAST), dtype=np.float64).sum())
         self.images += len(targets)
         self.kept.add(scores, targets)
-        wrong = np.abs(there - scores).max(1)
-        self.examples += [(inputs[i], there[i], scores[i]) for i in np.argsort(-wrong, kind="stable")[:SHOWN]]
+        self.examples += zip(inputs, there, scores, strict=True)
         self.examples = sorted(self.examples, key=lambda row: -np.abs(row[1] - row[2]).max())[:SHOWN]
 
     def result(self) -> dict[str, Any]:
         counts = zip(self.right.tolist(), self.found.tolist(), self.support.tolist(), strict=True)
         classes = {name: from_counts(*row) for name, row in zip(self.names, counts, strict=True)}
-        frequency = self.support / self.images
+        frequencies = [count / self.images for count in self.support.tolist() if count]
         result = {
             "f1": mean(found["f1"] for found in classes.values()) or 0.0,
             "exact_match": self.exact / self.images,
             "loss": self.loss / (self.images * len(self.names)),
             "images": self.images,
-            "baseline_f1": float((2 * frequency / (1 + frequency))[frequency > 0].mean()) if frequency.any() else 0.0,
-            "baseline_average_precision": float(frequency[frequency > 0].mean()) if frequency.any() else 0.0,
+            "baseline_f1": mean(2 * share / (1 + share) for share in frequencies) or 0.0,
+            "baseline_average_precision": mean(frequencies) or 0.0,
         }
         return result | self.kept.judge(classes, self.specificity) | {"classes": classes, "examples": self.examples}
 
@@ -72,11 +70,10 @@ class Judge:
 def decode(model, outputs, class_names: list[str], sizes=None, top: int | None = None) -> list[list]:
     """(class name, probability) of each class of at least 0.5, none perhaps, or of the `top` most probable ones."""
     scores = probabilities(model, outputs, "sigmoid")
+    least = 0.0 if top else THRESHOLD
     order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    return [
-        [(class_names[j], float(row[j])) for j in best if top or row[j] >= THRESHOLD]
-        for best, row in zip(order, scores, strict=True)
-    ]
+    rows = zip(order, scores, strict=True)
+    return [[(class_names[j], float(row[j])) for j in best if row[j] >= least] for best, row in rows]
 
 
 def said(pairs, class_names: list[str]) -> str:
@@ -93,21 +90,15 @@ def record(pairs, class_names: list[str]) -> dict[str, Any]:
 
 def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Mean F1 and average precision, each beside what needs no net, how often all is right, and the loss."""
-    facts = []
+    facts = [
+        ("mean F1", f"{result['f1']:.4f} ({result['baseline_f1']:.4f} by always naming every class)"),
+        ("all classes right", share_text(result["exact_match"], result["images"])),
+        ("loss", f"{result['loss']:.4f}"),
+    ]
     if result.get("average_precision") is not None:
         chance = f"{result['baseline_average_precision']:.4f} by the same answer to every image"
-        facts.append(("mean average precision", f"{result['average_precision']:.4f} ({chance})"))
-    facts.append(("mean F1", f"{result['f1']:.4f} ({result['baseline_f1']:.4f} by always naming every class)"))
-    exact = share_text(result["exact_match"], result["images"])
-    return [*facts, ("all classes right", exact), ("loss", f"{result['loss']:.4f}")]
-
-
-def table(result: dict[str, Any]):
-    """Precision, recall and F1 of each class at a probability of 0.5, and what its probabilities are worth."""
-    columns = dict(COLUMNS)
-    if result["auc"] is not None:
-        columns |= SCORES | {f"sens. at {result['specificity']:g}": "sensitivity"}
-    return class_table(result["classes"], columns, "F1")
+        facts.insert(0, ("mean average precision", f"{result['average_precision']:.4f} ({chance})"))
+    return facts
 
 
 def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
@@ -116,8 +107,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
 
     found = {name: numbers.get("average_precision") for name, numbers in result["classes"].items()}
     baseline = ("mean by the same answer to every image", result["baseline_average_precision"])
-    bars = plots.shares(found, "average precision", baseline)
-    captions = []
+    bars, captions = plots.shares(found, "average precision", baseline), []
     for _, there, scores in result["examples"]:
         sides = (", ".join(np.array(class_names)[flags]) for flags in (there, scores >= THRESHOLD))
         captions.append("\n→ ".join(plots.plain(side or "nothing", 14) for side in sides))

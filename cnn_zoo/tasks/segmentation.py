@@ -10,10 +10,9 @@ from ..data.source import NOT_JUDGED
 from ..nn.inspection import has_logits, probabilities
 from ..recipes import Recipe
 from .base import Section, Task, add_task, class_table
-from .metrics import classes_of
+from .metrics import LEAST, classes_of
 
 SHOWN = 6  # images in the report
-LEAST = 1e-7  # of a probability in the loss, as Keras clips it
 
 
 def losses(model, recipe=None) -> dict[str, Any]:
@@ -101,13 +100,11 @@ def decode(model, outputs, class_names: list[str], sizes) -> list[np.ndarray]:
 
 def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Mean IoU and pixel accuracy, each beside that of a net that finds nothing."""
-    baseline = (result["background_mean_iou"], result["background_pixel_accuracy"])
+    iou = f"{result['mean_iou']:.4f} over {result['images']:,} images"
+    accuracy, baseline = f"{result['pixel_accuracy']:.2%}", f"{result['background_pixel_accuracy']:.2%}"
     return [
-        (
-            "mean IoU",
-            f"{result['mean_iou']:.4f} over {result['images']:,} images ({baseline[0]:.4f} for all background)",
-        ),
-        ("pixel accuracy", f"{result['pixel_accuracy']:.2%} ({baseline[1]:.2%} for all background)"),
+        ("mean IoU", f"{iou} ({result['background_mean_iou']:.4f} for all background)"),
+        ("pixel accuracy", f"{accuracy} ({baseline} for all background)"),
         ("loss", f"{result['loss']:.4f}"),
     ]
 
