@@ -23,14 +23,8 @@ from .weights.transfer import ModelMismatch, copy_weights
 
 LARGEST_SIDE = 8192  # pixels or channels
 ACTIVATIONS = ("softmax", "sigmoid", None)  # of the classifier
-ANY_SIZE = (
-    "densenet",
-    "efficientnet",
-    "googlenet",
-    "inception",
-    "mobilenet",
-    "resnet",
-)  # which take any side of inputs
+# families that take inputs of any sides
+ANY_SIZE = ("densenet", "efficientnet", "googlenet", "inception", "mobilenet", "resnet")
 MOST_BLOCKS = 400  # of `depths`, all stages together
 
 
@@ -210,9 +204,8 @@ def _check_input_shape(found: Entry, shape: Any) -> tuple[int, ...]:
     whole = all(isinstance(side, numbers.Integral) and side is not True and 1 <= side <= LARGEST_SIDE for side in known)
     wanted = " or ".join(INPUTS[rank] for rank in found.ranks)
     if not whole or len(sides) - 1 not in INPUTS:
-        raise UsageError(
-            f"input_shape must be positive integers up to {LARGEST_SIDE:,}, of {wanted}; got {shown(shape)}"
-        )
+        integers = f"positive integers up to {LARGEST_SIDE:,}, of {wanted}"
+        raise UsageError(f"input_shape must be {integers}; got {shown(shape)}")
     if len(sides) - 1 not in found.ranks:
         kernels = " or ".join(f"{rank}-D" for rank in found.ranks)
         raise UsageError(f"{found.name} has {kernels} kernels, for {wanted}; got input_shape={sides}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from .build import build_model
 from .core.errors import OptionError
-from .core.text import printable
+from .core.text import printable, shown
 from .models.registry import entry, list_models
 from .nn.costs import LayerRow, layer_rows
 from .nn.inspection import shapes_only, whole_model
@@ -44,23 +44,18 @@ class ModelCard:
     options: dict[str, Any]
 
     def __str__(self) -> str:
-        facts = {
-            "input": shape_text(self.input_shape),
-            "output": shape_text(self.output_shape),
-            "parameters": f"{self.parameters:,} ({self.trainable:,} trainable)",
-            "multiply-accumulates": f"{self.macs:,} an image",
-        }
-        if self.paper:
-            facts["paper"] = self.paper
-        if self.options:
-            texts = {name: repr(value) for name, value in self.options.items()}
-            texts = {name: text if len(text) <= 40 else f"{text[:39]}…" for name, text in texts.items()}
-            facts["options"] = ", ".join(map("=".join, texts.items()))
-        facts |= {f"weights for {data}": accuracy for data, accuracy in self.accuracy.items()}
+        facts = [
+            ("input", shape_text(self.input_shape)),
+            ("output", shape_text(self.output_shape)),
+            ("parameters", f"{self.parameters:,} ({self.trainable:,} trainable)"),
+            ("multiply-accumulates", f"{self.macs:,} an image"),
+            ("paper", self.paper),
+            ("options", ", ".join(f"{name}={shown(value, 40)}" for name, value in self.options.items())),
+            *((f"weights for {data}", accuracy) for data, accuracy in self.accuracy.items()),
+        ]
         rows = [(r.name, r.type, shape_text(r.output_shape), f"{r.parameters:,}", f"{r.macs:,}") for r in self.layers]
         table = text_table(("layer", "type", "output", "parameters", "MACs"), rows, right=(2, 3, 4))
-        width = 2 + max(map(len, facts))
-        return "\n".join([self.name, *(f"  {key:{width}}{value}" for key, value in facts.items()), "", table])
+        return "\n".join([self.name, facts_text([fact for fact in facts if fact[1]], indent=2), "", table])
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
@@ -136,6 +131,12 @@ def data_facts(data) -> list[tuple[str, str]]:
 def shape_text(shape: tuple) -> str:
     """(28, 28, 1) -> "28x28x1"."""
     return "x".join("?" if side is None else str(side) for side in shape)
+
+
+def facts_text(facts: list[tuple[str, str]], indent: int = 0) -> str:
+    """Pairs of a name and a text, in two columns."""
+    width = 2 + max(len(name) for name, _ in facts)
+    return "\n".join(f"{'':{indent}}{name:{width}}{printable(text)}" for name, text in facts)
 
 
 def text_table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:

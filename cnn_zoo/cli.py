@@ -130,9 +130,8 @@ def _weights(text: str) -> str | dict[str, float]:
     """balanced, or cat=2,dog=1."""
     if text == "balanced":
         return text
-    pairs = [
-        _matching(r".+=[0-9.e-]+", part, '"balanced" or CLASS=NUMBER,…').rpartition("=") for part in text.split(",")
-    ]
+    form = '"balanced" or CLASS=NUMBER,…'
+    pairs = [_matching(r".+=[0-9.e-]+", part, form).rpartition("=") for part in text.split(",")]
     return {name: float(weight) for name, _, weight in pairs}
 
 
@@ -171,28 +170,19 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--precision": {"choices": PRECISIONS, "default": "auto", "help": "auto: 16-bit where the processor is faster so"},
     "--deterministic": {**FLAG, "help": "the same weights from the same seed on this machine"},
     "--tensorboard": {**FLAG, "help": "write logs for TensorBoard into the run folder"},
-    "--set": {
-        "action": "append", "default": [], "type": _setting, "metavar": "OPTION=VALUE", "dest": "settings",
-        "help": "an argument of build_model, such as filters=32,64 or dropout=0.5; may be repeated",
-    },
-    "--validation": {
-        "type": float, "default": 0.1, "metavar": "FRACTION",
-        "help": "of the training images to set aside, where there are no validation images (default: %(default)s)",
-    },
+    "--set": {"action": "append", "default": [], "type": _setting, "metavar": "OPTION=VALUE", "dest": "settings",
+              "help": "an argument of build_model, such as filters=32,64 or dropout=0.5; may be repeated"},
+    "--validation": {"type": float, "default": 0.1, "metavar": "FRACTION", "help":
+                     "of the training images to set aside, where none are for validation (default: %(default)s)"},
     "--image-size": {"type": _size, "metavar": "N or HxW", "help": "resize images to this"},
     "--channels": {"type": int, "choices": (1, 3, 4), "help": "1 grey, 3 colour, 4 with opacity"},
     "--skip-broken": {**FLAG, "help": "leave out files that cannot be read"},
     "--fit": {"choices": FITS, "default": "stretch", "help": "what to do with other proportions"},
     "predict --fit": {"choices": FITS, "help": "what to do with other proportions (default: as in the training)"},
-    "--columns": {
-        "metavar": "ROLE=NAME,…", "type": _columns,
-        "help": "columns of a CSV file: file=…, label=…, group=…, split=…; those with usual names are found",
-    },
-    "--groups": {
-        "metavar": "PATTERN",
-        "help": "a regular expression that finds in a path what must not be divided between splits, such as a patient; "
-        "of a CSV file, a column",
-    },
+    "--columns": {"metavar": "ROLE=NAME,…", "type": _columns,
+                  "help": "columns of a CSV file: file=…, label=…, group=…, split=…; those with usual names are found"},
+    "--groups": {"metavar": "PATTERN", "help": "a regular expression that finds in a path what must not be divided "
+                 "between splits, such as a patient; of a CSV file, a column"},
     "--max-pixels": {"type": int, "metavar": "N", "help": "of a file (default: 50 million)"},
     "--top": {"type": int, "metavar": "N", "help": "the N most probable classes (default: 3; in a table all)"},
     "--csv": {"metavar": "FILE", "help": "write a table: a line an image, a column a class"},

@@ -14,17 +14,29 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from .cards import data_facts, facts_text, shape_text, text_table
 from .core.errors import DataError, UsageError, check_number, check_seed, unknown
 from .core.files import check_new_file, csv_rows, json_rows, write_text
 from .core.intervals import prediction_interval
 from .core.text import printable, shell
+from .data.images import for_each_file, read_image
+from .data.pictures import read_header
+from .data.sources import check_data_name
+from .data.table import all_files
+from .data.tfds import TFDS
 from .models.registry import catalogue, check_model_name, choose_layout, list_models
 from .nn.inspection import shapes_only
 from .recipes import Recipe, get_recipe
+from .report import folds_summary, summary
+from .runs import check_folder, load_run, read_config
+from .tasks import get_task
 from .weights.pretrained import accuracy_text, find_record, names_data, records_of
 
 MOST_ROWS = 100  # classes of a contact sheet
 DATA_OPTIONS = ("validation", "image_size", "channels", "fit", "groups", "max_pixels", "skip_broken")
+OWN_OPTIONS = {  # of info, in place of --set
+    "name": "MODEL", "input_shape": "--input-shape", "num_classes": "--num-classes", "layout": "--layout"
+}  # fmt: skip
 
 
 def fail(message: str, status: int = 1) -> int:
@@ -34,19 +46,15 @@ def fail(message: str, status: int = 1) -> int:
 
 def do_list(args) -> None:
     """List the models of the zoo."""
-    from .cards import text_table
-
     names = list_models(args.pattern, args.task)
     if not names:
         raise UsageError(unknown("model", args.pattern, list_models()))
     heads = ("model", "family", "layout", "input", "classes", "parameters", "MACs", "year", "paper", "weights")
     rows = []
-    for row in catalogue():
-        if row["name"] in names:
-            numbers = (f"{int(row['parameters']):,}", f"{int(row['macs']) / 1e6:,.1f} M")
-            about = [row[key] for key in ("name", "family", "layout", "input", "classes")]
-            trained = ", ".join(records_of(row["name"])) if row["layout"] == "small" else ""
-            rows.append((*about, *numbers, row["year"], row["paper"], trained))
+    for row in filter(lambda row: row["name"] in names, catalogue()):
+        row = row | {"parameters": f"{int(row['parameters']):,}", "MACs": f"{int(row['macs']) / 1e6:,.1f} M"}
+        trained = ", ".join(records_of(row["name"])) if row["layout"] == "small" else ""
+        rows.append((row["name"], *(row[head] for head in heads[1:-1]), trained))
     print(text_table(heads, rows, right=(4, 5, 6)))
 
 
@@ -54,10 +62,8 @@ def do_info(args) -> None:
     """Say what a model is: layers, parameters, cost, options, and the weights that come with it."""
     check_model_name(args.model)
     for option, _ in args.settings:
-        if option in ("name", "input_shape", "num_classes", "layout"):
-            raise UsageError(
-                f"--set {option}=…: use {'MODEL' if option == 'name' else '--' + option.replace('_', '-')}"
-            )
+        if option in OWN_OPTIONS:
+            raise UsageError(f"--set {option}=…: use {OWN_OPTIONS[option]}")
     from . import model_card
 
     options = {**_named(args, "input_shape", "layout"), **dict(args.settings), "num_classes": _classes(args)}
@@ -98,18 +104,11 @@ def _named(args, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
-def _print_facts(facts) -> None:
-    """Pairs of a name and a text, in two columns."""
-    print("\n".join(f"{name:{2 + max(len(name) for name, _ in facts)}}{printable(text)}" for name, text in facts))
-
-
 def do_train(args) -> None:
     """Train a model and write a run folder.
 
     Train a model, judge it on the test set and write a run folder with the weights, the history, figures and a report.
     """
-    from .data.sources import check_data_name
-
     check_model_name(args.model)
     check_data_name(args.data)
     check_seed(args.seed)
@@ -117,9 +116,6 @@ def do_train(args) -> None:
         raise UsageError("--resume needs the run folder: --out FOLDER")
     changes = _named(args, "epochs", "batch_size", "learning_rate", "early_stopping")
     get_recipe(args.recipe, **changes)
-    from .report import summary
-    from .runs import check_folder
-
     if args.out and args.folds is None:
         check_folder(args.out, args.resume)
     from . import train
@@ -129,21 +125,16 @@ def do_train(args) -> None:
     if args.folds is not None:
         return _cross_validate(args, options | changes)
     run = train(args.model, args.data, **options, **changes)
-    print()
-    _print_facts([*summary(run), ("run folder", run.path)])
+    print("\n" + facts_text([*summary(run), ("run folder", run.path)]))
     print(f"\nSee {printable(run.path / 'report.md')}; name an image with: cnn-zoo predict {shell(run.path)} IMAGE")
 
 
 def _cross_validate(args, options: dict[str, Any]) -> None:
     """cnn-zoo train --folds."""
     from .folds import cross_validate
-    from .report import folds_summary
-    from .tasks import get_task
 
     found = cross_validate(args.model, args.data, folds=args.folds, **options)
-    lines = get_task(found.runs[0].config["task"]).lines(found.result)
-    print()
-    _print_facts([*folds_summary(found.runs, found.metrics), *((f"all images, {name}", text) for name, text in lines)])
+    print("\n" + facts_text(folds_summary(found.runs, found.metrics, found.result)))
     print(f"\nSee {printable(found.path / 'report.md')}")
 
 
@@ -180,21 +171,15 @@ def do_evaluate(args) -> None:
     Say how good a net is on images with known answers: overall, and for each class. --split all judges every image of a
     set that the net has not seen; a folder may hold images of some of the classes alone.
     """
-    from .data.sources import check_data_name
-
     if args.data:
         check_data_name(args.data)
     if args.json:
         check_new_file(args.json)
     if args.specificity is not None:
         check_number("specificity", args.specificity, most=1)
-    from .runs import load_run, read_config
-
     read_config(Path(args.run_folder))  # what is no run is told before the framework is loaded
     run = load_run(args.run_folder)
-    from .cards import text_table
     from .inference import SeenImages, evaluate, plain_result
-    from .tasks import get_task
 
     options = {name: value for name, value in _named(args, "skip_broken", "max_pixels").items() if value}
     data = run.load_data(args.data, **options)
@@ -205,15 +190,11 @@ def do_evaluate(args) -> None:
     print(printable(f"{run.config['model']} of {run.path}: {result['judged']}"))
     for note in result["notes"]:
         print(f"note: {printable(note)}")
-    _print_facts(task.lines(result))
-    table = task.table(result)
-    if table:
-        rows = [tuple(map(printable, row)) for row in table.rows]
-        print(
-            "\n".join(
-                ["", text_table(table.heads, rows, right=range(1, len(table.heads))), *filter(None, [table.text])]
-            )
-        )
+    print(facts_text(task.lines(result)))
+    if table := task.table(result):
+        print(f"\n{text_table(table.heads, table.rows, right=range(1, len(table.heads)))}")
+        if table.text:
+            print(table.text)
     if args.json:
         write_text(args.json, json.dumps(plain_result(result), indent=2, allow_nan=False) + "\n")
 
@@ -235,11 +216,7 @@ def do_predict(args) -> int:
         check_new_file(path)
     if len({os.path.abspath(path) for path, _ in tables}) < len(tables):
         raise UsageError(f"--csv and --json are both {args.csv}")
-    from .runs import load_run, read_config
-
     read_config(Path(args.run_folder))  # what is no run is told before thousands of files are looked at
-    from .data.table import all_files
-
     paths, notes = all_files(args.images)
     for note in notes:
         print(printable(note), file=sys.stderr)
@@ -248,7 +225,6 @@ def do_predict(args) -> int:
     broken = _broken_headers(paths, args)  # before the framework is loaded
     run = load_run(args.run_folder)
     from .inference import predictions, reading_of
-    from .tasks import get_task
 
     task = get_task(run.config["task"])
     if args.draw and not task.draw:
@@ -276,7 +252,6 @@ def do_predict(args) -> int:
                 print(f"{printable(path):{longest}}  {printable(task.text(found, run.class_names))}")
             if args.draw and path not in broken:
                 from . import plots
-                from .data.images import read_image
 
                 options = {"max_pixels": args.max_pixels, "value_range": reading_of(run.config)["value_range"]}
                 plots.save(task.draw(read_image(path, **options), found, run.class_names), args.draw)
@@ -295,9 +270,6 @@ def do_predict(args) -> int:
 
 def _broken_headers(paths: list[str], args) -> dict[str, Exception]:
     """What is wrong with files, as far as their headers tell; raised, unless --skip-broken leaves some to be read."""
-    from .data.images import for_each_file
-    from .data.pictures import read_header
-
     look = _Progress(len(paths), "files looked at")
     headers = for_each_file(lambda _, path: read_header(path, args.max_pixels), paths, look)
     broken = {path: found for path, found in zip(paths, headers, strict=True) if isinstance(found, Exception)}
@@ -332,47 +304,36 @@ def do_data(args) -> int:
     and in each split, their sizes and formats, what was left out, and which files cannot be read. --draw shows some of
     each class.
     """
-    from .data.sources import check_data_name
-    from .data.tfds import TFDS
-
     if not args.data:
-        print("mnist5k: 5,000 MNIST digits, embedded, no download")
-        print("scenes: 5,000 scenes of those, with masks")
+        print("mnist5k: 5,000 MNIST digits, embedded, no download\nscenes: 5,000 scenes of those, with masks")
         print("\nthrough tensorflow_datasets, downloaded at first use:")
         print(textwrap.fill(", ".join(sorted(TFDS)), 100, initial_indent="  ", subsequent_indent="  "))
         print("\nor a folder with a sub-folder of images per class, or a CSV file of their files and labels")
         return 0
     check_data_name(args.data)
     from . import load_data
-    from .tasks import get_task
 
     target = get_task(args.task).target if args.task else None
     options = _data_options(args) | {"skip_broken": True}  # to name every file that cannot be read
     data = load_data(args.data, target=target, **options, progress=lambda line: print(printable(line), file=sys.stderr))
-    from .cards import data_facts, shape_text, text_table
-
     print(f"{printable(data.name)}: {shape_text(data.input_shape)}, {len(data.class_names)} classes")
-    columns = [
-        [*(data.class_counts(split) if data.class_names else ()), len(data.splits[split])] for split in data.splits
-    ]
-    texts = [[f"{count:,}" for count in column] for column in columns]
-    rows = list(zip([*data.class_names, "all"], *texts, strict=True))
+    counts = {split: data.class_counts(split) if data.class_names else [] for split in (*data.splits, "all")}
+    columns = [[f"{count:,}" for count in (*counts[split], len(data.splits[split]))] for split in data.splits]
+    rows = list(zip([*data.class_names, "all"], *columns, strict=True))
     print(text_table(("class", *data.splits), rows, right=(1, 2, 3)), end="\n\n")
-    _print_facts(data_facts(data))
+    print(facts_text(data_facts(data)))
     if args.draw:
         from . import plots
 
         unit = "images" if data.target != "masks" else "pixels"
-        counts = dict(zip(data.class_names, data.class_counts("all"), strict=True)) if data.class_names else {}
+        totals = dict(zip(data.class_names, counts["all"], strict=True))
+        words = {name: f"{printable(name, 40)}: {count:,} {unit}" for name, count in totals.items()}
         examples = list(data.examples(6).items())[:MOST_ROWS]
-        rows = [
-            (f"{printable(name, 40)}: {counts[name]:,} {unit}" if counts else name, some) for name, some in examples
-        ]
-        plots.save(plots.sheet(rows), args.draw)
+        plots.save(plots.sheet([(words.get(name, name), some) for name, some in examples]), args.draw)
         print(f"drawn in {printable(args.draw)}")
     for line in data.skipped:
         print(f"{'skipped' if args.skip_broken else 'broken:'} {printable(line)}")
-    if not data.skipped or args.skip_broken:
-        return 0
-    count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"
-    return fail(f"{count} cannot be read; mend or remove them, or leave such files out with --skip-broken")
+    if data.skipped and not args.skip_broken:
+        count = f"{len(data.skipped)} file{'s' * (len(data.skipped) > 1)}"
+        return fail(f"{count} cannot be read; mend or remove them, or leave such files out with --skip-broken")
+    return 0

@@ -23,8 +23,9 @@ def summary(run: Run) -> list[tuple[str, str]]:
         ("training", f"{epochs}, seed {config['seed']}, {config['precision']}"),
     ]
     result = {key.removeprefix("test_"): value for key, value in metrics.items() if key.startswith("test_")}
-    weights = [f"{name} {weight:.3g}" for name, weight in zip(run.class_names, config["class_weight"], strict=False)]
-    facts += [("class weights", ", ".join(weights))] * bool(weights)
+    if config["class_weight"]:
+        weights = zip(run.class_names, config["class_weight"], strict=False)
+        facts.append(("class weights", ", ".join(f"{name} {weight:.3g}" for name, weight in weights)))
     try:
         said = task.lines(result) if result else []
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
@@ -50,8 +51,7 @@ def _judged(task: Task, class_names: list[str], result: dict[str, Any], folder: 
 
     notes = [f"- {markdown(note)}" for note in result.get("notes", [])]
     paragraphs = ["## To know\n\n" + "\n".join(notes)] if notes else []
-    table = task.table(result)
-    if table:
+    if table := task.table(result):
         paragraphs += ["## Each class", table.text, markdown_table(table)]
     for section in task.sections(class_names, result):
         if section.file:
@@ -85,26 +85,26 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
     write_text(run.path / "report.md", "\n\n".join(filter(None, paragraphs)) + "\n")
 
 
-def folds_summary(runs: list[Run], metrics: dict[str, tuple[float, float]]) -> list[tuple[str, str]]:
+def folds_summary(runs: list[Run], metrics: dict[str, tuple[float, float]], result: dict) -> list[tuple[str, str]]:
     """What came out of a cross-validation, as (name, text)."""
-    first, images = runs[0], sum(run.metrics["test_images"] for run in runs)
-    facts = [
-        ("model", f"{first.config['model']}, {first.metrics['parameters']:,} parameters"),
-        ("data", f"{first.config['data']}, {images:,} images"),
-        ("training", f"{len(runs)} folds, seed {first.config['seed']}, {first.config['precision']}"),
-    ]
+    config, images = runs[0].config, sum(run.metrics["test_images"] for run in runs)
     words = "mean of the folds {:.4f}, standard deviation {:.4f}"
-    return facts + [(key.replace("_", " "), words.format(*pair)) for key, pair in metrics.items()]
+    return [
+        ("model", f"{config['model']}, {runs[0].metrics['parameters']:,} parameters"),
+        ("data", f"{config['data']}, {images:,} images"),
+        ("training", f"{len(runs)} folds, seed {config['seed']}, {config['precision']}"),
+        *((key.replace("_", " "), words.format(*pair)) for key, pair in metrics.items()),
+        *((f"all images, {name}", text) for name, text in get_task(config["task"]).lines(result)),
+    ]
 
 
 def write_folds_report(runs: list[Run], metrics: dict, result: dict[str, Any], folder: Path) -> None:
     """Write report.md of a cross-validation, with figures of all images, each judged by a net that has not seen it."""
     first, task = runs[0], get_task(runs[0].config["task"])
-    facts = folds_summary(runs, metrics) + [(f"all images, {name}", text) for name, text in task.lines(result)]
     links = [f"[fold{i}](fold{i}/report.md)" for i in range(1, len(runs) + 1)]
     paragraphs = [
         f"# {first.config['model']} on {markdown(Path(first.config['data']).name)}, {len(runs)} folds",
-        _facts(facts),
+        _facts(folds_summary(runs, metrics, result)),
         "Each image was judged once, by the net that was not trained on it. The standard deviation says how much folds "
         "differ; it is no interval, for their training images are mostly the same. For a net to use, train on all.",
         *_judged(task, first.class_names, result, folder),

@@ -81,7 +81,7 @@ class Run:
         """
         from .data.pipeline import load_data
 
-        own = name is None
+        own, known = name is None, self.config["data_options"]
         for option in ("image_size", "channels", "fit", "value_range", *["validation"] * own):
             if option in options:
                 raise UsageError(f"{option} is the run's own; got {shown(options[option])}")
@@ -89,11 +89,10 @@ class Run:
             name = self.config["data"]
             if name in ("arrays", "dataset", "table"):  # which have no file
                 raise UsageError(f"{self.path} was trained on arrays, which it does not keep; pass the data")
-            options = {**self.config["data_options"], **options}
+            options = {**known, **options}
         else:
-            kept = ("fit", "value_range")
-            options |= {name: self.config["data_options"][name] for name in kept if name in self.config["data_options"]}
-            options = {"class_names": self.class_names or None, **options}
+            reading = {option: known[option] for option in ("fit", "value_range") if option in known}
+            options = {"class_names": self.class_names or None, **reading, **options}
         *size, channels = self.config["input_shape"]
         target = get_task(self.config["task"]).target
         data = load_data(name, **{"target": target, **options, "image_size": tuple(size), "channels": channels})
@@ -128,9 +127,8 @@ def load_run(path: str | Path) -> Run:
     path = as_path("a run", path)
     config = read_config(path)
     if record := _published(path):
-        model = build_model(
-            config["model"], num_classes=len(config["class_names"]), weights=config["data"], **config["model_options"]
-        )
+        options = {"num_classes": len(config["class_names"]), "weights": config["data"], **config["model_options"]}
+        model = build_model(config["model"], **options)
         metrics = {key: record[key] for key in ("test_accuracy", "parameters")} | {"status": "complete"}
         return Run(model, {}, metrics, pretrained.weights_file(record), config)
     if not (path / WEIGHTS).is_file():
