@@ -26,25 +26,16 @@ CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensor
 
 
 class State:
-    """Where a training stands: all that its rest depends on.
-
-    Attributes:
-        model: compiled, with the optimizer of the training.
-        folder: of the run.
-        patience: epochs without a lower validation loss after which the training ends; 0: never.
-        history: {"epoch": [1, 2, …], "loss": […] …}, of the finished epochs.
-        seconds: of training up to the end of the last finished epoch.
-        best: the weights after the epoch with the lowest validation loss; None without patience.
-        elsewhere: what is not as it was when the training began, if it was resumed: versions, threads …
-    """
+    """Where a training stands: all that its rest depends on."""
 
     def __init__(self, model, folder: Path, patience: int):
-        self.model, self.folder, self.patience = model, folder, patience
+        self.model, self.folder = model, folder  # compiled, with the optimizer of the training; of the run
+        self.patience = patience  # epochs without a lower validation loss after which the training ends; 0: never
         model.optimizer.build(model.trainable_variables)
-        self.history: dict[str, list[float]] = {}
-        self.seconds = 0.0
-        self.best: list[np.ndarray] | None = None
-        self.elsewhere: list[str] = []
+        self.history: dict[str, list[float]] = {}  # of the finished epochs: {"epoch": [1, 2, …], "loss": […] …}
+        self.seconds = 0.0  # of training up to the end of the last finished epoch
+        self.best: list[np.ndarray] | None = None  # weights of the lowest validation loss; None without patience
+        self.elsewhere: list[str] = []  # what has changed since the training began, if resumed: versions, threads …
 
     @property
     def epoch(self) -> int:
@@ -146,8 +137,7 @@ class Keeper(keras.callbacks.Callback):
         if self.interrupted.is_set():
             raise KeyboardInterrupt
 
-    def on_test_batch_begin(self, batch, logs=None):
-        self.on_train_batch_begin(batch)
+    on_test_batch_begin = on_train_batch_begin
 
     def on_epoch_end(self, epoch, logs=None):
         state = self.state

@@ -10,6 +10,7 @@ from .core.errors import DataError, UsageError, check_choice, check_flag, check_
 from .core.files import is_plain
 from .core.text import shown
 from .data.images import FITS, at_once, batches_of
+from .data.pipeline import load_data
 from .data.sources import SOURCES, training_images_of
 from .nn.calls import call
 from .nn.inspection import has_logits
@@ -33,11 +34,13 @@ def predict(
     """Say what images show.
 
     Args:
-        run_or_model: a Run, or a model of the zoo (or any Keras model of images that ends in softmax or logits).
-        images: a path, a Pillow image, or a list or array of these; or an array, uint8 or float in [0, 1], of shape
-            (height, width), (height, width, channels), (n, height, width) or (n, height, width, channels), or a list
-            of arrays of single images. Colours and sizes are changed, sizes by stretching, as the model needs.
-        top: of a classifier: a list of that many pairs, the most probable first; None: one pair an image.
+        run_or_model: a Run, or a model of the zoo (or any of images that ends in softmax, sigmoid or logits).
+        images: a path, an open file, its bytes, a Pillow image, or a list or array of these; or an array or tensor,
+            boolean, of 8 or 16 bits or float in [0, 1], of shape (height, width), (height, width, channels), (n,
+            height, width) or (n, height, width, channels), or a list of single ones; or a tf.data.Dataset of such.
+            Colours and sizes are changed as the model needs.
+        top: of a classifier: a list of that many pairs, the most probable first; None: one pair an image, or, of a net
+            for several classes, those of at least 0.5.
         class_names: of a model without an attribute class_names; default: the labels as text.
         invert: exchange black and white first, for dark digits on light paper.
         fit: "stretch", "pad" or "crop" images of other proportions; None: as in the training, of a model "stretch".
@@ -163,8 +166,6 @@ def _loaded(run_or_model: Any, data: Any):
         return run_or_model.load_data(data)
     if data is None:
         raise UsageError("evaluate(model) needs a data set; only a run knows its own")
-    from .data.pipeline import load_data
-
     model = image_model(run_or_model)
     height, width, channels = model.input_shape[1:]
     options = {"image_size": height and (height, width), "channels": channels}

@@ -1,4 +1,4 @@
-"""Figures of runs and models, and the style and the parts of all figures.
+"""Figures of runs, models and data sets, and the style and the parts of all figures.
 
 Images are uint8, or floats in [0, 1], (n, height, width, channels); class names are by label.
 """
@@ -176,29 +176,23 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
 
 
 def mistakes(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    class_names: list[str],
-    rows: int = 3,
-    columns: int = 8,
-    total: int | None = None,
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: list[str], rows: int = 3, total=None
 ) -> Figure:
     """The test images that the model is most wrong about: highest probability for a wrong class first.
 
     Args:
         labels, probabilities: true labels (n,), and what the model says, (n, classes).
-        rows, columns: how many images to show at most.
+        rows: of eight images, how many to show at most.
         total: how many mistakes there are, if not all of them are given.
     """
     predicted = probabilities.argmax(1)
     wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][: rows * columns]
+    worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][: 8 * rows]
     if not len(worst):
         with new_figure(6, 1) as figure:
             figure.text(0.5, 0.5, "no test image is misclassified", ha="center", va="center")
             return figure
-    columns = math.ceil(len(worst) / math.ceil(len(worst) / columns))  # rows of nearly equal length
+    columns = math.ceil(len(worst) / math.ceil(len(worst) / 8))  # rows of nearly equal length
     names = [plain(name, 12) for name in class_names]
     captions = [f"{names[labels[i]]}\n→ {names[predicted[i]]} ({100 * probabilities[i].max():.0f} %)" for i in worst]
     title = f"Surest mistakes, {len(worst)} of {total or len(wrong):,}: true class → predicted class"
@@ -314,7 +308,7 @@ def sheet(rows: list[tuple[str, np.ndarray]]) -> Figure:
         return figure
 
 
-def shares(values: dict[str, float | None], title: str, baseline: tuple[str, float] | None = None) -> Figure:
+def shares(values: dict[str, float | None], title: str, baseline: tuple[str, float]) -> Figure:
     """A share for each name, as bars, the lowest of them where there are more than 40; a line for a baseline, named."""
     if len(values) > 40:
         values = dict(sorted(values.items(), key=lambda pair: 2 if pair[1] is None else pair[1])[:40])
@@ -324,25 +318,21 @@ def shares(values: dict[str, float | None], title: str, baseline: tuple[str, flo
         axes.barh(range(len(values)), [value or 0 for value in values.values()], color=BLUE, height=0.7)
         for place, value in enumerate(values.values()):
             axes.text((value or 0) + 0.01, place, "none" if value is None else f"{value:.2f}", va="center", fontsize=8)
-        if baseline is not None:
-            axes.axvline(baseline[1], color=RED, linewidth=1, linestyle="--", label=baseline[0])
-            axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8)
+        axes.axvline(baseline[1], color=RED, linewidth=1, linestyle="--", label=baseline[0])
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8)
         axes.set_yticks(range(len(values)), [plain(name, 24) for name in values])
         axes.set(xlim=(0, 1.08), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel=title)
         axes.set_ylim(len(values) - 0.4, -0.6)  # the first on top
         return figure
 
 
-def masks(
-    images: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, class_names: list[str], most: int = 6
-) -> Figure:
-    """Images over the masks that are right, if they are known, and those that were predicted; the first `most`.
+def masks(images: np.ndarray, truth: np.ndarray | None, predicted: np.ndarray, class_names: list[str]) -> Figure:
+    """Images over the masks that are right, if they are known, and those that were predicted.
 
     Masks are class numbers (n, height, width): 0 is the background, 255 is not judged, and white.
     """
     rows = {"image": images} | ({} if truth is None else {"mask": truth}) | {"predicted": predicted}
-    count = min(len(images), most)
-    found = np.unique([part[:count] for part in (truth, predicted) if part is not None])
+    count, found = len(images), np.unique([part for part in (truth, predicted) if part is not None])
     known = [label for label in found if label < len(class_names)]
     palette = np.ones((256, 3))
     palette[0] = 0  # the background is black; the others are as far from each other as there is room
@@ -352,7 +342,7 @@ def masks(
     with new_figure(width, 0.5 + (side + 0.05) * len(rows)) as figure:
         grid = figure.subplots(len(rows), count, squeeze=False)
         for line, (name, values) in zip(grid, rows.items(), strict=True):
-            for axes, value in zip(line, values, strict=False):
+            for axes, value in zip(line, values, strict=True):
                 shown_as = {"cmap": "gray", "vmin": 0, "vmax": 255 if value.dtype == np.uint8 else 1}
                 axes.imshow(value if name == "image" else palette[value], **shown_as, interpolation="nearest")
                 axes.set(xticks=[], yticks=[])

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from . import report, runs
 from .build import build_model
@@ -40,7 +41,7 @@ SMALL_STEP = 5e8  # multiply-accumulates of a forward pass below which a step ta
 @policy()
 def train(
     model: str = "conv_stack",
-    data: str | Path | tuple[Any, Any] | Data = "mnist5k",
+    data: Any = "mnist5k",
     *,
     recipe: str | Recipe = "fast",
     task: str | Task | None = None,
@@ -64,7 +65,7 @@ def train(
 
     Args:
         model: one of list_models().
-        data: a data set's name, a folder, a pair of arrays, or what load_data returned.
+        data: what load_data takes, such as the name of a data set, a folder or a pair of arrays; or what it returned.
         recipe: "fast", "accurate", "muon", "long", "baseline" or a Recipe.
         task: what the net is to learn, if not what its family is for.
         out: the run folder; None: the first free one of runs/MODEL-DATA, runs/MODEL-DATA-2 …
@@ -170,11 +171,8 @@ def _steps_per_execution(model, batch_size: int, steps: int) -> int:
     """How many steps of a small net to run between two looks at the progress: a divisor, for Keras runs whole ones."""
     if keras.backend.backend() == "torch" or macs_if_known(model) * batch_size > SMALL_STEP:
         return 1  # Keras' trainer for PyTorch knows no more
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if tf.distribute.has_strategy():
-            return 1  # several at once fail in TensorFlow
+    if keras.backend.backend() == "tensorflow" and tf.distribute.has_strategy():
+        return 1  # several at once fail in TensorFlow
     return next(number for number in range(16, 0, -1) if steps % number == 0)
 
 
@@ -195,8 +193,6 @@ class Training:
         config, data, recipe = self.config, self.data, self.recipe
         keras.utils.set_random_seed(config["seed"])
         if config["deterministic"] and keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
             tf.config.experimental.enable_op_determinism()
         options = {"dtype": config["precision"], "compile": False, **config["model_options"]}
         model = build_model(config["model"], data.input_shape, data.num_classes, **options)

@@ -18,6 +18,8 @@ from types import UnionType
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from .errors import MissingError, RunError, UsageError, reason
 from .text import shown
@@ -123,9 +125,6 @@ def checksum(path: str | Path) -> str:
 
 def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[str, str] | None = None) -> None:
     """Write arrays with names, and texts about them, as a .safetensors file with its own checksum, atomically."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     about = about or {}
     with atomic(path) as temporary:
@@ -137,8 +136,6 @@ def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], about: dict[
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """What write_tensors wrote, arrays and texts; MissingError: no such file, RunError: another kind, or damaged."""
-    from safetensors import safe_open
-
     path = Path(path)
     if path.is_dir():
         raise RunError(f"{path}: a folder, not a file of weights")
@@ -203,14 +200,13 @@ def csv_rows(path: str | Path, *last: str) -> Iterator[Callable[[dict[str, Any]]
 
         def write(row: dict[str, Any]) -> None:
             nonlocal heads
-            parts = [
-                {f"{key}_{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
-                for key, value in row.items()
-            ]
-            row = {key: value for part in parts for key, value in part.items()}
-            waiting.append(row)
-            if not heads and row.keys() - {"file", *last}:
-                heads = [key for key in row if key not in last] + list(last)
+            flat = {}
+            for key, value in row.items():
+                parts = {f"_{name}": one for name, one in value.items()} if isinstance(value, dict) else {"": value}
+                flat |= {key + part: one for part, one in parts.items()}
+            waiting.append(flat)
+            if not heads and flat.keys() - {"file", *last}:
+                heads = [key for key in flat if key not in last] + list(last)
                 writer.writerow(map(_cell, heads))
             if heads:
                 writer.writerows([_cell(row.get(key, "")) for key in heads] for row in waiting)

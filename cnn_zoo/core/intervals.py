@@ -37,11 +37,6 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)  # rounding can pass both
 
 
-def share_interval(correct: int, total: int) -> list[float] | None:
-    """The same as a list, for JSON; None of nothing."""
-    return list(wilson(correct, total)) if total else None
-
-
 def mean_share(correct: Sequence[int], totals: Sequence[int]) -> tuple[float, float, float]:
     """The mean of independent shares, such as recalls, and its 95 % interval.
 

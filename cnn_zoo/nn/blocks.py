@@ -133,13 +133,10 @@ def _predictions(spec: Spec, kind: type[layers.Layer], *kernel_size: int) -> lay
 
 
 def kernel_options(spec: Spec, kind: str = "kernel") -> dict:
-    """Initialiser and penalty of a layer's kernel."""
-    return {f"{kind}_initializer": initializer(spec), f"{kind}_regularizer": regularizer(spec)}
-
-
-def initializer(spec: Spec) -> str:
-    """He's initialisation (arXiv:1502.01852) for rectifiers, Glorot's for activations that saturate."""
-    return "glorot_uniform" if getattr(spec.activation, "__name__", spec.activation) in SATURATING else "he_normal"
+    """Penalty of a kernel, and He's initialisation (arXiv:1502.01852), or Glorot's for activations that saturate."""
+    saturates = getattr(spec.activation, "__name__", spec.activation) in SATURATING
+    initializer = "glorot_uniform" if saturates else "he_normal"
+    return {f"{kind}_initializer": initializer, f"{kind}_regularizer": regularizer(spec)}
 
 
 def regularizer(spec: Spec) -> keras.Regularizer | None:

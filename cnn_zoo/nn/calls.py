@@ -9,7 +9,9 @@ import contextlib
 import weakref
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from .costs import macs_if_known
 from .fast import exchanged
@@ -21,12 +23,8 @@ ONE_IMAGE_MACS = 5e7  # below, one image through XLA is faster than operation by
 
 def call(model, batch: Any) -> np.ndarray:
     """The outputs of a model in inference mode."""
-    import keras
-
     if keras.backend.backend() != "tensorflow":
         return keras.ops.convert_to_numpy(model(batch, training=False))
-    import tensorflow as tf
-
     # what a compiled function depends on beside the values of the weights
     made_of = [(weakref.ref(layer), getattr(layer, "activation", None), layer.dtype_policy) for layer in model.layers]
     known = _CALLS.get(model)
@@ -43,8 +41,6 @@ def call(model, batch: Any) -> np.ndarray:
 
 def _compile(model, size: int | None):
     """A function of a batch of `size` images, or of any number."""
-    import tensorflow as tf
-
     itself = weakref.ref(model)  # the function must not keep the model alive, whose entry in _CALLS it is
     shape = tf.TensorSpec((size, *model.input_shape[1:]), model.inputs[0].dtype)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.intervals import share_interval
+from ..core.intervals import wilson
 
 KEPT = 50_000_000  # probabilities at most, for what needs all of them: 200 MB
 SPECIFICITY = 0.95  # at which the sensitivity is given
@@ -33,7 +33,8 @@ def from_counts(right: int, predicted: int, support: int, unit: str = "support")
     """
     found = {}
     for name, whole in (("precision", predicted), ("recall", support)):
-        found |= {name: right / whole if whole else None, f"{name}_interval": share_interval(right, whole)}
+        found[name] = right / whole if whole else None
+        found[f"{name}_interval"] = list(wilson(right, whole)) if whole else None
     return found | {"f1": 2 * right / (predicted + support) if predicted + support else None, unit: support}
 
 
@@ -43,11 +44,11 @@ def classes_of(class_names: list[str], confusion: np.ndarray, unit: str = "suppo
     return {name: from_counts(*map(int, row), unit) for name, *row in zip(class_names, *columns, strict=True)}
 
 
-def in_top(scores: np.ndarray, labels: np.ndarray, top: int = TOP) -> int:
-    """How many labels are among the `top` highest scores of their row; of equal ones, the later are before."""
+def in_top(scores: np.ndarray, labels: np.ndarray) -> int:
+    """How many labels are among the TOP highest scores of their row; of equal ones, the later are before."""
     own = scores[np.arange(len(labels)), labels][:, None]
     later = np.arange(scores.shape[1]) > labels[:, None]
-    return int((((scores > own) | ((scores == own) & later)).sum(1) < top).sum())
+    return int((((scores > own) | ((scores == own) & later)).sum(1) < TOP).sum())
 
 
 class Scores:

@@ -4,6 +4,7 @@ outputs are probabilities or logits (batch, height, width, classes)."""
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..core.errors import UsageError
 from ..data.source import NOT_JUDGED
@@ -89,8 +90,6 @@ def mean_iou(confusion: np.ndarray) -> float:
 
 def decode(model, outputs, class_names: list[str], sizes) -> list[np.ndarray]:
     """Class numbers, uint8 (height, width), of each image in its own size: those of the nearest outputs."""
-    from PIL import Image
-
     numbers = np.asarray(outputs).argmax(-1).astype(np.uint8)
     return [
         np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))

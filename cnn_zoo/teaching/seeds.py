@@ -4,7 +4,10 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
+
+from ..nn.fast import fast_layers
 
 
 def over_seeds(
@@ -30,10 +33,6 @@ def over_seeds(
     Returns:
         {"loss", "accuracy", "val_loss", …: (seeds, epochs), NaN after an early stop; "test_accuracy": (seeds,)}.
     """
-    import keras
-
-    from ..nn.fast import fast_layers
-
     rows, tested, model = [], [], None
     with contextlib.ExitStack() as fast:
         for seed in seeds:

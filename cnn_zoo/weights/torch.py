@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from ..core.errors import MissingError, RunError, UsageError, reason
 from ..core.text import shown
@@ -46,7 +47,9 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
     model = whole_model(model)
     if model.name not in list_models() or not entry(model.name).torch:
         raise UsageError(f"{model.name} has no counterpart in torchvision or timm whose names are known")
-    tables = (entry(model.name).torch, _timm(entry(model.name).family))
+    with open(Path(__file__).with_name("timm.csv"), newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if entry(model.name).family in row["families"].split()]
+    tables = (entry(model.name).torch, [(row["layer"], row["timm"]) for row in rows])
     table = max(tables, key=lambda table: len(_wanted(model, table).keys() & tensors.keys()))
     wanted = _wanted(model, table)
     whole = any(layer.name == "predictions" for layer in model.layers)
@@ -77,11 +80,6 @@ def load_torch_weights(model, source: str | Path | Mapping[str, Any]) -> None:
         warnings.warn(f"{HEADS[0]} has {classes}: it keeps its random weights", stacklevel=2)
 
 
-def _timm(family: str) -> list[tuple[str, str]]:
-    with open(Path(__file__).with_name("timm.csv"), newline="", encoding="utf-8") as file:
-        return [(row["layer"], row["timm"]) for row in csv.DictReader(file) if family in row["families"].split()]
-
-
 def _other_classes(model, wanted, tensors) -> int | None:
     """For how many classes the head of these weights is, if that is all in which it differs from the model's."""
     head = [(tensors.get(name), *where) for name, where in wanted.items() if where[0].name.startswith(HEADS)]
@@ -103,8 +101,6 @@ def _read(source: Any) -> dict[str, np.ndarray]:
         raise RunError(f"{path}: only .safetensors files are read; pickled ones could run code")
     if not path.is_file():
         raise MissingError(f"{path}: no such weights file")
-    from safetensors.numpy import load_file
-
     try:
         tensors = load_file(path)
     except Exception as error:  # a Rust type of its own
