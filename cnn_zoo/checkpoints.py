@@ -76,11 +76,7 @@ class State:
         write_tensors(path, self._arrays(), {name: json.dumps(value) for name, value in about.items()})
 
     def restore(self, say: Callable[[str], None]) -> bool:
-        """Go back to the last checkpoint that is whole; False where there is none.
-
-        Raises:
-            RunError: there are checkpoints, and all of them are damaged or of another model.
-        """
+        """Go back to the last checkpoint that is whole; False where there is none, RunError where none is whole."""
         failed = None
         for path in (self.folder / CHECKPOINT, self.folder / PREVIOUS):
             if not path.is_file():

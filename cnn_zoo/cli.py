@@ -172,8 +172,8 @@ OPTIONS = {  # of commands; some are another thing in one of them
     "--tensorboard": {**FLAG, "help": "write logs for TensorBoard into the run folder"},
     "--set": {"action": "append", "default": [], "type": _setting, "metavar": "OPTION=VALUE", "dest": "settings",
               "help": "an argument of build_model, such as filters=32,64 or dropout=0.5; may be repeated"},
-    "--validation": {"type": float, "default": 0.1, "metavar": "FRACTION", "help":
-                     "of the training images to set aside, where none are for validation (default: %(default)s)"},
+    "--validation": {"type": float, "default": 0.1, "metavar": "FRACTION", "help": "of the training images to set "
+                     "aside, where there are no validation images (default: %(default)s)"},
     "--image-size": {"type": _size, "metavar": "N or HxW", "help": "resize images to this"},
     "--channels": {"type": int, "choices": (1, 3, 4), "help": "1 grey, 3 colour, 4 with opacity"},
     "--skip-broken": {**FLAG, "help": "leave out files that cannot be read"},

@@ -123,19 +123,14 @@ def do_train(args) -> None:
     named = ("recipe", "task", "out", "resume", "seed", "class_weight", "precision", "tensorboard", "deterministic")
     options = _named(args, *named) | {"model_options": dict(args.settings), "data_options": _data_options(args)}
     if args.folds is not None:
-        return _cross_validate(args, options | changes)
+        from .folds import cross_validate
+
+        found = cross_validate(args.model, args.data, folds=args.folds, **options, **changes)
+        print("\n" + facts_text(folds_summary(found.runs, found.metrics, found.result)))
+        return print(f"\nSee {printable(found.path / 'report.md')}")
     run = train(args.model, args.data, **options, **changes)
     print("\n" + facts_text([*summary(run), ("run folder", run.path)]))
     print(f"\nSee {printable(run.path / 'report.md')}; name an image with: cnn-zoo predict {shell(run.path)} IMAGE")
-
-
-def _cross_validate(args, options: dict[str, Any]) -> None:
-    """cnn-zoo train --folds."""
-    from .folds import cross_validate
-
-    found = cross_validate(args.model, args.data, folds=args.folds, **options)
-    print("\n" + facts_text(folds_summary(found.runs, found.metrics, found.result)))
-    print(f"\nSee {printable(found.path / 'report.md')}")
 
 
 def do_reproduce(args) -> int:
@@ -149,16 +144,10 @@ def do_reproduce(args) -> int:
     config, reached = record["config"], list(record["seeds"].values())
     from . import train
 
-    run = train(
-        config["model"],
-        config["data"],
-        recipe=Recipe(**config["recipe"]),
-        seed=1 + max(map(int, record["seeds"])) if args.seed is None else args.seed,
-        out=args.out,
-        resume=args.resume,
-        model_options=config["model_options"],
-        data_options={"validation": config["data_options"]["validation"]},
-    )
+    seed = 1 + max(map(int, record["seeds"])) if args.seed is None else args.seed
+    options = {"model_options": config["model_options"], "recipe": Recipe(**config["recipe"]), "seed": seed}
+    options |= {"data_options": {"validation": config["data_options"]["validation"]}, **_named(args, "out", "resume")}
+    run = train(config["model"], config["data"], **options)
     (low, high), accuracy = prediction_interval(reached), run.metrics["test_accuracy"]
     print(f"\nreached    {accuracy:.2%} with seed {run.config['seed']}, in {printable(run.path)}")
     print(f"on record  {accuracy_text(record)}; another one is between {low:.2%} and {high:.2%} in 99 of 100 cases")

@@ -19,19 +19,12 @@ from .training import make_folder, train
 
 @dataclasses.dataclass(frozen=True)
 class Folds:
-    """What cross_validate returns.
+    """What cross_validate returns."""
 
-    Attributes:
-        runs: a Run for each fold.
-        metrics: {"test_accuracy": (mean, standard deviation), …} over the folds.
-        result: what evaluate says of all images together, each judged by the net that was not trained on it.
-        path: the folder, with fold1 …, folds.csv and report.md.
-    """
-
-    runs: list[Run]
-    metrics: dict[str, tuple[float, float]]
-    result: dict[str, Any]
-    path: Path
+    runs: list[Run]  # one for each fold
+    metrics: dict[str, tuple[float, float]]  # {"test_accuracy": (mean, standard deviation), …} over the folds
+    result: dict[str, Any]  # of evaluate, of all images together, each judged by the net that was not trained on it
+    path: Path  # the folder, with fold1 …, folds.csv and report.md
 
 
 def cross_validate(

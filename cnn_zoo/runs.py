@@ -244,12 +244,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
     return metrics
 
 
-def read_history(path: Path, expected: str | None = None) -> dict[str, list[float]]:
-    """history.csv of a run folder as columns of numbers; empty when no epoch was finished.
-
-    Args:
-        expected: its SHA-256, which metrics.json holds.
-    """
+def read_history(path: Path, expected: str | None) -> dict[str, list[float]]:
+    """history.csv of a run folder as columns of numbers, {} when there is none; its SHA-256 is in metrics.json."""
     if not (path / HISTORY).is_file():
         if expected is not None:
             raise RunError(f"{path} is incomplete: {HISTORY} is missing")

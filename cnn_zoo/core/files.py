@@ -188,12 +188,9 @@ def check_new_file(path: str | Path) -> None:
 def csv_rows(path: str | Path, *last: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that takes the rows of a table one at a time; the file is there, whole, when the block ends well.
 
-    Args:
-        last: further columns, which a row may do without.
-
-    The first row that has more than a "file" and those of `last` says what columns there are; what comes before it
-    waits. A value may be a list of texts, or a dictionary: its entries are columns of their own, KEY_NAME. What a
-    spreadsheet would take for a formula has an apostrophe before it.
+    The first row that has more than a "file" and `last`, further columns which a row may do without, says what columns
+    there are; what comes before it waits. A value may be a list of texts, or a dictionary: its entries are columns of
+    their own, KEY_NAME. What a spreadsheet would take for a formula has an apostrophe before it.
     """
     with atomic(path) as temporary, open(temporary, "w", newline="", **TEXT) as out:
         writer, heads, waiting = csv.writer(out, lineterminator="\n"), [], []

@@ -93,11 +93,10 @@ def record(pairs, class_names: list[str]) -> dict[str, Any]:
 def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Accuracy with its interval beside that of the commonest class; of unbalanced classes the mean of the recalls; of
     two classes the AUC; the loss."""
-    said = [("accuracy", share_text(result["accuracy"], result["images"]))]
-    if "majority_accuracy" in result:
-        said.append(("baseline", f"{result['majority_accuracy']:.2%} by always naming the commonest class"))
-    counts = [found["support"] for found in result.get("classes", {}).values() if found["support"]]
-    if counts and max(counts) > UNBALANCED * min(counts):
+    baseline = f"{result['majority_accuracy']:.2%} by always naming the commonest class"
+    said = [("accuracy", share_text(result["accuracy"], result["images"])), ("baseline", baseline)]
+    counts = [found["support"] for found in result["classes"].values() if found["support"]]
+    if max(counts) > UNBALANCED * min(counts):
         around = interval_text(*result["balanced_accuracy_interval"])
         said.append(("balanced accuracy", f"{result['balanced_accuracy']:.2%}, the mean of all recalls {around}"))
     if result.get("auc_interval"):

@@ -26,11 +26,8 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 def from_counts(right: int, predicted: int, support: int, unit: str = "support") -> dict[str, Any]:
-    """Precision, recall and F1 of a class, with 95 % intervals of the first two.
-
-    Args:
-        right, predicted, support: images that are of the class and found to be, that are found to be, that are.
-    """
+    """Precision, recall and F1 of a class with `support` images, to which `right` of those `predicted` to be belong; of
+    the first two, 95 % intervals too."""
     found = {}
     for name, whole in (("precision", predicted), ("recall", support)):
         found[name] = right / whole if whole else None

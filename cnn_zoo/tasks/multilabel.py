@@ -95,7 +95,7 @@ def lines(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("all classes right", share_text(result["exact_match"], result["images"])),
         ("loss", f"{result['loss']:.4f}"),
     ]
-    if result.get("average_precision") is not None:
+    if result["average_precision"] is not None:
         chance = f"{result['baseline_average_precision']:.4f} by the same answer to every image"
         facts.insert(0, ("mean average precision", f"{result['average_precision']:.4f} ({chance})"))
     return facts
@@ -105,7 +105,7 @@ def sections(class_names: list[str], result: dict[str, Any]) -> list[Section]:
     """Average precision of each class, and the images of whose classes the net is most wrong."""
     from .. import plots
 
-    found = {name: numbers.get("average_precision") for name, numbers in result["classes"].items()}
+    found = {name: numbers.get("average_precision") for name, numbers in result["classes"].items()}  # where kept
     baseline = ("mean by the same answer to every image", result["baseline_average_precision"])
     bars, captions = plots.shares(found, "average precision", baseline), []
     for _, there, scores in result["examples"]:
