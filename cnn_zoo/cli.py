@@ -98,11 +98,11 @@ def _matching(pattern: str, text: str, form: str) -> str:
 
 
 def _shape(text: str) -> tuple[int, ...]:
-    return tuple(map(int, _matching(r"\d+(x\d+){1,3}", text, "HxWxC, such as 32x32x3").split("x")))
+    return tuple(map(int, _matching(r"\d+(x\d+){1,3}", text, "HxWxC, such as 32x32x3").lower().split("x")))
 
 
 def _size(text: str) -> tuple[int, ...]:
-    height, _, width = _matching(r"\d+(x\d+)?", text, "N or HxW, such as 64 or 48x64").partition("x")
+    height, _, width = _matching(r"\d+(x\d+)?", text, "N or HxW, such as 64 or 48x64").lower().partition("x")
     return int(height), int(width or height)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
+from .core.errors import DataError, UsageError, check_choice, check_flag, check_number, reason
 from .core.files import is_plain
 from .core.text import shown
 from .data.images import FITS, at_once, batches_of
@@ -90,7 +90,13 @@ def predictions(
             colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
             batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
         own = [size for size in sizes if not isinstance(size, Exception)]
-        found = iter(task.decode(model, call(model, batch), names, own, **options) if own else ())
+        try:
+            found = iter(task.decode(model, call(model, batch), names, own, **options) if own else ())
+        except ValueError as error:
+            if None not in model.input_shape[1:]:
+                raise
+            sides = "x".join(map(str, batch.shape[1:3]))
+            raise DataError(f"an image of {sides} is too small for {model.name} ({reason(error)})") from None
         yield from (size if isinstance(size, Exception) else next(found) for size in sizes)
 
 

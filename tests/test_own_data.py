@@ -134,9 +134,10 @@ def test_words_of_splits_are_whole_words():
 
 RUBBISH = (
     ".ipynb_checkpoints/0-checkpoint.png", ".picasaoriginals/0.png", ".thumbnails/normal/0.png",
-    ".Trash-1000/files/dog.png",
-    "__MACOSX/._0.png", "@eaDir/0.png/THUMB_M.jpg", "$RECYCLE.BIN/0.png", "#recycle/0.png", "lost+found/0.png",
-    "System Volume Information/x", "Thumbs.db", "desktop.ini", "thumbnails/0.png", "0.png.part", "~$0.png", "old.png~",
+    ".Trash-1000/files/dog.png", "__MACOSX/._0.png",
+    "@eaDir/0.png/THUMB_M.jpg", "$RECYCLE.BIN/0.png", "#recycle/0.png", "lost+found/0.png",
+    "System Volume Information/x", "Previews.lrdata/0.png", "thumbnails/0.png", "1.jpg_original", "Thumbs.db",
+    "desktop.ini", "0.png.part", "~$0.png", "old.png~",
 )  # fmt: skip
 
 
@@ -151,7 +152,7 @@ def test_what_programs_leave_behind_is_left_out_at_every_depth_and_counted(insid
         path.write_bytes((tmp_path / "dog/00.png").read_bytes())
     data = load_data(tmp_path)
     assert (data.class_names, data.class_counts("all")) == (["cat", "dog"], [7, 6])
-    assert data.notes == ["left out: 5 hidden or system files, 11 hidden or system folders, 1 text or table"]
+    assert data.notes == ["left out: 6 hidden or system files, 12 hidden or system folders, 1 text, table or film"]
     assert not any(map(ignored, ("cat", "1.png", "5$ note", "@home", "test_tube", "lost", "photo 1.jpg")))
 
 
@@ -450,6 +451,14 @@ def test_arrays_as_keras_datasets_gives_them():
     assert (several.target, several.num_classes) == ("multi_hot", 3)
 
 
+def test_classes_without_training_images_are_told():
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
+    data = load_data(((images, labels), (images[:4], np.arange(4))))
+    assert data.notes == ["2 classes have no training image, such as 2"]
+    with pytest.raises(DataError, match=r"the names of classes must differ; got \['a', 'a'\]"):
+        load_data((images, labels), class_names=["a", "a"])
+
+
 def test_wide_arrays_take_the_range_of_the_training_images():
     images = RNG.integers(300, 400, (60, 8, 8)).astype(np.uint16)
     data = load_data(((images[:40], np.arange(40) % 2), (images[40:] + 1000, np.arange(20) % 2)), validation=0)
@@ -463,6 +472,9 @@ def test_wide_arrays_take_the_range_of_the_training_images():
         ((1, 2, 3), "arrays are .images, labels., or two such pairs"),
         (((1, 2, 3), (1, 2)), "arrays are|not an array|images must be"),
         ((np.zeros((4, 8, 8)), ["a", "a", "a", "a"]), "at least two classes; all are 'a'"),
+        ((np.zeros((4, 8, 8)), ["a", float("nan"), "b", "a"]), "image 1 has no label, but 'nan'"),
+        ((tf.data.Dataset.range(3), tf.data.Dataset.range(3)), "pass one tf.data.Dataset"),
+        (tf.data.Dataset.range(0), "holds no images"),
         ((np.zeros((4, 8, 8)), [{}, {}, {}, {}]), "labels must be 4 integers; got object"),
         ((np.zeros((4, 8, 8)), [1, 2, 3]), "labels must be 4 integers"),
         ((np.zeros((0, 8, 8)), np.zeros(0, int)), "images must be|there are no images"),
@@ -522,6 +534,10 @@ def test_tf_data_sets_are_trained_on_judged_and_predicted(tmp_path):
         found = predict(run, same)
         assert [name for name, _ in found] == [name for name, _ in by_arrays]
         np.testing.assert_allclose([share for _, share in found], [share for _, share in by_arrays], atol=1e-5)
+    by_name = dataset.map(lambda image, label: (image, tf.gather(["cat", "dog"], label)))
+    assert load_data(by_name.batch(9)).class_names == load_data(by_name).class_names == ["cat", "dog"]
+    with pytest.raises(DataError, match="the tf.data.Dataset stops: "):
+        load_data(dataset.map(lambda image, label: (tf.debugging.check_numerics(image / 0, "not finite here"), label)))
     with pytest.raises(DataError, match="never ends; give one without repeat"):
         load_data(dataset.repeat())
     with pytest.raises(DataError, match="divide by 255"):

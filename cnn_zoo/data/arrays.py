@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.errors import DataError, MissingError, UsageError, reason
 from .images import as_numpy, as_uint8, image_stack
-from .source import Source, empty
+from .source import MISSING, Source, empty
 
 MAX_ARCHIVE = 20_000_000_000  # bytes of one array
 NAMES = ("train", "val", "test")  # as MedMNIST calls its splits
@@ -22,6 +22,8 @@ def read_arrays(target: str, *, name, class_names) -> Source:
     pairs = (
         name if len(name) == 2 and all(isinstance(part, tuple | list) and len(part) == 2 for part in name) else [name]
     )
+    if any(hasattr(part, "element_spec") for part in name):
+        raise UsageError("pass one tf.data.Dataset; its test images are set aside here")
     if any(len(pair) != 2 for pair in pairs):
         found = len(name) if len(pairs) == 1 else [len(pair) for pair in pairs]
         raise UsageError(f"arrays are (images, labels), or two such pairs for training and testing; got {found} things")
@@ -55,14 +57,22 @@ def read_dataset(target: str, *, name, class_names) -> Source:
     """A finite tf.data.Dataset of (image, label), batched or not, in the order in which it comes."""
     if int(name.cardinality()) == -1:
         raise DataError("the tf.data.Dataset never ends; give one without repeat()")
-    images, labels = [], []
-    for element in name:
+    images, labels, elements = [], [], iter(name)
+    while True:
+        try:
+            element = next(elements, None)
+        except Exception as error:  # of what its owner maps
+            raise DataError(f"the tf.data.Dataset stops: {reason(error)}") from None
+        if element is None:
+            break
         if not isinstance(element, tuple | list) or len(element) < 2:
             raise DataError("a tf.data.Dataset to train on or to judge by has elements (image, label)")
         image, label = as_numpy(element[0]), as_numpy(element[1])
         batched = image.ndim == 4
         images += list(image) if batched else [image]
-        labels += list(label) if batched else [label]
+        labels += list(label) if batched else [label[()]]
+    if not images:
+        raise DataError("the tf.data.Dataset holds no images")
     if len({image.shape for image in images}) > 1:
         raise DataError(
             "the tf.data.Dataset has images of several sizes; bring them to one with map and keras.ops.image"
@@ -124,8 +134,13 @@ def _targets(labels: Any, count: int, target: str) -> np.ndarray:
         labels = labels.argmax(1)
     if labels.shape != (count,):
         raise DataError(f"labels must be {count} integers; got {labels.dtype} of shape {labels.shape}")
-    if labels.dtype.kind in "US" or (labels.dtype == object and all(isinstance(label, str) for label in labels)):
-        return np.array([os.fsdecode(label) for label in labels.tolist()])
+    if labels.dtype.kind in "US" or (
+        labels.dtype == object and all(isinstance(label, str | bytes) for label in labels)
+    ):
+        texts = [os.fsdecode(label) for label in labels.tolist()]
+        if missing := [i for i, text in enumerate(texts) if text.strip().lower() in MISSING]:
+            raise DataError(f"image {missing[0]} has no label, but {texts[missing[0]]!r}")
+        return np.array(texts)
     if labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels)):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "bui":

@@ -13,15 +13,17 @@ from ..core.errors import DataError, MissingError
 RUBBISH = re.compile(
     r"thumbs\.db|ehthumbs.*\.db|desktop\.ini|picasa\.ini|icon\r|__macosx|__pycache__|\$recycle\.bin|recycler|recycled"
     r"|system volume information|lost\+found|found\.\d+|#recycle|#snapshot|@eadir|@recycle|@recently-snapshot"
-    r"|@sharebin|@tmp|_?(thumbs?|thumbnails?)|ipynb_checkpoints|lightroom.*\.lrdata|.*~|~\$.*"
+    r"|@sharebin|@tmp|_?(thumbs?|thumbnails?)|ipynb_checkpoints|.*\.lrdata|.*~|~\$.*|network trash folder"
+    r"|temporary items|dfsrprivate|_gsdata_|.*_original|.*:zone\.identifier"
     r"|.*\.(tmp|temp|part|partial|crdownload|download)",
     re.IGNORECASE,
 )
 
-TEXTS = (  # beside images they are about them
-    ".txt", ".csv", ".tsv", ".json", ".xml", ".xls", ".xlsx", ".ods", ".doc", ".docx", ".md", ".htm", ".html", ".url",
-    ".log", ".yaml", ".yml", ".py", ".ipynb",
-)  # fmt: skip
+OTHERS = re.compile(  # files beside images that are about them, or of other kinds
+    r".*\.(txt|csv|tsv|json|xml|xlsx?|ods|docx?|md|html?|url|lnk|log|ya?ml|py|ipynb|xmp|aae|thm|ini|db)"
+    r"|.*\.(mov|mp4|m4v|avi|mp3|wav)|readme|licen[cs]e|copying|changelog",
+    re.IGNORECASE,
+)
 
 
 def ignored(name: str) -> bool:
@@ -68,8 +70,8 @@ def _walk(folder: Path, left: Counter, seen: set[tuple[int, int]]) -> Iterator[P
             left[kind_of(path)] += 1
         elif path.is_dir():
             yield from _walk(path, left, seen)
-        elif path.is_file() and path.suffix.lower() in TEXTS:
-            left["texts and tables"] += 1
+        elif path.is_file() and OTHERS.fullmatch(path.name):
+            left["texts, tables and films"] += 1
         elif path.is_file():
             yield path
         else:
@@ -88,7 +90,9 @@ def words_for(left: Counter) -> list[str]:
 
 
 def _one(kind: str) -> str:
-    return "text or table" if kind.startswith("texts") else re.sub(r"s\b", "", kind.replace("were", "was"), count=1)
+    return (
+        "text, table or film" if kind.startswith("texts") else re.sub(r"s\b", "", kind.replace("were", "was"), count=1)
+    )
 
 
 def image_files(folder: str | os.PathLike) -> tuple[list[Path], list[str]]:

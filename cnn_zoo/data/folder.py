@@ -55,7 +55,7 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
         for path in files.inside(split_root):
             if ignored(path.name):
                 left[kind_of(path)] += 1
-            elif path.is_file() and path.suffix.lower() not in files.TEXTS:
+            elif path.is_file() and not files.OTHERS.fullmatch(path.name):
                 left["files beside the folders of classes"] += 1
         for label, class_name in enumerate(class_names):
             found = files_in(inside[class_name], left) if class_name in inside else []

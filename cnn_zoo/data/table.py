@@ -15,6 +15,7 @@ from ..core.text import shown
 from .files import image_files
 from .folder import split_word
 from .listing import Listing
+from .source import MISSING
 
 MAX_TABLE = 500_000_000  # bytes
 COLUMNS = {  # what a column is, by its name
@@ -27,7 +28,6 @@ COLUMNS = {  # what a column is, by its name
     "split": ("split", "subset", "set", "partition", "fold"),
 }  # fmt: skip
 ENDINGS = (".jpg", ".png", ".jpeg", ".tif", ".JPG", ".PNG")  # of files that a table names without one
-MISSING = ("", "nan", "n/a", "#n/a", "null", "<na>")  # labels that are none
 NUMBERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
 
 
