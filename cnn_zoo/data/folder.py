@@ -49,7 +49,7 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
     for split, split_root in split_roots.items():
         inside = names[split]
         if not inside:
-            raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
+            raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots.get('train', root).name} has")
         for extra in sorted(inside.keys() - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
         for path in files.inside(split_root):
@@ -105,10 +105,10 @@ def _split_roots(root: Path, judging: bool) -> tuple[dict[str, Path], list[str]]
         raise DataError(
             f"{root}: {tops[0].name} and {tops[1].name} are images and what belongs to them, and no classes"
         )
-    inside = {top.name: {sub.name for sub in folders(top)} for top in tops if _holds_folders(top)}
-    names = sorted(inside)
-    for first, second in itertools.combinations(names, 2):
-        if min(len(inside[first]), len(inside[second])) > 1 and (shared := inside[first] & inside[second]):
+    inside = {top: {sub.name for sub in folders(top)} for top in tops}
+    inside = {top.name: names for top, names in inside.items() if len(names) > 1 and _holds_folders(top)}
+    for first, second in itertools.combinations(sorted(inside), 2):
+        if shared := inside[first] & inside[second]:
             same = ", ".join(sorted(shared)[:3]) + " …" * (len(shared) > 3)
             found = f"{root}: {first!r} and {second!r} hold folders of the same names ({same}) in place of images"
             advice = "are they splits (name them train, test, validation), or is this folder one level too high"
