@@ -248,7 +248,7 @@ def _cautions(run_or_model: Any, data, split: str) -> list[str]:
     """Lines to stand beside the numbers: what of the data the net knows already, and what was not judged."""
     known, config = bool(data.folder) or data.name in SOURCES, getattr(run_or_model, "config", None) or {}
     same = _trained_on(run_or_model) == (data.folder or data.name)
-    if same and (known or config.get("images") == data.digest):
+    if (same and known) or config.get("images") == data.digest:  # a copy, too
         if split == "validation":
             return [f"the validation split of {data.name} is what epochs and recipes are chosen by: no test of the net"]
         if split != "test":

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from collections import Counter
 
 import keras
@@ -238,6 +239,9 @@ def test_a_set_without_training_images_judges_a_run(tmp_path):
     rows = [(f"other/test/cat/{i:02}.png", "cat", "test") for i in range(5)]
     path = table(tmp_path / "list.csv", rows, ("file", "label", "split"))
     assert evaluate(run, path)["images"] == 5
+    shutil.copytree(tmp_path / "set", tmp_path / "copy")
+    (note,) = evaluate(run, tmp_path / "copy", split="all")["notes"]
+    assert note.startswith("among these are the images that the net was trained on")
     with pytest.raises(DataError, match="no image is of the split train; there are test"):
         load_data(path)
 
@@ -320,8 +324,14 @@ def test_a_data_frame_is_a_table(flat):
     frame = Frame(path=[str(flat / "images" / f"{i}.png") for i in range(40)], label=[i % 2 for i in range(40)])
     data = load_data(frame)
     assert (data.class_names, data.class_counts("all")) == (["0", "1"], [20, 20])
-    with pytest.raises(UsageError, match=r"a DataFrame has columns; pass the one with the paths"):
-        predict(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]), frame)
+    net = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    assert predict(net, frame) == predict(net, frame["path"])
+    lists = Frame(path=frame["path"], label=[["a"], ["a", "b"]] * 20)
+    assert load_data(lists, target="multi_hot").class_counts("all") == [40, 20]
+    with pytest.raises(DataError, match="the table has no rows"):
+        load_data(Frame(path=[], label=[]))
+    with pytest.raises(DataError, match="row 2 of the table names no file"):
+        load_data(Frame(path=[frame["path"][0], None], label=["a", "b"]))
 
 
 def test_several_labels_an_image_are_multi_hot(flat):
@@ -529,6 +539,9 @@ def test_tf_data_sets_are_trained_on_judged_and_predicted(tmp_path):
     run = train("lenet5", dataset.batch(7), epochs=1, out=tmp_path / "run", verbose=0, data_options={"image_size": 28})
     found = evaluate(run, dataset, split="all")
     assert found["images"] == 60
+    anew = dataset.shuffle(60, reshuffle_each_iteration=True).batch(7)
+    assert evaluate(run, anew, split="all")["notes"] == found["notes"]
+    assert "among these are the images that the net was trained on" in found["notes"][0]
     by_arrays = predict(run, images)
     for same in (dataset.batch(7), tf.data.Dataset.from_tensor_slices(images)):
         found = predict(run, same)

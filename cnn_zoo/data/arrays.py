@@ -1,5 +1,6 @@
 """Arrays as data sets: pairs of images and labels, with test images or without, MedMNIST's archives, tf.data sets."""
 
+import hashlib
 import math
 import os
 import warnings
@@ -54,7 +55,10 @@ def read_npz(target: str, *, name, class_names) -> Source:
 
 
 def read_dataset(target: str, *, name, class_names) -> Source:
-    """A finite tf.data.Dataset of (image, label), batched or not, in the order in which it comes."""
+    """A finite tf.data.Dataset of (image, label), batched or not.
+
+    Its order does not matter, for many shuffle anew each time: images are ordered by their hashes.
+    """
     if int(name.cardinality()) == -1:
         raise DataError("the tf.data.Dataset never ends; give one without repeat()")
     images, labels, elements = [], [], iter(name)
@@ -78,7 +82,13 @@ def read_dataset(target: str, *, name, class_names) -> Source:
             "the tf.data.Dataset has images of several sizes; bring them to one with map and keras.ops.image"
         )
     class_names = class_names or getattr(name, "class_names", None)
-    return _source("dataset", {"all": (np.array(images), np.array(labels))}, target, class_names)
+    hashes = [
+        hashlib.sha256(image.tobytes() + repr(label).encode()).digest()
+        for image, label in zip(images, labels, strict=True)
+    ]
+    order = sorted(range(len(images)), key=hashes.__getitem__)
+    images, labels = (np.array([things[i] for i in order]) for things in (images, labels))
+    return _source("dataset", {"all": (images, labels)}, target, class_names)
 
 
 def _source(title: str, pairs: dict[str, tuple], target: str, class_names: Any) -> Source:

@@ -49,7 +49,9 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
     for split, split_root in split_roots.items():
         inside = names[split]
         if not inside:
-            raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots.get('train', root).name} has")
+            raise DataError(
+                f"{split_root}: needs a sub-folder for each class, as {split_roots.get('train', root).name} has"
+            )
         for extra in sorted(inside.keys() - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
         for path in files.inside(split_root):

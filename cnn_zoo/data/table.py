@@ -41,8 +41,10 @@ def is_table(name: Any) -> bool:
 def read_table(table: Any) -> tuple[str, Path, dict[str, list[str]]]:
     """A table as (its name, the folder that paths are relative to, columns of texts)."""
     if not isinstance(table, str | os.PathLike):
-        values = {str(name): list(column) for name, column in table.to_dict(orient="list").items()}
-        return "table", Path(), {name: [_text(value) for value in column] for name, column in values.items()}
+        values = {str(name): list(map(_text, column)) for name, column in table.to_dict(orient="list").items()}
+        if not any(values.values()):
+            raise DataError("the table has no rows")
+        return "table", Path(), values
     path = Path(table)
     if not path.is_file():
         raise MissingError(f"{path}: no such file")
@@ -222,6 +224,8 @@ def _split(title: str, cell: str) -> str:
 
 def _paths(folder: Path, texts: list[str]) -> list[str]:
     """Paths relative to the table's folder; of a name without an ending, the first of ENDINGS that is there."""
+    if "" in texts:
+        raise DataError(f"row {texts.index('') + 1} of the table names no file")
     paths = [os.path.join(folder, text.replace("\\", "/") if os.sep == "/" else text) for text in texts]
     for i, path in enumerate(paths):
         if not os.path.splitext(path)[1] and not os.path.exists(path):
@@ -231,5 +235,7 @@ def _paths(folder: Path, texts: list[str]) -> list[str]:
 
 def _text(value: Any) -> str:
     """A cell of a DataFrame as a CSV file would have it."""
+    if isinstance(value, list | tuple | set):
+        return "|".join(map(str, value))
     missing = value is None or value != value  # NaN
     return "" if missing else str(value).strip()
