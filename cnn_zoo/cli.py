@@ -208,7 +208,8 @@ COMMANDS = {
     commands.do_train: "model --data --out --resume --recipe --task --epochs --batch-size --learning-rate "
     f"--early-stopping --class-weight --folds --seed --precision --deterministic --tensorboard --set {DATA}",
     commands.do_reproduce: "model data --seed --out --resume",
-    commands.do_evaluate: "run_folder --data --split --specificity --json --max-pixels --skip-broken",
-    commands.do_predict: "run_folder images --csv --json --top --draw --invert --fit --max-pixels --skip-broken",
+    commands.do_evaluate: "run_folder --data --split --specificity --json --columns --max-pixels --skip-broken",
+    commands.do_predict: "run_folder images --csv --json --top --draw --invert --columns --fit --max-pixels "
+    "--skip-broken",
     commands.do_data: f"data --task {DATA} --draw",
 }

@@ -168,7 +168,7 @@ def evaluate(
     seen = _seen_elsewhere(_trained_on(run_or_model), data.folder or data.name, split)
     if seen:
         warnings.warn(seen, SeenImages, stacklevel=2)
-    notes = [*filter(None, [seen]), *known, *result.get("notes", [])]
+    notes = [*filter(None, [seen]), *known, *data.notes, *result.get("notes", [])]
     return result | {"judged": _in_words(result, data, split), "notes": notes}
 
 

@@ -342,7 +342,7 @@ class Training:
             advice = f"try a lower learning rate (--learning-rate); {state.folder} holds the weights"
             raise TrainingError(f"the loss on the test images is not a number; {advice}")
         run.metrics |= {f"test_{key}": value for key, value in result.items() if is_plain(value, int | float | None)}
-        report.write_report(run, result | {"notes": [*self.data.notes, *result["notes"]]})
+        report.write_report(run, result)
         run.metrics["status"] = "complete"  # last: what is complete has its report
         write_json(run.path / METRICS, run.metrics)
         State.remove_from(run.path)

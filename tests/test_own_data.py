@@ -1,5 +1,6 @@
 """Folders, tables and arrays as people have them: the right classes and splits, or one line of words."""
 
+import contextlib
 import csv
 import io
 import json
@@ -169,6 +170,35 @@ def test_links_are_followed_once_and_dead_ones_are_counted(tmp_path):
     left = Counter()
     assert len(files_in(tmp_path / "set/dog", left)) == 6
     assert words_for(left) == []
+
+
+def test_links_to_folders_above_or_beside_are_not_classes_of_their_own(tmp_path):
+    folder_of(tmp_path, cat=6, dog=6)
+    os.symlink(tmp_path, tmp_path / "cat/up")
+    os.symlink("/nowhere", tmp_path / "gone")
+    data = load_data(tmp_path)
+    assert data.class_counts("all") == [6, 6]
+    assert data.notes == ["left out: 1 linked folder that was read already, 1 link to nothing"]
+    os.symlink(tmp_path / "cat", tmp_path / "kitty")
+    with pytest.raises(DataError, match="kitty: no images"):
+        load_data(tmp_path)
+
+
+def test_folders_of_groups_inside_classes_may_have_the_same_names(tmp_path):
+    for label in ("healthy", "sick"):
+        folder_of(tmp_path, **{f"{label}__plant{i}": 3 for i in range(1, 6)})
+    with pytest.raises(DataError, match="hold folders of the same names"):
+        load_data(tmp_path)
+    data = load_data(tmp_path, groups=r"plant\d")
+    assert data.class_names == ["healthy", "sick"]
+    plants = {split: {data.files[i].split("/")[1] for i in places} for split, places in data.splits.items()}
+    assert sum(map(len, plants.values())) == 5
+    (tmp_path / "sick/plant1").rename(tmp_path / "sick/other")
+    (tmp_path / "healthy").rename(tmp_path / "Sick")
+    assert (
+        "the names of some classes differ in capital letters alone"
+        in load_data(tmp_path, groups=r"plant\d|other").notes
+    )
 
 
 def test_files_of_a_folder_for_predict(tmp_path):
@@ -482,6 +512,7 @@ def test_wide_arrays_take_the_range_of_the_training_images():
         ((1, 2, 3), "arrays are .images, labels., or two such pairs"),
         (((1, 2, 3), (1, 2)), "arrays are|not an array|images must be"),
         ((np.zeros((4, 8, 8)), ["a", "a", "a", "a"]), "at least two classes; all are 'a'"),
+        (["cats/", "dogs/"], "a data set is one folder or a table of files .*; got a list of paths"),
         ((np.zeros((4, 8, 8)), ["a", float("nan"), "b", "a"]), "image 1 has no label, but 'nan'"),
         ((tf.data.Dataset.range(3), tf.data.Dataset.range(3)), "pass one tf.data.Dataset"),
         (tf.data.Dataset.range(0), "holds no images"),
@@ -528,6 +559,13 @@ def test_an_archive_of_medmnist_is_a_data_set(tmp_path):
         load_data(archive(tmp_path / "other.npz", x=images))
     with pytest.raises(DataError, match="no archive of plain arrays"):
         load_data(archive(tmp_path / "pickle.npz", train_images=np.array([{}] * 3), train_labels=labels[:3]))
+    for value in range(0, 256, 5):
+        damaged = bytearray((tmp_path / "mnist.npz").read_bytes())
+        for place in RNG.integers(len(damaged), size=3):
+            damaged[place] = value
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        with contextlib.suppress(DataError):  # or what it holds by now
+            load_data(tmp_path / "damaged.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "mnist.npz").read_bytes()[:999])
     with pytest.raises(DataError, match="damaged, or no archive"):
         load_data(tmp_path / "cut.npz")
@@ -551,6 +589,8 @@ def test_tf_data_sets_are_trained_on_judged_and_predicted(tmp_path):
     assert load_data(by_name.batch(9)).class_names == load_data(by_name).class_names == ["cat", "dog"]
     with pytest.raises(DataError, match="the tf.data.Dataset stops: "):
         load_data(dataset.map(lambda image, label: (tf.debugging.check_numerics(image / 0, "not finite here"), label)))
+    grey = dataset.map(lambda image, label: (image[..., 0], label)).batch(9)
+    assert load_data(grey).digest == load_data(dataset).digest
     with pytest.raises(DataError, match="never ends; give one without repeat"):
         load_data(dataset.repeat())
     with pytest.raises(DataError, match="divide by 255"):

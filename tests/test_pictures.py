@@ -191,6 +191,34 @@ def test_arrays_whose_meaning_cannot_be_known_are_refused_by_name(array, shape, 
         as_batch(array, shape)
 
 
+def raw_tiff(array, white=1, kind=1):
+    """An uncompressed grey TIFF: 0 is black (white=1) or white (0), numbers are unsigned (kind=1), signed or floats."""
+    height, width = array.shape
+    values = {256: width, 257: height, 258: array.itemsize * 8, 259: 1, 262: white, 273: 200, 277: 1, 278: height,
+              279: array.nbytes, 339: kind}  # fmt: skip
+    return (
+        tiff(*[(tag, 4, 1, struct.pack("<I", value)) for tag, value in values.items()]).ljust(200, b"\0")
+        + array.tobytes()
+    )
+
+
+def test_numbers_of_a_tiff_are_read_as_it_says():
+    values = np.uint16([[0, 21845, 65535]])
+    assert read_image(raw_tiff(values), channels=1).ravel().tolist() == [0, 85, 255]
+    assert read_image(raw_tiff(values, white=0), channels=1).ravel().tolist() == [255, 170, 0]
+    assert read_picture(raw_tiff(np.uint32([[0, 2**31 + 256]]))).largest == 2**31 + 256
+    assert read_image(raw_tiff(np.float32([[0, 0.2, 1]]), kind=3), channels=1).ravel().tolist() == [0, 51, 255]
+    with pytest.raises(DataError, match="a TIFF of floats in which 0 is white; store it inverted"):
+        read_image(raw_tiff(np.float32([[0, 0.2, 1]]), white=0, kind=3))
+    with pytest.raises(DataError, match="a TIFF of signed 8-bit numbers; add 128"):
+        read_image(raw_tiff(np.int8([[-128, 127]]), kind=2))
+
+
+def test_numbers_in_lists_of_lists_are_one_image():
+    image = RNG.random((16, 16, 3)).tolist()
+    np.testing.assert_allclose(as_batch(image, (16, 16, 3)), [image], atol=1e-6)
+
+
 def test_arrays_of_any_type_mean_what_files_of_the_same_pixels_mean():
     eight = RNG.integers(0, 256, (2, 16, 16), dtype=np.uint8)
     expected = eight[..., None] / np.float32(255)

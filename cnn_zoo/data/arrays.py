@@ -23,6 +23,8 @@ def read_arrays(target: str, *, name, class_names) -> Source:
     pairs = (
         name if len(name) == 2 and all(isinstance(part, tuple | list) and len(part) == 2 for part in name) else [name]
     )
+    if any(isinstance(part, str | os.PathLike) for part in name):
+        raise UsageError("a data set is one folder or a table of files (a CSV file, a DataFrame); got a list of paths")
     if any(hasattr(part, "element_spec") for part in name):
         raise UsageError("pass one tf.data.Dataset; its test images are set aside here")
     if any(len(pair) != 2 for pair in pairs):
@@ -45,7 +47,9 @@ def read_npz(target: str, *, name, class_names) -> Source:
         with np.load(name, allow_pickle=False) as arrays:
             there = [split for split in NAMES if f"{split}_images" in sizes and f"{split}_labels" in sizes]
             pairs = {SPLITS[split]: (arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in there}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:  # of objects that only pickle reads, too
+    except DataError:
+        raise
+    except Exception as error:  # of objects that only pickle reads, too; NumPy and zipfile raise many kinds on damage
         raise DataError(f"{title}: damaged, or no archive of plain arrays ({reason(error)})") from None
     if "train" not in pairs:
         raise DataError(f"{title}: needs train_images and train_labels, as MedMNIST has; it holds {', '.join(sizes)}")
@@ -72,7 +76,8 @@ def read_dataset(target: str, *, name, class_names) -> Source:
         if not isinstance(element, tuple | list) or len(element) < 2:
             raise DataError("a tf.data.Dataset to train on or to judge by has elements (image, label)")
         image, label = as_numpy(element[0]), as_numpy(element[1])
-        batched = image.ndim == 4
+        grey = image.ndim == 3 and image.shape[2] not in (1, 3, 4)
+        batched = label.ndim > 0 and len(label) == len(image) and (image.ndim == 4 or grey)
         images += list(image) if batched else [image]
         labels += list(label) if batched else [label[()]]
     if not images:

@@ -14,7 +14,7 @@ RUBBISH = re.compile(
     r"thumbs\.db|ehthumbs.*\.db|desktop\.ini|picasa\.ini|icon\r|__macosx|__pycache__|\$recycle\.bin|recycler|recycled"
     r"|system volume information|lost\+found|found\.\d+|#recycle|#snapshot|@eadir|@recycle|@recently-snapshot"
     r"|@sharebin|@tmp|_?(thumbs?|thumbnails?)|ipynb_checkpoints|.*\.lrdata|.*~|~\$.*|network trash folder"
-    r"|temporary items|dfsrprivate|_gsdata_|.*_original|.*:zone\.identifier"
+    r"|temporary items|.*\.icloud|dfsrprivate|_gsdata_|.*_original|.*:zone\.identifier"
     r"|.*\.(tmp|temp|part|partial|crdownload|download)",
     re.IGNORECASE,
 )
@@ -49,22 +49,28 @@ def inside(folder: str | os.PathLike) -> list[Path]:
         raise DataError(f"{os.fspath(folder)}: cannot be read ({error.strerror})") from None
 
 
-def files_in(root: str | os.PathLike, left: Counter | None = None) -> list[Path]:
+def files_in(root: str | os.PathLike, left: Counter | None = None, seen: set | None = None) -> list[Path]:
     """All files below a folder that are not rubbish, by path. Links are followed, each folder once.
 
     Args:
         left: counts by kind what is left out; see words_for.
+        seen: folders that were read already, or are above; see identity.
     """
-    left = Counter() if left is None else left
-    return sorted(_walk(Path(root), left, set()))
+    left, seen = Counter() if left is None else left, set() if seen is None else seen
+    return sorted(_walk(Path(root), left, seen))
 
 
-def _walk(folder: Path, left: Counter, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def identity(folder: Path) -> tuple[int, int] | str:
+    """What a folder is the same by, whatever links lead to it."""
     about = folder.stat()
-    if about.st_ino and (about.st_dev, about.st_ino) in seen:  # a link to where the walk was
+    return (about.st_dev, about.st_ino) if about.st_ino else os.path.realpath(folder)
+
+
+def _walk(folder: Path, left: Counter, seen: set) -> Iterator[Path]:
+    if identity(folder) in seen:
         left["linked folders that were read already"] += 1
         return
-    seen.add((about.st_dev, about.st_ino))
+    seen.add(identity(folder))
     for path in inside(folder):
         if ignored(path.name):
             left[kind_of(path)] += 1

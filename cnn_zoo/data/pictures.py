@@ -172,6 +172,11 @@ def _begin(name: str, file: Any, max_pixels: int | None, header: bool = False) -
     if kind == "TIFF":
         bits = max(image.tag_v2.get(258, (1,)))
         image.load_end = lambda: None  # which would read its metadata
+        kinds = image.tag_v2.get(339, (1,))
+        if kinds[0] == 2 and bits <= 8:
+            raise DataError(f"{name}: a TIFF of signed 8-bit numbers; add 128 and store it unsigned")
+        if image.tag_v2.get(262) == 0 and image.mode == "F":
+            raise DataError(f"{name}: a TIFF of floats in which 0 is white; store it inverted")
         if bits > 8 and not _has_numbers(image):
             raise DataError(f"{name}: a TIFF of {bits} bits a colour, which is read only from PNG; convert it")
     return image, turn if turn in TURNS else 1, kind, content
@@ -193,6 +198,8 @@ def _decoded(name: str, image: Image.Image, turn: int, kind: str = "", content: 
         if kind == "TIFF" and image.mode == "I" and image.tag_v2.get(339, (1,))[0] == 1:
             values = values.view(np.uint32)  # Pillow has signed integers alone
         values = values.astype(np.float32)[..., None]
+        if kind == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white, as in X-rays
+            values = np.float32(full) - values
     if not _wide(image):
         image.load()
         return Picture(image.transpose(TURNS[turn]) if turn in TURNS else image)

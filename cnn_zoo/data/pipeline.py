@@ -65,6 +65,8 @@ class Data:
             if unseen:
                 what = "classes have" if len(unseen) > 1 else "class has"
                 self.notes.append(f"{len(unseen)} {what} no training image, such as {unseen[0]}")
+        alike = len({name.casefold() for name in self.class_names}) < len(self.class_names)
+        self.notes += ["the names of some classes differ in capital letters alone"] * alike
         with tf.device("CPU"):
             self._tensors = _shared(source.images), _shared(source.targets)
 

@@ -84,7 +84,7 @@ def table_files(table: Any, columns: dict[str, str] | None = None) -> list[str]:
     return _paths(folder, values[named["file"]])
 
 
-def all_files(names: list[str]) -> tuple[list[str], list[str]]:
+def all_files(names: list[str], columns: dict[str, str] | None = None) -> tuple[list[str], list[str]]:
     """The files that folders, tables and names of files stand for, and lines on what was left out; for predict.
 
     A file that is there twice is a UsageError.
@@ -95,7 +95,7 @@ def all_files(names: list[str]) -> tuple[list[str], list[str]]:
             found, left = image_files(name)
             notes += [f"{name}: {line}" for line in left]
         else:
-            found = table_files(name) if is_table(name) else [name]
+            found = table_files(name, columns) if is_table(name) else [name]
         paths += map(os.fspath, found)
     for path in paths:
         place = os.path.abspath(path)
