@@ -587,7 +587,7 @@ def test_tf_data_sets_are_trained_on_judged_and_predicted(tmp_path):
         np.testing.assert_allclose([share for _, share in found], [share for _, share in by_arrays], atol=1e-5)
     by_name = dataset.map(lambda image, label: (image, tf.gather(["cat", "dog"], label)))
     assert load_data(by_name.batch(9)).class_names == load_data(by_name).class_names == ["cat", "dog"]
-    with pytest.raises(DataError, match="the tf.data.Dataset stops: "):
+    with pytest.raises(DataError, match=r"the tf.data.Dataset stops: "):
         load_data(dataset.map(lambda image, label: (tf.debugging.check_numerics(image / 0, "not finite here"), label)))
     grey = dataset.map(lambda image, label: (image[..., 0], label)).batch(9)
     assert load_data(grey).digest == load_data(dataset).digest
