@@ -98,11 +98,11 @@ def _matching(pattern: str, text: str, form: str) -> str:
 
 
 def _shape(text: str) -> tuple[int, ...]:
-    return tuple(map(int, _matching(r"\d+(x\d+){1,3}", text, "HxWxC, such as 32x32x3").split("x")))
+    return tuple(map(int, _matching(r"\d+(x\d+){1,3}", text, "HxWxC, such as 32x32x3").lower().split("x")))
 
 
 def _size(text: str) -> tuple[int, ...]:
-    height, _, width = _matching(r"\d+(x\d+)?", text, "N or HxW, such as 64 or 48x64").partition("x")
+    height, _, width = _matching(r"\d+(x\d+)?", text, "N or HxW, such as 64 or 48x64").lower().partition("x")
     return int(height), int(width or height)
 
 
@@ -198,7 +198,8 @@ COMMANDS = {
     commands.do_train: "model --data --out --resume --recipe --task --epochs --batch-size --learning-rate "
     f"--early-stopping --class-weight --folds --seed --precision --deterministic --tensorboard --set {DATA}",
     commands.do_reproduce: "model data --seed --out --resume",
-    commands.do_evaluate: "run_folder --data --split --specificity --json --max-pixels --skip-broken",
-    commands.do_predict: "run_folder images --csv --json --top --draw --invert --fit --max-pixels --skip-broken",
+    commands.do_evaluate: "run_folder --data --split --specificity --json --columns --max-pixels --skip-broken",
+    commands.do_predict: "run_folder images --csv --json --top --draw --invert --columns --fit --max-pixels "
+    "--skip-broken",
     commands.do_data: f"data --task {DATA} --draw",
 }

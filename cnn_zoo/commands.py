@@ -170,7 +170,7 @@ def do_evaluate(args) -> None:
     run = load_run(args.run_folder)
     from .inference import SeenImages, evaluate, plain_result
 
-    options = {name: value for name, value in _named(args, "skip_broken", "max_pixels").items() if value}
+    options = {name: value for name, value in _named(args, "columns", "skip_broken", "max_pixels").items() if value}
     data = run.load_data(args.data, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SeenImages)  # which is among the notes
@@ -206,7 +206,7 @@ def do_predict(args) -> int:
     if len({os.path.abspath(path) for path, _ in tables}) < len(tables):
         raise UsageError(f"--csv and --json are both {args.csv}")
     read_config(Path(args.run_folder))  # what is no run is told before thousands of files are looked at
-    paths, notes = all_files(args.images)
+    paths, notes = all_files(args.images, args.columns)
     for note in notes:
         print(printable(note), file=sys.stderr)
     if args.draw and len(paths) > 1:

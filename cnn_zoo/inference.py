@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .core.errors import DataError, UsageError, check_choice, check_flag, check_number
+from .core.errors import DataError, UsageError, check_choice, check_flag, check_number, reason
 from .core.files import is_plain
 from .core.text import shown
 from .data.images import FITS, at_once, batches_of
@@ -85,7 +85,13 @@ def predictions(
             colours = min(batch.shape[-1], 3)  # a fourth channel is opacity
             batch = np.concatenate([1 - batch[..., :colours], batch[..., colours:]], axis=-1)
         own = [size for size in sizes if not isinstance(size, Exception)]
-        found = iter(task.decode(model, call(model, batch), names, own, **options) if own else ())
+        try:
+            found = iter(task.decode(model, call(model, batch), names, own, **options) if own else ())
+        except ValueError as error:
+            if None not in model.input_shape[1:]:
+                raise
+            sides = "x".join(map(str, batch.shape[1:3]))
+            raise DataError(f"an image of {sides} is too small for {model.name} ({reason(error)})") from None
         yield from (size if isinstance(size, Exception) else next(found) for size in sizes)
 
 
@@ -153,7 +159,7 @@ def evaluate(
     if not hasattr(data, "splits"):
         data = _loaded(run_or_model, data)
     result = judge_split(run_or_model, data, split, specificity=specificity).result()
-    notes = [*_cautions(run_or_model, data, split), *result.get("notes", [])]
+    notes = [*_cautions(run_or_model, data, split), *data.notes, *result.get("notes", [])]
     if seen := _seen_elsewhere(_trained_on(run_or_model), data.folder or data.name, split):
         warnings.warn(seen, SeenImages, stacklevel=2)
         notes.insert(0, seen)
@@ -232,7 +238,7 @@ def _cautions(run_or_model: Any, data, split: str) -> list[str]:
     """Lines to stand beside the numbers: what of the data the net knows already, and what was not judged."""
     known, config = bool(data.folder) or data.name in SOURCES, getattr(run_or_model, "config", None) or {}
     same = _trained_on(run_or_model) == (data.folder or data.name)
-    if same and (known or config.get("images") == data.digest):
+    if (same and known) or config.get("images") == data.digest:  # a copy, too
         if split == "validation":
             return [f"the validation split of {data.name} is what epochs and recipes are chosen by: no test of the net"]
         if split != "test":

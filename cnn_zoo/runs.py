@@ -88,7 +88,7 @@ class Run:
         if own:
             name = self.config["data"]
             if name in ("arrays", "dataset", "table"):  # which have no file
-                raise UsageError(f"{self.path} was trained on arrays, which it does not keep; pass the data")
+                raise UsageError(f"{self.path} was trained on {name} in memory, which it does not keep; pass them")
             options = {**known, **options}
         else:
             reading = {option: known[option] for option in ("fit", "value_range") if option in known}

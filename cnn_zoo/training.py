@@ -338,7 +338,7 @@ class Training:
             advice = f"try a lower learning rate (--learning-rate); {state.folder} holds the weights"
             raise TrainingError(f"the loss on the test images is not a number; {advice}")
         run.metrics |= {f"test_{key}": value for key, value in result.items() if is_plain(value, int | float | None)}
-        report.write_report(run, result | {"notes": [*self.data.notes, *result["notes"]]})
+        report.write_report(run, result)
         run.metrics["status"] = "complete"  # last: what is complete has its report
         write_json(run.path / METRICS, run.metrics)
         State.remove_from(run.path)
@@ -361,7 +361,7 @@ def _class_weights(asked: Any, task: Task, data: Data) -> list[float]:
         number = data.class_names.index(name) if name in data.class_names else name
         if number not in weights:
             raise UsageError(unknown("class in class_weight", name, data.class_names))
-        weights[number] = check_number(f"class_weight of {name}", weight)
+        weights[number] = check_number(f"class_weight of {name}", weight, most=1e6)
     return list(weights.values())
 
 

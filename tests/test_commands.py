@@ -73,6 +73,19 @@ def test_a_csv_file_names_images_beside_itself(run, pages, capsys):
     assert [line.split()[0] for line in out.splitlines()] == [str(pages / "deep/b.png"), str(pages / "a.png")]
 
 
+def test_columns_of_other_names_are_told(run, pages, capsys):
+    (pages / "odd.csv").write_text("wo;was\na.png;3\ndeep/b.png;3\n", "utf-8")
+    status, _, err = cli(capsys, "predict", run.path, pages / "odd.csv")
+    assert (status, "say which is meant with columns={'file': …} (--columns file=…)" in err) == (1, True)
+    status, out, _ = cli(capsys, "predict", run.path, pages / "odd.csv", "--columns", "file=wo")
+    assert (status, len(out.splitlines())) == (0, 2)
+    columns = ("--columns", "file=wo,label=was")
+    status, out, _ = cli(capsys, "evaluate", run.path, "--data", pages / "odd.csv", *columns, "--split", "all")
+    assert (status, "2 images of 1 class, all of" in out) == (0, True)
+    status, _, err = cli(capsys, "data", pages / "odd.csv", "--columns", "file=nowhere")
+    assert (status, "has no column 'nowhere'; it has wo, was" in err) == (2, True)
+
+
 def test_a_broken_file_is_a_row_with_its_error_or_stops_before_any_work(run, pages, capsys, monkeypatch):
     (pages / "bad.png").write_bytes((pages / "a.png").read_bytes()[:90])  # its header is whole
     (pages / "deep/none.png").write_bytes(b"x")

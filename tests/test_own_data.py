@@ -1,9 +1,11 @@
 """Folders, tables and arrays as people have them: the right classes and splits, or one line of words."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import shutil
 from collections import Counter
 
 import keras
@@ -134,9 +136,10 @@ def test_words_of_splits_are_whole_words():
 
 RUBBISH = (
     ".ipynb_checkpoints/0-checkpoint.png", ".picasaoriginals/0.png", ".thumbnails/normal/0.png",
-    ".Trash-1000/files/dog.png",
-    "__MACOSX/._0.png", "@eaDir/0.png/THUMB_M.jpg", "$RECYCLE.BIN/0.png", "#recycle/0.png", "lost+found/0.png",
-    "System Volume Information/x", "Thumbs.db", "desktop.ini", "thumbnails/0.png", "0.png.part", "~$0.png", "old.png~",
+    ".Trash-1000/files/dog.png", "__MACOSX/._0.png",
+    "@eaDir/0.png/THUMB_M.jpg", "$RECYCLE.BIN/0.png", "#recycle/0.png", "lost+found/0.png",
+    "System Volume Information/x", "Previews.lrdata/0.png", "thumbnails/0.png", "1.jpg_original", "Thumbs.db",
+    "desktop.ini", "0.png.part", "~$0.png", "old.png~",
 )  # fmt: skip
 
 
@@ -151,7 +154,7 @@ def test_what_programs_leave_behind_is_left_out_at_every_depth_and_counted(insid
         path.write_bytes((tmp_path / "dog/00.png").read_bytes())
     data = load_data(tmp_path)
     assert (data.class_names, data.class_counts("all")) == (["cat", "dog"], [7, 6])
-    assert data.notes == ["left out: 5 hidden or system files, 11 hidden or system folders, 1 text or table"]
+    assert data.notes == ["left out: 6 hidden or system files, 12 hidden or system folders, 1 text, table or film"]
     assert not any(map(ignored, ("cat", "1.png", "5$ note", "@home", "test_tube", "lost", "photo 1.jpg")))
 
 
@@ -167,6 +170,35 @@ def test_links_are_followed_once_and_dead_ones_are_counted(tmp_path):
     left = Counter()
     assert len(files_in(tmp_path / "set/dog", left)) == 6
     assert words_for(left) == []
+
+
+def test_links_to_folders_above_or_beside_are_not_classes_of_their_own(tmp_path):
+    folder_of(tmp_path, cat=6, dog=6)
+    os.symlink(tmp_path, tmp_path / "cat/up")
+    os.symlink("/nowhere", tmp_path / "gone")
+    data = load_data(tmp_path)
+    assert data.class_counts("all") == [6, 6]
+    assert data.notes == ["left out: 1 linked folder that was read already, 1 link to nothing"]
+    os.symlink(tmp_path / "cat", tmp_path / "kitty")
+    with pytest.raises(DataError, match="kitty: no images"):
+        load_data(tmp_path)
+
+
+def test_folders_of_groups_inside_classes_may_have_the_same_names(tmp_path):
+    for label in ("healthy", "sick"):
+        folder_of(tmp_path, **{f"{label}__plant{i}": 3 for i in range(1, 6)})
+    with pytest.raises(DataError, match="hold folders of the same names"):
+        load_data(tmp_path)
+    data = load_data(tmp_path, groups=r"plant\d")
+    assert data.class_names == ["healthy", "sick"]
+    plants = {split: {data.files[i].split("/")[1] for i in places} for split, places in data.splits.items()}
+    assert sum(map(len, plants.values())) == 5
+    (tmp_path / "sick/plant1").rename(tmp_path / "sick/other")
+    (tmp_path / "healthy").rename(tmp_path / "Sick")
+    assert (
+        "the names of some classes differ in capital letters alone"
+        in load_data(tmp_path, groups=r"plant\d|other").notes
+    )
 
 
 def test_files_of_a_folder_for_predict(tmp_path):
@@ -237,6 +269,9 @@ def test_a_set_without_training_images_judges_a_run(tmp_path):
     rows = [(f"other/test/cat/{i:02}.png", "cat", "test") for i in range(5)]
     path = table(tmp_path / "list.csv", rows, ("file", "label", "split"))
     assert evaluate(run, path)["images"] == 5
+    shutil.copytree(tmp_path / "set", tmp_path / "copy")
+    (note,) = evaluate(run, tmp_path / "copy", split="all")["notes"]
+    assert note.startswith("among these are the images that the net was trained on")
     with pytest.raises(DataError, match="no image is of the split train; there are test"):
         load_data(path)
 
@@ -319,8 +354,14 @@ def test_a_data_frame_is_a_table(flat):
     frame = Frame(path=[str(flat / "images" / f"{i}.png") for i in range(40)], label=[i % 2 for i in range(40)])
     data = load_data(frame)
     assert (data.class_names, data.class_counts("all")) == (["0", "1"], [20, 20])
-    with pytest.raises(UsageError, match=r"a DataFrame has columns; pass the one with the paths"):
-        predict(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]), frame)
+    net = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    assert predict(net, frame) == predict(net, frame["path"])
+    lists = Frame(path=frame["path"], label=[["a"], ["a", "b"]] * 20)
+    assert load_data(lists, target="multi_hot").class_counts("all") == [40, 20]
+    with pytest.raises(DataError, match="the table has no rows"):
+        load_data(Frame(path=[], label=[]))
+    with pytest.raises(DataError, match="row 2 of the table names no file"):
+        load_data(Frame(path=[frame["path"][0], None], label=["a", "b"]))
 
 
 def test_several_labels_an_image_are_multi_hot(flat):
@@ -450,6 +491,14 @@ def test_arrays_as_keras_datasets_gives_them():
     assert (several.target, several.num_classes) == ("multi_hot", 3)
 
 
+def test_classes_without_training_images_are_told():
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
+    data = load_data(((images, labels), (images[:4], np.arange(4))))
+    assert data.notes == ["2 classes have no training image, such as 2"]
+    with pytest.raises(DataError, match=r"the names of classes must differ; got \['a', 'a'\]"):
+        load_data((images, labels), class_names=["a", "a"])
+
+
 def test_wide_arrays_take_the_range_of_the_training_images():
     images = RNG.integers(300, 400, (60, 8, 8)).astype(np.uint16)
     data = load_data(((images[:40], np.arange(40) % 2), (images[40:] + 1000, np.arange(20) % 2)), validation=0)
@@ -463,6 +512,10 @@ def test_wide_arrays_take_the_range_of_the_training_images():
         ((1, 2, 3), "arrays are .images, labels., or two such pairs"),
         (((1, 2, 3), (1, 2)), "arrays are|not an array|images must be"),
         ((np.zeros((4, 8, 8)), ["a", "a", "a", "a"]), "at least two classes; all are 'a'"),
+        (["cats/", "dogs/"], "a data set is one folder or a table of files .*; got a list of paths"),
+        ((np.zeros((4, 8, 8)), ["a", float("nan"), "b", "a"]), "image 1 has no label, but 'nan'"),
+        ((tf.data.Dataset.range(3), tf.data.Dataset.range(3)), "pass one tf.data.Dataset"),
+        (tf.data.Dataset.range(0), "holds no images"),
         ((np.zeros((4, 8, 8)), [{}, {}, {}, {}]), "labels must be 4 integers; got object"),
         ((np.zeros((4, 8, 8)), [1, 2, 3]), "labels must be 4 integers"),
         ((np.zeros((0, 8, 8)), np.zeros(0, int)), "images must be|there are no images"),
@@ -506,6 +559,13 @@ def test_an_archive_of_medmnist_is_a_data_set(tmp_path):
         load_data(archive(tmp_path / "other.npz", x=images))
     with pytest.raises(DataError, match="no archive of plain arrays"):
         load_data(archive(tmp_path / "pickle.npz", train_images=np.array([{}] * 3), train_labels=labels[:3]))
+    for value in range(0, 256, 5):
+        damaged = bytearray((tmp_path / "mnist.npz").read_bytes())
+        for place in RNG.integers(len(damaged), size=3):
+            damaged[place] = value
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        with contextlib.suppress(DataError):  # or what it holds by now
+            load_data(tmp_path / "damaged.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "mnist.npz").read_bytes()[:999])
     with pytest.raises(DataError, match="damaged, or no archive"):
         load_data(tmp_path / "cut.npz")
@@ -517,11 +577,20 @@ def test_tf_data_sets_are_trained_on_judged_and_predicted(tmp_path):
     run = train("lenet5", dataset.batch(7), epochs=1, out=tmp_path / "run", verbose=0, data_options={"image_size": 28})
     found = evaluate(run, dataset, split="all")
     assert found["images"] == 60
+    anew = dataset.shuffle(60, reshuffle_each_iteration=True).batch(7)
+    assert evaluate(run, anew, split="all")["notes"] == found["notes"]
+    assert "among these are the images that the net was trained on" in found["notes"][0]
     by_arrays = predict(run, images)
     for same in (dataset.batch(7), tf.data.Dataset.from_tensor_slices(images)):
         found = predict(run, same)
         assert [name for name, _ in found] == [name for name, _ in by_arrays]
         np.testing.assert_allclose([share for _, share in found], [share for _, share in by_arrays], atol=1e-5)
+    by_name = dataset.map(lambda image, label: (image, tf.gather(["cat", "dog"], label)))
+    assert load_data(by_name.batch(9)).class_names == load_data(by_name).class_names == ["cat", "dog"]
+    with pytest.raises(DataError, match=r"the tf.data.Dataset stops: "):
+        load_data(dataset.map(lambda image, label: (tf.debugging.check_numerics(image / 0, "not finite here"), label)))
+    grey = dataset.map(lambda image, label: (image[..., 0], label)).batch(9)
+    assert load_data(grey).digest == load_data(dataset).digest
     with pytest.raises(DataError, match="never ends; give one without repeat"):
         load_data(dataset.repeat())
     with pytest.raises(DataError, match="divide by 255"):

@@ -377,6 +377,12 @@ def test_a_net_whose_sides_are_free_computes_what_one_of_fixed_sides_does(name, 
         np.testing.assert_allclose(predict_raw(free, image), predict_raw(fixed, image), atol=1e-6)
 
 
+def test_an_image_too_small_for_a_net_of_free_sides_is_one_line():
+    net = build_model("inception_v3", (None, None, 3), 3, compile=False)
+    with pytest.raises(DataError, match="an image of 64x80 is too small for inception_v3"):
+        predict(net, [np.zeros((64, 80, 3), np.uint8)])
+
+
 def predict_raw(model, images):
     return keras.ops.convert_to_numpy(model(images, training=False))
 

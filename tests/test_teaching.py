@@ -88,5 +88,5 @@ def test_the_interval_is_students():
     mean, half = interval([1.0, 2.0, 3.0, 4.0, 5.0])
     assert mean == 3
     assert half == pytest.approx(2.776445 * np.sqrt(2.5 / 5))
-    with pytest.raises(UsageError, match="at least two values, which are finite numbers; got .1.0."):
+    with pytest.raises(UsageError, match=r"at least two values, which are finite numbers; got .1.0."):
         interval([1.0])

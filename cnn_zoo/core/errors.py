@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import math
 import numbers
+import re
 import sys
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -64,7 +65,8 @@ def unknown(kind: str, value: object, choices: Iterable[str], listed_by: str = "
 
 def reason(error: Exception, most: int = 150) -> str:
     """What an exception of another library says, in one line of at most that many characters."""
-    return printable(" ".join(str(error).split()), most) or type(error).__name__
+    text = re.sub(r"\x1b\[[\d;]*m|\{\{.*?\}\}", "", str(error))  # Keras' colours, TensorFlow's places
+    return printable(" ".join(text.split()), most) or type(error).__name__
 
 
 def check_number(

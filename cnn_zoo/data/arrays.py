@@ -1,5 +1,6 @@
 """Arrays as data sets: pairs of images and labels, with test images or without, MedMNIST's archives, tf.data sets."""
 
+import hashlib
 import math
 import os
 import warnings
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..core.errors import DataError, MissingError, UsageError, reason
 from .images import as_numpy, as_uint8, image_stack
-from .source import Source, empty
+from .source import MISSING, Source, empty
 
 MAX_ARCHIVE = 20_000_000_000  # bytes of one array
 NAMES = ("train", "val", "test")  # as MedMNIST calls its splits
@@ -22,6 +23,10 @@ def read_arrays(target: str, *, name, class_names) -> Source:
     pairs = (
         name if len(name) == 2 and all(isinstance(part, tuple | list) and len(part) == 2 for part in name) else [name]
     )
+    if any(isinstance(part, str | os.PathLike) for part in name):
+        raise UsageError("a data set is one folder or a table of files (a CSV file, a DataFrame); got a list of paths")
+    if any(hasattr(part, "element_spec") for part in name):
+        raise UsageError("pass one tf.data.Dataset; its test images are set aside here")
     if any(len(pair) != 2 for pair in pairs):
         found = len(name) if len(pairs) == 1 else [len(pair) for pair in pairs]
         raise UsageError(f"arrays are (images, labels), or two such pairs for training and testing; got {found} things")
@@ -42,7 +47,9 @@ def read_npz(target: str, *, name, class_names) -> Source:
         with np.load(name, allow_pickle=False) as arrays:
             there = [split for split in NAMES if f"{split}_images" in sizes and f"{split}_labels" in sizes]
             pairs = {SPLITS[split]: (arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in there}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:  # of objects that only pickle reads, too
+    except DataError:
+        raise
+    except Exception as error:  # of objects that only pickle reads, too; NumPy and zipfile raise many kinds on damage
         raise DataError(f"{title}: damaged, or no archive of plain arrays ({reason(error)})") from None
     if "train" not in pairs:
         raise DataError(f"{title}: needs train_images and train_labels, as MedMNIST has; it holds {', '.join(sizes)}")
@@ -52,23 +59,41 @@ def read_npz(target: str, *, name, class_names) -> Source:
 
 
 def read_dataset(target: str, *, name, class_names) -> Source:
-    """A finite tf.data.Dataset of (image, label), batched or not, in the order in which it comes."""
+    """A finite tf.data.Dataset of (image, label), batched or not.
+
+    Its order does not matter, for many shuffle anew each time: images are ordered by their hashes.
+    """
     if int(name.cardinality()) == -1:
         raise DataError("the tf.data.Dataset never ends; give one without repeat()")
-    images, labels = [], []
-    for element in name:
+    images, labels, elements = [], [], iter(name)
+    while True:
+        try:
+            element = next(elements, None)
+        except Exception as error:  # of what its owner maps
+            raise DataError(f"the tf.data.Dataset stops: {reason(error)}") from None
+        if element is None:
+            break
         if not isinstance(element, tuple | list) or len(element) < 2:
             raise DataError("a tf.data.Dataset to train on or to judge by has elements (image, label)")
         image, label = as_numpy(element[0]), as_numpy(element[1])
-        batched = image.ndim == 4
+        grey = image.ndim == 3 and image.shape[2] not in (1, 3, 4)
+        batched = label.ndim > 0 and len(label) == len(image) and (image.ndim == 4 or grey)
         images += list(image) if batched else [image]
-        labels += list(label) if batched else [label]
+        labels += list(label) if batched else [label[()]]
+    if not images:
+        raise DataError("the tf.data.Dataset holds no images")
     if len({image.shape for image in images}) > 1:
         raise DataError(
             "the tf.data.Dataset has images of several sizes; bring them to one with map and keras.ops.image"
         )
     class_names = class_names or getattr(name, "class_names", None)
-    return _source("dataset", {"all": (np.array(images), np.array(labels))}, target, class_names)
+    hashes = [
+        hashlib.sha256(image.tobytes() + repr(label).encode()).digest()
+        for image, label in zip(images, labels, strict=True)
+    ]
+    order = sorted(range(len(images)), key=hashes.__getitem__)
+    images, labels = (np.array([things[i] for i in order]) for things in (images, labels))
+    return _source("dataset", {"all": (images, labels)}, target, class_names)
 
 
 def _source(title: str, pairs: dict[str, tuple], target: str, class_names: Any) -> Source:
@@ -124,8 +149,13 @@ def _targets(labels: Any, count: int, target: str) -> np.ndarray:
         labels = labels.argmax(1)
     if labels.shape != (count,):
         raise DataError(f"labels must be {count} integers; got {labels.dtype} of shape {labels.shape}")
-    if labels.dtype.kind in "US" or (labels.dtype == object and all(isinstance(label, str) for label in labels)):
-        return np.array([os.fsdecode(label) for label in labels.tolist()])
+    if labels.dtype.kind in "US" or (
+        labels.dtype == object and all(isinstance(label, str | bytes) for label in labels)
+    ):
+        texts = [os.fsdecode(label) for label in labels.tolist()]
+        if missing := [i for i, text in enumerate(texts) if text.strip().lower() in MISSING]:
+            raise DataError(f"image {missing[0]} has no label, but {texts[missing[0]]!r}")
+        return np.array(texts)
     if labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels)):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "bui":

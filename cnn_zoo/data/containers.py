@@ -29,7 +29,7 @@ OTHERS = (  # what is often taken for an image that can be read, and what to do 
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL: convert it to PNG or JPEG"),
     (rb"8BPS", "a Photoshop document: export it as PNG"),
     (rb"%PDF", "a PDF: export its pages as PNG"),
-    (rb"(\xef\xbb\xbf)?\s*<(\?xml|svg|!DOCTYPE)", "XML or HTML, such as an SVG, or a web page in place of a download"),
+    (rb"(\xef\xbb\xbf)?\s*(?i:<(\?xml|svg|html|!doctype))", "XML or HTML: SVG, or a web page in place of a download"),
     (rb"\x93NUMPY|PK\x03\x04", "an array or archive: load it and pass the array, or unpack it"),
     (rb"\x89HDF|SIMPLE  =", "HDF5 or FITS: export the images as 16-bit PNG or TIFF"),
 )  # fmt: skip

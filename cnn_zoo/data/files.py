@@ -13,15 +13,17 @@ from ..core.errors import DataError, MissingError
 RUBBISH = re.compile(
     r"thumbs\.db|ehthumbs.*\.db|desktop\.ini|picasa\.ini|icon\r|__macosx|__pycache__|\$recycle\.bin|recycler|recycled"
     r"|system volume information|lost\+found|found\.\d+|#recycle|#snapshot|@eadir|@recycle|@recently-snapshot"
-    r"|@sharebin|@tmp|_?(thumbs?|thumbnails?)|ipynb_checkpoints|lightroom.*\.lrdata|.*~|~\$.*"
+    r"|@sharebin|@tmp|_?(thumbs?|thumbnails?)|ipynb_checkpoints|.*\.lrdata|.*~|~\$.*|network trash folder"
+    r"|temporary items|.*\.icloud|dfsrprivate|_gsdata_|.*_original|.*:zone\.identifier"
     r"|.*\.(tmp|temp|part|partial|crdownload|download)",
     re.IGNORECASE,
 )
 
-TEXTS = (  # beside images they are about them
-    ".txt", ".csv", ".tsv", ".json", ".xml", ".xls", ".xlsx", ".ods", ".doc", ".docx", ".md", ".htm", ".html", ".url",
-    ".log", ".yaml", ".yml", ".py", ".ipynb",
-)  # fmt: skip
+OTHERS = re.compile(  # files beside images that are about them, or of other kinds
+    r".*\.(txt|csv|tsv|json|xml|xlsx?|ods|docx?|md|html?|url|lnk|log|ya?ml|py|ipynb|xmp|aae|thm|ini|db)"
+    r"|.*\.(mov|mp4|m4v|avi|mp3|wav)|readme|licen[cs]e|copying|changelog",
+    re.IGNORECASE,
+)
 
 
 def ignored(name: str) -> bool:
@@ -47,29 +49,35 @@ def inside(folder: str | os.PathLike) -> list[Path]:
         raise DataError(f"{os.fspath(folder)}: cannot be read ({error.strerror})") from None
 
 
-def files_in(root: str | os.PathLike, left: Counter | None = None) -> list[Path]:
+def files_in(root: str | os.PathLike, left: Counter | None = None, seen: set | None = None) -> list[Path]:
     """All files below a folder that are not rubbish, by path. Links are followed, each folder once.
 
     Args:
         left: counts by kind what is left out; see words_for.
+        seen: folders that were read already, or are above; see identity.
     """
-    left = Counter() if left is None else left
-    return sorted(_walk(Path(root), left, set()))
+    left, seen = Counter() if left is None else left, set() if seen is None else seen
+    return sorted(_walk(Path(root), left, seen))
 
 
-def _walk(folder: Path, left: Counter, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def identity(folder: Path) -> tuple[int, int] | str:
+    """What a folder is the same by, whatever links lead to it."""
     about = folder.stat()
-    if about.st_ino and (about.st_dev, about.st_ino) in seen:  # a link to where the walk was
+    return (about.st_dev, about.st_ino) if about.st_ino else os.path.realpath(folder)
+
+
+def _walk(folder: Path, left: Counter, seen: set) -> Iterator[Path]:
+    if identity(folder) in seen:
         left["linked folders that were read already"] += 1
         return
-    seen.add((about.st_dev, about.st_ino))
+    seen.add(identity(folder))
     for path in inside(folder):
         if ignored(path.name):
             left[kind_of(path)] += 1
         elif path.is_dir():
             yield from _walk(path, left, seen)
-        elif path.is_file() and path.suffix.lower() in TEXTS:
-            left["texts and tables"] += 1
+        elif path.is_file() and OTHERS.fullmatch(path.name):
+            left["texts, tables and films"] += 1
         elif path.is_file():
             yield path
         else:
@@ -88,7 +96,9 @@ def words_for(left: Counter) -> list[str]:
 
 
 def _one(kind: str) -> str:
-    return "text or table" if kind.startswith("texts") else re.sub(r"s\b", "", kind.replace("were", "was"), count=1)
+    return (
+        "text, table or film" if kind.startswith("texts") else re.sub(r"s\b", "", kind.replace("were", "was"), count=1)
+    )
 
 
 def image_files(folder: str | os.PathLike) -> tuple[list[Path], list[str]]:

@@ -25,14 +25,19 @@ SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val") 
 
 def read(target: str, *, name, groups, class_names) -> Listing:
     """A folder as labels: the name of each sub-folder is a class. With class_names, of those alone, numbered so."""
-    found = scan(Path(name), class_names)
+    found = scan(Path(name), class_names, groups is not None)
     found.grouped_by(groups)
     return found
 
 
-def scan(root: Path, known: list[str] | None = None) -> Listing:
-    """The files of every class and split, in an order that depends on the names alone."""
-    split_roots, notes = _split_roots(root, known is not None)
+def scan(root: Path, known: list[str] | None = None, grouped: bool = False) -> Listing:
+    """The files of every class and split, in an order that depends on the names alone.
+
+    Args:
+        known: the names of the classes, for a set to judge a net by.
+        grouped: whether folders in those of the classes are groups, and may have the same names.
+    """
+    split_roots, notes = _split_roots(root, known is not None, grouped)
     names = {split: {printable(f.name): f for f in folders(split_root)} for split, split_root in split_roots.items()}
     class_names = list(names.get("train", names[next(iter(names))]))
     if known is None and len(class_names) < 2:
@@ -46,19 +51,24 @@ def scan(root: Path, known: list[str] | None = None) -> Listing:
             raise DataError(f"{root}: needs a sub-folder for each class, named as it; found none{_what_is_in(root)}")
         class_names = list(known)
     paths, labels, split_of, left = [], [], [], Counter()
+    seen = {files.identity(folder) for folder in (root, *split_roots.values())}
     for split, split_root in split_roots.items():
         inside = names[split]
         if not inside:
-            raise DataError(f"{split_root}: needs a sub-folder for each class, as {split_roots['train'].name} has")
+            raise DataError(
+                f"{split_root}: needs a sub-folder for each class, as {split_roots.get('train', root).name} has"
+            )
         for extra in sorted(inside.keys() - set(class_names)):
             raise DataError(f"{split_root}: class {extra!r} is not among the training classes")
         for path in files.inside(split_root):
             if ignored(path.name):
                 left[kind_of(path)] += 1
-            elif path.is_file() and path.suffix.lower() not in files.TEXTS:
+            elif path.is_file() and not files.OTHERS.fullmatch(path.name):
                 left["files beside the folders of classes"] += 1
+            elif path.is_symlink() and not path.exists():
+                left["links to nothing"] += 1
         for label, class_name in enumerate(class_names):
-            found = files_in(inside[class_name], left) if class_name in inside else []
+            found = files_in(inside[class_name], left, seen) if class_name in inside else []
             if not found and known is None and split in ("all", "train"):
                 raise DataError(f"{split_root / class_name}: no images; every class needs some")
             paths, labels = paths + found, labels + [label] * len(found)
@@ -77,7 +87,7 @@ def split_word(name: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _split_roots(root: Path, judging: bool) -> tuple[dict[str, Path], list[str]]:
+def _split_roots(root: Path, judging: bool, grouped: bool) -> tuple[dict[str, Path], list[str]]:
     """The folder of each split, or {"all": root} where the sub-folders are classes; and what must be told of them.
 
     Names alone do not tell one from the other: folders that hold no images and the same sub-folders are no classes.
@@ -105,10 +115,10 @@ def _split_roots(root: Path, judging: bool) -> tuple[dict[str, Path], list[str]]
         raise DataError(
             f"{root}: {tops[0].name} and {tops[1].name} are images and what belongs to them, and no classes"
         )
-    inside = {top.name: {sub.name for sub in folders(top)} for top in tops if _holds_folders(top)}
-    names = sorted(inside)
-    for first, second in itertools.combinations(names, 2):
-        if min(len(inside[first]), len(inside[second])) > 1 and (shared := inside[first] & inside[second]):
+    inside = {top: {sub.name for sub in folders(top)} for top in tops}
+    inside = {top.name: names for top, names in inside.items() if len(names) > 1 and _holds_folders(top)}
+    for first, second in itertools.combinations(sorted(inside), 2):
+        if (shared := inside[first] & inside[second]) and not grouped:
             same = ", ".join(sorted(shared)[:3]) + " …" * (len(shared) > 3)
             found = f"{root}: {first!r} and {second!r} hold folders of the same names ({same}) in place of images"
             advice = "are they splits (name them train, test, validation), or is this folder one level too high"

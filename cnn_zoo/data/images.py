@@ -160,7 +160,11 @@ def batches_of(
             yield from batches_of(inputs, input_shape, batch_size, skip_broken=skip_broken, **reading)
         return
     if hasattr(images, "columns"):  # a DataFrame
-        raise UsageError("a DataFrame has columns; pass the one with the paths, such as frame['file']")
+        from .table import table_files  # which imports this
+
+        images = table_files(images)
+    if isinstance(images, list | tuple) and images and isinstance(images[0], list | tuple):
+        images = as_numpy(images)  # numbers in lists of lists
     if isinstance(images, Mapping):
         raise UsageError(f"images are a list or an array, not a dictionary of {len(images)}; pass its values")
     if hasattr(images, "__array__") and not isinstance(images, Image.Image):

@@ -172,6 +172,11 @@ def _begin(name: str, file: Any, max_pixels: int | None, header: bool = False) -
     if kind == "TIFF":
         bits = max(image.tag_v2.get(258, (1,)))
         image.load_end = lambda: None  # which would read its metadata
+        kinds = image.tag_v2.get(339, (1,))
+        if kinds[0] == 2 and bits <= 8:
+            raise DataError(f"{name}: a TIFF of signed 8-bit numbers; add 128 and store it unsigned")
+        if image.tag_v2.get(262) == 0 and image.mode == "F":
+            raise DataError(f"{name}: a TIFF of floats in which 0 is white; store it inverted")
         if bits > 8 and not _has_numbers(image):
             raise DataError(f"{name}: a TIFF of {bits} bits a colour, which is read only from PNG; convert it")
     return image, turn if turn in TURNS else 1, kind, content
@@ -193,31 +198,43 @@ def _decoded(name: str, image: Image.Image, turn: int, kind: str = "", content: 
         if kind == "TIFF" and image.mode == "I" and image.tag_v2.get(339, (1,))[0] == 1:
             values = values.view(np.uint32)  # Pillow has signed integers alone
         values = values.astype(np.float32)[..., None]
+        if kind == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white, as in X-rays
+            values = np.float32(full) - values
     if not _wide(image):
         image.load()
         return Picture(image.transpose(TURNS[turn]) if turn in TURNS else image)
-    clear, alpha = image.info.get("transparency"), None
+    clear, alpha, seen = image.info.get("transparency"), None, True
     if values.shape[2] in (2, 4):
-        values, alpha = values[..., :-1], values[..., -1:] / full
+        values, alpha = values[..., :-1], values[..., -1:] / np.float32(full)
+        seen = alpha > 0
     elif clear is not None:  # one value, or one of each colour, is transparent
-        alpha = (values != np.float32(clear)).any(-1, keepdims=True).astype(np.float32)
+        seen = (values != np.float32(clear)).any(-1, keepdims=True)
+    least = float(values.min(initial=np.inf, where=seen))
+    largest = float(values.max(initial=-np.inf, where=seen))
     if not np.isfinite(values).all():
         raise DataError(f"{name}: has values that are not finite")
-    seen = values if alpha is None else values[np.broadcast_to(alpha > 0, values.shape)]
-    least, largest = (float(seen.min()), float(seen.max())) if seen.size else (0.0, full)
+    if least > largest:  # nothing is seen
+        least, largest = 0.0, full
+    white = np.float32(max(full, largest))
     if alpha is not None:
-        values = values * alpha + max(full, largest) * (1 - alpha)  # on white
+        values = values * alpha + white * (1 - alpha)
+    elif clear is not None:
+        np.copyto(values, white, where=~seen)
     quarters, mirrored = QUARTERS.get(turn, (0, False))
     values = np.rot90(values, quarters)
     return Picture(None, values[:, ::-1] if mirrored else values, least, largest, full)
 
 
 def _ppm(image: Image.Image, content: bytes) -> tuple[np.ndarray, float]:
-    """The numbers of a binary PGM or PPM, which Pillow would scale one by one, and the largest that there may be."""
+    """The numbers of a binary PGM or PPM, which Pillow would scale one by one, and the largest that there may be.
+
+    Those of more than 8 bits are brought to 16, as Pillow does with text.
+    """
     _, _, offset, (_, most) = image.tile[0]
     shape = (image.height, image.width, 1 if image.mode in ("L", "I") else 3)
     numbers = np.frombuffer(content, ">u2" if most > 255 else np.uint8, math.prod(shape), offset)
-    return numbers.reshape(shape).astype(np.float32), float(most)
+    numbers = np.minimum(numbers.reshape(shape).astype(np.float32), most)
+    return (numbers * np.float32(65535 / most), 65535.0) if most > 255 else (numbers, float(most))
 
 
 def _has_numbers(image: Image.Image) -> bool:

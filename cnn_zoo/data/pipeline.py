@@ -58,6 +58,15 @@ class Data:
         options = options | {"value_range": value_range}
         self.options = {name: value for name, value in options.items() if value is not None or name in ALWAYS}
         self._images, self._targets, self._groups = source.images, source.targets, source.groups
+        if self.target == "labels" and self.class_names and not judging:
+            unseen = [
+                name for name, count in zip(self.class_names, self.class_counts("train"), strict=True) if not count
+            ]
+            if unseen:
+                what = "classes have" if len(unseen) > 1 else "class has"
+                self.notes.append(f"{len(unseen)} {what} no training image, such as {unseen[0]}")
+        alike = len({name.casefold() for name in self.class_names}) < len(self.class_names)
+        self.notes += ["the names of some classes differ in capital letters alone"] * alike
         with tf.device("CPU"):
             self._tensors = _shared(source.images), _shared(source.targets)
 

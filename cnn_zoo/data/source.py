@@ -17,6 +17,7 @@ from .splits import folds, set_aside
 
 LARGEST_DEFAULT = 224  # pixels: images that are all of one size keep it up to here
 DEFAULT_SIDE = 64  # pixels: the size that images of many sizes are brought to when none is asked for
+MISSING = ("", "nan", "n/a", "#n/a", "null", "<na>")  # texts of labels that are none
 NOT_JUDGED = 255  # in a mask: a pixel of no class
 MEMORY_LIMIT = 2 * 1024**3  # bytes
 ALIGNMENT = 64  # bytes: where arrays begin that TensorFlow can read in place
@@ -66,6 +67,8 @@ class Source:
         if not isinstance(self.target, str) or not all(isinstance(name, str) for name in self.class_names):
             raise DataError(f"target and class_names are texts; got {shown(self.target)}, {shown(self.class_names)}")
         self.class_names = list(map(printable, self.class_names))  # as config.json, tables and figures will hold them
+        if len(set(self.class_names)) < len(self.class_names):
+            raise DataError(f"the names of classes must differ; got {shown(self.class_names)}")
         shapes = {"labels": images.shape[:1], "masks": images.shape[:-1]}
         shapes["multi_hot"] = (len(images), len(self.class_names))
         kind = np.uint8 if self.values is None else np.float32

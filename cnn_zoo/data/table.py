@@ -15,6 +15,7 @@ from ..core.text import shown
 from .files import image_files
 from .folder import split_word
 from .listing import Listing
+from .source import MISSING
 
 MAX_TABLE = 500_000_000  # bytes
 COLUMNS = {  # what a column is, by its name
@@ -27,7 +28,6 @@ COLUMNS = {  # what a column is, by its name
     "split": ("split", "subset", "set", "partition", "fold"),
 }  # fmt: skip
 ENDINGS = (".jpg", ".png", ".jpeg", ".tif", ".JPG", ".PNG")  # of files that a table names without one
-MISSING = ("", "nan", "n/a", "#n/a", "null", "<na>")  # labels that are none
 NUMBERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "False": 0, "True": 1, "false": 0, "true": 1}
 
 
@@ -41,8 +41,10 @@ def is_table(name: Any) -> bool:
 def read_table(table: Any) -> tuple[str, Path, dict[str, list[str]]]:
     """A table as (its name, the folder that paths are relative to, columns of texts)."""
     if not isinstance(table, str | os.PathLike):
-        values = {str(name): list(column) for name, column in table.to_dict(orient="list").items()}
-        return "table", Path(), {name: [_text(value) for value in column] for name, column in values.items()}
+        values = {str(name): list(map(_text, column)) for name, column in table.to_dict(orient="list").items()}
+        if not any(values.values()):
+            raise DataError("the table has no rows")
+        return "table", Path(), values
     path = Path(table)
     if not path.is_file():
         raise MissingError(f"{path}: no such file")
@@ -82,7 +84,7 @@ def table_files(table: Any, columns: dict[str, str] | None = None) -> list[str]:
     return _paths(folder, values[named["file"]])
 
 
-def all_files(names: list[str]) -> tuple[list[str], list[str]]:
+def all_files(names: list[str], columns: dict[str, str] | None = None) -> tuple[list[str], list[str]]:
     """The files that folders, tables and names of files stand for, and lines on what was left out; for predict.
 
     A file that is there twice is a UsageError.
@@ -93,7 +95,7 @@ def all_files(names: list[str]) -> tuple[list[str], list[str]]:
             found, left = image_files(name)
             notes += [f"{name}: {line}" for line in left]
         else:
-            found = table_files(name) if is_table(name) else [name]
+            found = table_files(name, columns) if is_table(name) else [name]
         paths += map(os.fspath, found)
     for path in paths:
         place = os.path.abspath(path)
@@ -222,6 +224,8 @@ def _split(title: str, cell: str) -> str:
 
 def _paths(folder: Path, texts: list[str]) -> list[str]:
     """Paths relative to the table's folder; of a name without an ending, the first of ENDINGS that is there."""
+    if "" in texts:
+        raise DataError(f"row {texts.index('') + 1} of the table names no file")
     paths = [os.path.join(folder, text.replace("\\", "/") if os.sep == "/" else text) for text in texts]
     for i, path in enumerate(paths):
         if not os.path.splitext(path)[1] and not os.path.exists(path):
@@ -231,5 +235,7 @@ def _paths(folder: Path, texts: list[str]) -> list[str]:
 
 def _text(value: Any) -> str:
     """A cell of a DataFrame as a CSV file would have it."""
+    if isinstance(value, list | tuple | set):
+        return "|".join(map(str, value))
     missing = value is None or value != value  # NaN
     return "" if missing else str(value).strip()
