@@ -25,7 +25,6 @@ TURNS = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-QUARTERS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 FILE = (str, os.PathLike)
 
 
@@ -220,9 +219,10 @@ def _decoded(name: str, image: Image.Image, turn: int, kind: str = "", content: 
         values = values * alpha + white * (1 - alpha)
     elif clear is not None:
         np.copyto(values, white, where=~seen)
-    quarters, mirrored = QUARTERS.get(turn, (0, False))
-    values = np.rot90(values, quarters)
-    return Picture(None, values[:, ::-1] if mirrored else values, least, largest, full)
+    if turn in TURNS:
+        planes = [Image.fromarray(plane).transpose(TURNS[turn]) for plane in np.moveaxis(values, 2, 0)]
+        values = np.stack(planes, -1)
+    return Picture(None, values, least, largest, full)
 
 
 def _ppm(image: Image.Image, content: bytes) -> tuple[np.ndarray, float]:

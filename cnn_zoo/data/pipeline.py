@@ -57,7 +57,7 @@ class Data:
         self.input_shape = tuple(source.images.shape[1:])
         options = options | {"value_range": value_range}
         self.options = {name: value for name, value in options.items() if value is not None or name in ALWAYS}
-        self._images, self._targets, self._groups = source.images, source.targets, source.groups
+        self._images, self._targets = source.images, source.targets
         if self.target == "labels" and self.class_names and not judging:
             unseen = [
                 name for name, count in zip(self.class_names, self.class_counts("train"), strict=True) if not count
