@@ -12,6 +12,7 @@ from .core.text import shown
 from .data.images import FITS, at_once, batches_of
 from .data.pipeline import load_data
 from .data.sources import SOURCES, training_images_of
+from .data.table import table_files
 from .nn.calls import call
 from .nn.inspection import has_logits
 from .tasks import task_of
@@ -80,6 +81,7 @@ def predictions(
     if max_pixels is not None:
         check_number("max_pixels", max_pixels, 1, whole=True)
     reading |= {"skip_broken": skip_broken, "max_pixels": max_pixels}
+    images = table_files(images) if hasattr(images, "columns") else images  # a DataFrame
     for batch, sizes in batches_of(images, tuple(model.inputs[0].shape[1:]), **reading):
         if invert:
             colours = min(batch.shape[-1], 3)  # a fourth channel is opacity

@@ -361,7 +361,7 @@ def _class_weights(asked: Any, task: Task, data: Data) -> list[float]:
         number = data.class_names.index(name) if name in data.class_names else name
         if number not in weights:
             raise UsageError(unknown("class in class_weight", name, data.class_names))
-        weights[number] = check_number(f"class_weight of {name}", weight, most=1e6)
+        weights[number] = check_number(f"class_weight of {name}", weight, most=1_000_000)
     return list(weights.values())
 
 

@@ -51,9 +51,8 @@ def scan(root: Path, known: list[str] | None = None, grouped: bool = False) -> L
             raise DataError(f"{root}: needs a sub-folder for each class, named as it; found none{_what_is_in(root)}")
         class_names = list(known)
     paths, labels, split_of, left = [], [], [], Counter()
-    seen = {files.identity(folder) for folder in (root, *split_roots.values())}
     for split, split_root in split_roots.items():
-        inside = names[split]
+        inside, seen = names[split], {files.identity(root), files.identity(split_root)}
         if not inside:
             raise DataError(
                 f"{split_root}: needs a sub-folder for each class, as {split_roots.get('train', root).name} has"

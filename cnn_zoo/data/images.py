@@ -159,10 +159,6 @@ def batches_of(
                 inputs = [os.fsdecode(path) for path in np.ravel(as_numpy(inputs)).tolist()]
             yield from batches_of(inputs, input_shape, batch_size, skip_broken=skip_broken, **reading)
         return
-    if hasattr(images, "columns"):  # a DataFrame
-        from .table import table_files  # which imports this
-
-        images = table_files(images)
     if isinstance(images, list | tuple) and images and isinstance(images[0], list | tuple):
         images = as_numpy(images)  # numbers in lists of lists
     if isinstance(images, Mapping):
