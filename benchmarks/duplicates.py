@@ -2,8 +2,8 @@
 
     TFDS_DATA_DIR=… python benchmarks/duplicates.py [--quick]
 
-Photos of CIFAR-10 are enlarged to twice their sides, compressed, brought back and made darker or brighter: each should be
-found beside its original. And whole data sets are searched, in which pairs are few. Writes results/duplicates.csv.
+Photos of CIFAR-10 are enlarged to twice their sides, compressed, brought back and made darker or brighter: each should
+be found beside its original. And whole data sets are searched, in which pairs are few. Writes results/duplicates.csv.
 """
 
 import argparse
