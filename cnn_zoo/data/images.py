@@ -72,7 +72,7 @@ def _resized(image: Image.Image, size: Size, fit: str, reducing_gap: float | Non
 def _values(values: np.ndarray, size: Size, channels: int, fit: str) -> np.ndarray:
     """Values (height, width, 1 or 3) of more than 8 bits, in size and channels as an image of 8 bits."""
     if channels == 4:
-        raise DataError("images of more than 8 bits have no opacity here; ask for 1 or 3 channels")
+        raise UsageError("images of more than 8 bits have no opacity here; ask for 1 or 3 channels")
     if values.shape[2] == 3 and channels == 1:
         values = values @ np.float32([[0.299], [0.587], [0.114]])
     planes = [np.asarray(_resized(Image.fromarray(plane), size, fit, None)) for plane in np.moveaxis(values, 2, 0)]
