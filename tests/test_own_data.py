@@ -292,7 +292,7 @@ def test_eight_and_more_bits_in_one_set(tmp_path):
     others = np.setdiff1d(np.arange(17), index)
     assert np.array_equal(data._images[others], eight._images[others])
     assert eight._images[index].max() < 10
-    with pytest.raises(UsageError, match="more than 8 bits have no opacity here; ask for 1 or 3 channels$"):
+    with pytest.raises(UsageError, match=r"more than 8 bits have no opacity here; ask for 1 or 3 channels$"):
         load_data(tmp_path, image_size=8, channels=4)
     with pytest.raises(UsageError, match=r"value_range must be a pair \(least, largest\); got 7"):
         load_data(tmp_path, value_range=7)
