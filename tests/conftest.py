@@ -47,6 +47,18 @@ def run_cli(*arguments, cwd, timeout=120, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
+def cli(capsys, *arguments):
+    """Run the command line in this process; returns (status, stdout, stderr)."""
+    from cnn_zoo.cli import main
+
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
 def like_torchvision(name):
     """Random weights for a model of the zoo under the names and in the order of torchvision's."""
     from cnn_zoo import build_model

@@ -15,17 +15,7 @@ import cnn_zoo
 from cnn_zoo import cli as cli_module
 from cnn_zoo import commands, load_data
 from cnn_zoo.cli import main
-from conftest import clean_environment, run_cli
-
-
-def cli(capsys, *arguments):
-    """Run the command line in this process; returns (status, stdout, stderr)."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:  # argparse
-        status = stop.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+from conftest import clean_environment, cli, run_cli
 
 
 @pytest.mark.parametrize(

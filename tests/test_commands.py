@@ -13,20 +13,9 @@ import pytest
 from PIL import Image
 
 from cnn_zoo import commands, inference
-from cnn_zoo.cli import main
 from cnn_zoo.core.files import csv_rows
 from cnn_zoo.data import images as images_module
-from conftest import ROOT, run_cli
-
-
-def cli(capsys, *arguments):
-    """Run the command line in this process; returns (status, stdout, stderr)."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:  # argparse
-        status = stop.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+from conftest import ROOT, cli, run_cli
 
 
 def table(path):
