@@ -31,7 +31,7 @@ RESERVED = {  # arguments of build_model that a training sets itself, or cannot 
     "compile": "the recipe compiles", "include_top": "a run trains a whole net", "pooling": "a run trains a whole net",
 }  # fmt: skip
 SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
-FORMAT = 2
+FORMAT = 3
 CONFIG_TYPES = {
     "format": int, "task": str, "model": str, "model_options": dict, "data": str, "data_options": dict,
     "class_names": list, "input_shape": list, "recipe": dict, "epochs": int, "seed": int, "precision": str,
@@ -167,13 +167,14 @@ def read_config(path: Path) -> dict[str, Any]:
     if not (path / CONFIG).is_file():
         raise RunError(f"{path} is not a run folder: it has no {CONFIG}")
     config = read_json(path / CONFIG)
+    if config.get("format", FORMAT) != FORMAT:  # before what another one need not have
+        raise RunError(f"{path / CONFIG}: written in format {shown(config['format'])}; this version reads {FORMAT}")
     _check_types(config, CONFIG_TYPES, path / CONFIG)
 
     def check(condition: bool, message: str) -> None:
         if not condition:
             raise RunError(f"{path / CONFIG}: {message}")
 
-    check(config["format"] == FORMAT, f"written in format {config['format']}; this version reads {FORMAT}")
     sides = config["input_shape"]
     whole = len(sides) == 3 and all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in sides)
     check(whole and sides[2] in (1, 3, 4), "'input_shape' must be height, width and 1, 3 or 4 channels")

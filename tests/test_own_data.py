@@ -19,6 +19,7 @@ from cnn_zoo.core.errors import DataError, MissingError, UsageError
 from cnn_zoo.data.duplicates import near_duplicates
 from cnn_zoo.data.files import files_in, ignored, image_files, words_for
 from cnn_zoo.data.folder import scan, split_word
+from cnn_zoo.data.sources import read_source
 from conftest import SMALL
 
 RNG = np.random.default_rng(0)
@@ -505,6 +506,10 @@ def test_wide_arrays_take_the_range_of_the_training_images():
     images = RNG.integers(300, 400, (60, 8, 8)).astype(np.uint16)
     data = load_data(((images[:40], np.arange(40) % 2), (images[40:] + 1000, np.arange(20) % 2)), validation=0)
     assert data.options["value_range"] == (images[:40].min(), images[:40].max())
+    source = read_source((images, np.arange(60) % 2))
+    told = [load_data(source).notes for _ in range(2)]  # a source that is loaded again is as it was
+    assert told[0] == told[1]
+    assert source.notes == []
     assert (data.images("test") == 255).all()
 
 

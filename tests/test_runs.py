@@ -133,7 +133,7 @@ def test_saved_weights_are_the_model_alone(run):
         ("config.json", {"class_names": ["one"]}, "'class_names' must be 2 texts or more"),
         ("config.json", {"versions": {"keras": 3}}, "'versions' must be texts"),
         ("config.json", {"seed": True}, "'seed' is missing or not a int"),
-        ("config.json", {"format": 1}, "written in format 1; this version reads 2"),
+        ("config.json", {"format": 2, "class_weight": None}, "written in format 2; this version reads 3"),
         ("config.json", {"model_options": {"filters": [4, 8], "units": [60_000, 60_000]}}, "weights of another model"),
     ],
 )

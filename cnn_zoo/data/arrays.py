@@ -20,18 +20,16 @@ SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 def read_arrays(target: str, *, name, class_names) -> Source:
     """(images, labels), or two such pairs, for training and for testing, as keras.datasets returns them."""
-    pairs = (
-        name if len(name) == 2 and all(isinstance(part, tuple | list) and len(part) == 2 for part in name) else [name]
-    )
+    two = len(name) == 2 and all(isinstance(part, tuple | list) and len(part) == 2 for part in name)
     if any(isinstance(part, str | os.PathLike) for part in name):
         raise UsageError("a data set is one folder or a table of files (a CSV file, a DataFrame); got a list of paths")
     if any(hasattr(part, "element_spec") for part in name):
         raise UsageError("pass one tf.data.Dataset; its test images are set aside here")
-    if any(len(pair) != 2 for pair in pairs):
-        found = len(name) if len(pairs) == 1 else [len(pair) for pair in pairs]
-        raise UsageError(f"arrays are (images, labels), or two such pairs for training and testing; got {found} things")
-    pairs = dict(zip(("train", "test"), pairs, strict=False)) if len(pairs) == 2 else {"all": pairs[0]}
-    return _source("arrays", pairs, target, class_names)
+    if len(name) != 2:
+        raise UsageError(
+            f"arrays are (images, labels), or two such pairs for training and testing; got {len(name)} things"
+        )
+    return _source("arrays", {"train": name[0], "test": name[1]} if two else {"all": name}, target, class_names)
 
 
 def read_npz(target: str, *, name, class_names) -> Source:

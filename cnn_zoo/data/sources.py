@@ -122,7 +122,8 @@ def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | N
         raise UsageError(f"a data set is {kinds}; got {type(name).__name__}")
     target = found.targets[0] if target is None else target
     if not isinstance(target, str) or target not in found.targets:
-        others = sorted(other for other, reader in SOURCES.items() if shown(target).strip("'") in reader.targets)
+        wanted = target if isinstance(target, str) else ""
+        others = sorted(other for other, reader in SOURCES.items() if wanted in reader.targets)
         several = ", ".join(others) if len(others) < 6 else "most sets that cnn-zoo data lists"
         hint = f"{target} are in: {several}" if others else f"no data set here has {shown(target, 40)}"
         raise UsageError(f"{title} has {' and '.join(found.targets)}; {hint}")
@@ -145,4 +146,5 @@ def read_source(name: Any, target: str | None = None, *, own: dict[str, Any] | N
         source = listing.read(source, **{key: value for key, value in offered.items() if key not in others})
     images = adapt(source.images, *(offered[name] for name in ("image_size", "channels", "memory_limit", "fit")))
     targets = adapt_masks(source.targets, images.shape[1:3]) if target == "masks" else source.targets
-    return dataclasses.replace(source, images=images, targets=targets, mirrored=source.mirrored or found.mirrored)
+    changed = {"images": images, "targets": targets, "mirrored": source.mirrored or found.mirrored}
+    return dataclasses.replace(source, **changed, notes=list(source.notes))
